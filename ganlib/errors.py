@@ -4,5 +4,9 @@
 class GanlibError(Exception):
     """A mistake that the user can mend: the message says what, where and how.
 
-    Command lines print the message alone, without a traceback; notebooks show it as the last line.
+    Command lines and notebooks show the message alone, without a traceback.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """Show this in a notebook: IPython asks an exception for it."""
+        return [f"{type(self).__name__}: {self}"]

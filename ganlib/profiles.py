@@ -1,0 +1,108 @@
+"""How large and how long: the settings of every profile, in one table."""
+
+from dataclasses import dataclass, fields, replace
+
+from ganlib.errors import GanlibError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run of one data set uses.
+
+    Attributes:
+        image_size: height and width to which images are reduced, pixels.
+        channels: 1 (grey) or 3 (RGB).
+        latent_dim: length of z.
+        filters: width of the networks, see `ganlib.networks`.
+        batch_size: images per training step.
+        dcgan_epochs: passes of DCGAN over the training images.
+        dcgan_learning_rate: Adam's step for G and D of DCGAN.
+        ganomaly_steps: updates of GANomaly, one batch each.
+        ganomaly_learning_rate: Adam's step for GANomaly.
+        beta_1: Adam's first decay in both trainings.
+        search_steps: updates of z per image in AnoGAN's search.
+        search_learning_rate: Adam's step on z.
+        search_batch_size: images searched at once.
+        limit: keep a sample of this many training images, and of each kind of test image; 0: all.
+    """
+
+    image_size: int
+    channels: int
+    latent_dim: int = 100
+    filters: int = 64
+    batch_size: int = 32
+    dcgan_epochs: int = 100
+    dcgan_learning_rate: float = 1e-4
+    ganomaly_steps: int = 1000
+    ganomaly_learning_rate: float = 1e-3
+    beta_1: float = 0.5
+    search_steps: int = 200
+    search_learning_rate: float = 0.05
+    search_batch_size: int = 32
+    limit: int = 0
+
+
+def _quick(channels: int, dcgan_epochs: int, ganomaly_steps: int) -> Settings:
+    """64x64, so that two processor cores are enough."""
+    return Settings(
+        image_size=64,
+        channels=channels,
+        filters=32,
+        dcgan_epochs=dcgan_epochs,
+        dcgan_learning_rate=2e-4,
+        ganomaly_steps=ganomaly_steps,
+        ganomaly_learning_rate=2e-4,
+    )
+
+
+def _smoke(channels: int) -> Settings:
+    """Just enough to run every line in seconds. The pictures are worth nothing."""
+    return Settings(
+        image_size=32,
+        channels=channels,
+        latent_dim=16,
+        filters=8,
+        batch_size=16,
+        dcgan_epochs=2,
+        ganomaly_steps=20,
+        search_steps=20,
+        limit=64,
+    )
+
+
+PROFILES = {
+    "smoke": {"casting": _smoke(1), "cloud": _smoke(3)},
+    "quick": {"casting": _quick(1, 25, 1350), "cloud": _quick(3, 25, 700)},
+    # The published notebooks' sizes, lengths and rates; the widths of their networks.
+    "paper": {
+        "casting": Settings(image_size=128, channels=1),
+        "cloud": Settings(image_size=64, channels=3, filters=128, batch_size=50, dcgan_epochs=50),
+    },
+}
+
+
+def settings(profile: str, dataset: str, **overrides) -> Settings:
+    """Look up the settings of a profile, with single values replaced.
+
+    Args:
+        profile: "smoke", "quick" or "paper".
+        dataset: "casting" or "cloud".
+        **overrides: values of `Settings` by name; None keeps the profile's value.
+
+    Returns:
+        The settings.
+
+    Raises:
+        GanlibError: no such profile, data set or setting.
+    """
+    if profile not in PROFILES:
+        raise GanlibError(f"There is no profile {profile!r}: choose {' | '.join(PROFILES)}.")
+    if dataset not in PROFILES[profile]:
+        known = " | ".join(PROFILES[profile])
+        raise GanlibError(f"There is no data set {dataset!r}: choose {known}.")
+    names = [field.name for field in fields(Settings)]
+    for name in overrides:
+        if name not in names:
+            raise GanlibError(f"There is no setting {name!r}: choose among {', '.join(names)}.")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return replace(PROFILES[profile][dataset], **given)

@@ -1,0 +1,275 @@
+"""What must hold of DCGAN, AnoGAN and GANomaly whatever they are trained on."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from ganlib.errors import GanlibError
+from ganlib.models.anogan import AnoGAN
+from ganlib.models.dcgan import DCGAN
+from ganlib.models.ganomaly import GANomaly
+
+SMALL = {"image_size": 32, "latent_dim": 6, "filters": 4}
+MODELS = [DCGAN, GANomaly]
+
+
+def some_images(n=12, channels=1, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, 32, 32, channels), dtype="uint8")
+
+
+def compiled(model_class, seed=0, learning_rate=1e-3, **options):
+    keras.utils.set_random_seed(seed)
+    model = model_class(**{**SMALL, "channels": 1, **options})
+    model.compile(keras.optimizers.Adam(learning_rate, beta_1=0.5))
+    return model
+
+
+def trained(model_class, epochs=1, images=None, **options):
+    model = compiled(model_class, **options)
+    model.fit(some_images() if images is None else images, batch_size=4, epochs=epochs, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def dcgan():
+    return trained(DCGAN, epochs=2)
+
+
+def searching(dcgan, **options):
+    return AnoGAN(dcgan.generator, dcgan.discriminator, **{"steps": 15, "batch_size": 4, **options})
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_trainable_variable_of_every_network_moves(model_class, channels):
+    model = compiled(model_class, channels=channels)
+    before = {variable.path: np.array(variable) for variable in model.trainable_variables}
+    model.fit(some_images(channels=channels), batch_size=6, epochs=1, verbose=0)
+    still = [v.path for v in model.trainable_variables if np.array_equal(before[v.path], v)]
+    assert still == []
+    networks = {"DCGAN": 2, "GANomaly": 4}[model_class.__name__]
+    assert len({path.split("/")[0] for path in before}) == networks
+
+
+def gradients(model, loss, variables):
+    """Gradients on the running backend, for tests alone: Keras has no call for it."""
+    match keras.backend.backend():
+        case "tensorflow":
+            import tensorflow
+
+            with tensorflow.GradientTape() as tape:
+                value = loss()
+            return tape.gradient(value, [variable.value for variable in variables])
+        case "torch":
+            import torch
+
+            return torch.autograd.grad(
+                loss(), [variable.value for variable in variables], allow_unused=True
+            )
+    pytest.skip("gradients of single terms are looked at on TensorFlow and torch")
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_each_network_gets_the_gradient_of_its_own_loss_only(model_class, monkeypatch):
+    """Silence one side's losses: then the other side's variables alone have a gradient."""
+    from ganlib import losses
+
+    generator_terms = ["generator_loss", "adversarial_loss", "contextual_loss", "encoder_loss"]
+    for silenced, moved_by in (
+        (["discriminator_loss"], "generator"),
+        (generator_terms, "discriminator"),
+    ):
+        model = compiled(model_class)
+        images = ops.convert_to_tensor(some_images(4))
+        with monkeypatch.context() as patch:
+            for name in silenced:
+                patch.setattr(losses, name, lambda *_: 0.0)
+
+            def loss(model=model, images=images):
+                return model.compute_loss(images, y_pred=model(images, training=True))
+
+            found = gradients(model, loss, model.trainable_variables)
+        for variable, gradient in zip(model.trainable_variables, found, strict=True):
+            of_discriminator = variable in model.discriminator.trainable_variables
+            moved = gradient is not None and float(ops.max(ops.abs(gradient))) > 0
+            assert moved == (of_discriminator == (moved_by == "discriminator")), variable.path
+
+
+def test_the_weights_of_ganomalys_losses_are_the_papers():
+    model = compiled(GANomaly)
+    images = ops.convert_to_tensor(some_images(4))
+    total = float(model.compute_loss(images, y_pred=model(images, training=True)))
+    terms = {metric.name: float(metric.result()) for metric in model.metrics if metric.name != "loss"}
+    expected = (
+        terms["adversarial_loss"]
+        + 50 * terms["contextual_loss"]
+        + terms["encoder_loss"]
+        + terms["discriminator_loss"]
+    )
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_optimizer_does_what_two_would():
+    """DCGAN's step equals Adam by hand on each network's own gradient."""
+    model = compiled(DCGAN, learning_rate=1e-3)
+    images = ops.convert_to_tensor(some_images(4))
+    state = np.array(model.seed_generator.state)
+    found = gradients(
+        model,
+        lambda: model.compute_loss(images, y_pred=model(images, training=True)),
+        model.trainable_variables,
+    )
+    model.seed_generator.state.assign(state)
+    before = [np.array(variable) for variable in model.trainable_variables]
+    model.train_on_batch(np.asarray(images))
+    for variable, old, gradient in zip(model.trainable_variables, before, found, strict=True):
+        gradient = np.asarray(gradient)
+        expected = old - 1e-3 * gradient / (np.abs(gradient) + 1e-7)  # Adam's first step
+        large = np.abs(gradient) > 1e-4  # where rounding does not decide the sign
+        np.testing.assert_allclose(np.asarray(variable)[large], expected[large], atol=2e-5)
+
+
+def test_losses_are_logged_by_name():
+    assert set(trained(DCGAN).history.history) == {"loss", "generator_loss", "discriminator_loss"}
+    assert set(trained(GANomaly).history.history) == {
+        "loss",
+        "adversarial_loss",
+        "contextual_loss",
+        "encoder_loss",
+        "discriminator_loss",
+    }
+
+
+@pytest.mark.parametrize("make", [lambda d: searching(d), lambda d: trained(GANomaly)])
+def test_detection_is_of_one_shape_and_says_what_it_claims(make, dcgan):
+    images = some_images(5, seed=3)
+    scores, reconstructions, residuals = make(dcgan).detect(images)
+    assert scores.shape == (5,)
+    assert scores.dtype == residuals.dtype == np.float32
+    assert reconstructions.dtype == np.uint8
+    assert reconstructions.shape == residuals.shape == images.shape
+    assert (scores >= 0).all()
+    by_hand = np.abs(images.astype("float32") - reconstructions)
+    np.testing.assert_allclose(residuals, by_hand, atol=0.501)  # the reconstruction is rounded
+
+
+def test_scaling_happens_once():
+    """Networks see -1..1 for 0..255, and a saved model takes raw pixels."""
+    model = trained(GANomaly)
+    images = some_images(4, seed=5)
+    scaled = images.astype("float32") / 127.5 - 1
+    z = model.encoder.predict(scaled, verbose=0)
+    x_hat = model.decoder.predict(z, verbose=0)
+    z_hat = model.encoder2.predict(x_hat, verbose=0)
+    scores, reconstructions, residuals = model.detect(images)
+    np.testing.assert_allclose(scores, np.abs(z - z_hat).sum(axis=1), rtol=1e-4)
+    np.testing.assert_array_equal(reconstructions, np.rint((x_hat + 1) * 127.5).astype("uint8"))
+    np.testing.assert_allclose(residuals, 127.5 * np.abs(scaled - x_hat), atol=1e-3)
+
+
+def test_anogan_scores_by_the_equation_at_the_z_it_found(dcgan):
+    model = searching(dcgan, discrimination_weight=0.3)
+    images = some_images(6, seed=5)
+    latents, _ = model.search(images)
+    detection = model.score(images, latents)
+    scaled = images.astype("float32") / 127.5 - 1
+    made = dcgan.generator.predict(latents, verbose=0)
+    f_image, _ = dcgan.discriminator.predict(scaled, verbose=0)
+    f_made, _ = dcgan.discriminator.predict(made, verbose=0)
+    residual = np.abs(scaled - made).sum(axis=(1, 2, 3))
+    discrimination = np.abs(f_image - f_made).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(
+        detection.scores, 0.7 * residual + 0.3 * discrimination, rtol=1e-4
+    )
+
+
+def test_authors_score_is_the_mean_square():
+    paper, authors = trained(GANomaly), trained(GANomaly, score="l2")
+    images = some_images(4)
+    _, z, z_hat = paper.predict(images, verbose=0)
+    np.testing.assert_allclose(authors.detect(images).scores, ((z - z_hat) ** 2).mean(1), rtol=1e-4)
+    with pytest.raises(GanlibError, match="'l3'"):
+        GANomaly(**SMALL, channels=1, score="l3")
+
+
+def test_scores_do_not_depend_on_batch_size_or_order(dcgan):
+    images = some_images(11, seed=7)
+    order = np.random.default_rng(0).permutation(len(images))
+    ganomaly = trained(GANomaly)
+    expected = ganomaly.detect(images).scores
+    np.testing.assert_allclose(ganomaly.detect(images, batch_size=3).scores, expected, rtol=1e-5)
+    np.testing.assert_allclose(ganomaly.detect(images[order]).scores, expected[order], rtol=1e-5)
+    expected = searching(dcgan).detect(images).scores
+    for batch_size in (1, 3, 16):
+        scores = searching(dcgan, batch_size=batch_size).detect(images).scores
+        np.testing.assert_allclose(scores, expected, rtol=1e-3)
+    np.testing.assert_allclose(searching(dcgan).detect(images[order]).scores, expected[order], rtol=1e-5)
+
+
+def test_a_search_leaves_nothing_behind(dcgan):
+    """Earlier images change neither the next score nor the networks."""
+    model = searching(dcgan)
+    frozen = [np.array(w) for w in model.generator.weights + model.discriminator.weights]
+    originals = [np.array(w) for w in dcgan.generator.weights + dcgan.discriminator.weights]
+    images = some_images(3, seed=8)
+    alone = model.detect(images)
+    model.detect(some_images(9, seed=9))
+    again = model.detect(images)
+    np.testing.assert_array_equal(alone.scores, again.scores)
+    np.testing.assert_array_equal(alone.reconstructions, again.reconstructions)
+    after = model.generator.weights + model.discriminator.weights
+    assert all(np.array_equal(a, b) for a, b in zip(frozen, after, strict=True))
+    after = dcgan.generator.weights + dcgan.discriminator.weights
+    assert all(np.array_equal(a, b) for a, b in zip(originals, after, strict=True))
+    assert dcgan.generator.trainable  # its owner can go on training it
+    assert len(model.trainable_variables) == 1
+
+
+def test_search_improves_the_objective_and_starts_where_the_prior_says(dcgan):
+    images = some_images(4, seed=10)
+    model = searching(dcgan, steps=60, learning_rate=0.05)
+    latents, objectives = model.search(images, record_every=20)
+    assert objectives.shape == (3, 4)
+    assert (model.score(images, latents).scores < objectives[0]).all()
+    first, _ = searching(dcgan, steps=0).search(some_images(400, seed=11))
+    assert first.std() == pytest.approx(1.0, abs=0.05)
+    assert len(np.unique(first)) == first.size  # each image has its own
+    uniform, _ = searching(dcgan, steps=0, prior="uniform").search(some_images(400, seed=11))
+    assert 0 <= uniform.min() < 0.01 < 0.99 < uniform.max() <= 1
+    with pytest.raises(GanlibError, match="'gamma'"):
+        searching(dcgan, prior="gamma")
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_same_seed_same_weights(model_class):
+    first, second, other = (trained(model_class, seed=seed) for seed in (1, 1, 2))
+    for a, b in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernels = [np.asarray(model.discriminator.weights[0]) for model in (first, other)]
+    assert not np.array_equal(*kernels)
+
+
+def test_saved_models_answer_the_same(dcgan, tmp_path):
+    images = some_images(5, seed=12)
+    for model in (searching(dcgan), trained(GANomaly)):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        for a, b in zip(model.detect(images), loaded.detect(images), strict=True):
+            np.testing.assert_array_equal(a, b)
+    dcgan.save(tmp_path / "dcgan.keras")
+    loaded = keras.saving.load_model(tmp_path / "dcgan.keras")
+    latents = dcgan.draw_latents(3, seed=1)
+    np.testing.assert_array_equal(dcgan.generate(latents), loaded.generate(latents))
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_training_goes_on_after_loading_as_if_uninterrupted(model_class, tmp_path):
+    images = some_images(8)
+    model = trained(model_class, images=images)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for each in (model, loaded):
+        each.fit(images, batch_size=4, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
