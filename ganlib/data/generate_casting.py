@@ -91,7 +91,7 @@ def _frame(rng: np.random.Generator, size: int) -> _Frame:
     # Turned back, so that the light comes from the same side in the picture and on the part.
     x = along * np.cos(tilt) - across * np.sin(tilt)
     y = along * np.sin(tilt) + across * np.cos(tilt)
-    shift = between(rng, 0.006, 0.026)
+    shift = between(rng, 0.008, 0.032)
     return _Frame(
         x=x,
         y=y,
@@ -129,22 +129,22 @@ def _shine(rng: np.random.Generator, frame: _Frame) -> np.ndarray:
     """Brightness factor by angle: lathe marks mirror the lamp in opposite pairs of sectors."""
     lamp = np.arctan2(frame.light[1], frame.light[0])
     factor = np.ones(TABLE)
-    for spread, strength in ((4.0, 0.2), (30.0, 0.13), (260.0, 0.06)):
+    for spread, strength in ((4.0, 0.26), (30.0, 0.18), (260.0, 0.07)):
         offset = between(rng, -0.5, 0.5)
         for side in (0, np.pi):
             height = strength * between(rng, 0.3, 1)
             factor += height * np.exp(spread * (np.cos(ANGLES - lamp - offset - side) - 1))
     # A darker sector with one sharp end: the mirror image of the edge of the lamp's hood.
     turn = (ANGLES - lamp - between(rng, 1.0, 2.2)) % (2 * np.pi)
-    length = between(rng, 0.5, 1.2)
+    length = between(rng, 0.6, 1.7)
     fade = np.clip(turn / 0.08, 0, 1) * np.clip((length - turn) / length, 0, 1)
-    factor -= between(rng, 0.03, 0.34) * fade
+    factor -= between(rng, 0.03, 0.42) * fade
     return factor + 0.012 * loop_noise(rng, 120) + 0.008 * loop_noise(rng, 300)
 
 
 def _disc(rng: np.random.Generator, frame: _Frame, picture: np.ndarray) -> np.ndarray:
     """Machined disc: conical highlights, fine lathe rings, a thin chamfer at the rim."""
-    level = between(rng, 168, 196)
+    level = between(rng, 162, 194)
     rings = 0.010 * loop_noise(rng, 150) + 0.010 * loop_noise(rng, 47)
     shine = lookup(_shine(rng, frame), frame.theta) + lookup(rings, frame.r * np.pi)
     bowl = 1.03 - 1.25 * (frame.r - 0.83) ** 2
@@ -192,7 +192,7 @@ def _hub(rng: np.random.Generator, frame: _Frame, picture: np.ndarray) -> np.nda
     picture = mix(picture, ring, inside(r - HUB_RING, frame.pixel))
     x, y, r = _nearer(frame, 0.9)
     facing = (x * frame.light[0] + y * frame.light[1]) / HUB_HOLE
-    wall = between(rng, 120, 150) - between(rng, 22, 42) * facing
+    wall = between(rng, 120, 150) - between(rng, 26, 56) * facing
     wall = wall + 34 * bump(facing, -0.35, 0.5) * bump(r, 0.09, 0.12)
     wall = wall * (1 - 0.45 * np.clip((r - 0.165) / 0.05, 0, 1))
     return mix(picture, wall, inside(r - HUB_HOLE, frame.pixel))
@@ -274,10 +274,12 @@ def _scratch(rng: np.random.Generator, frame: _Frame, picture: np.ndarray) -> np
         dx, dy = frame.x - radius * np.cos(angle), frame.y - radius * np.sin(angle)
         u = dx * np.cos(slant) + dy * np.sin(slant)
         v = dy * np.cos(slant) - dx * np.sin(slant) + between(rng, -0.5, 0.5) * u * u
-        half, width = between(rng, 0.16, 0.36), between(rng, 0.007, 0.014)
-        fade = np.clip(2.5 - 2.5 * np.abs(u) / half, 0, 1) * on_disc
-        picture = picture + 22 * fade * bump(v, 1.6 * width, 1.2 * width)
-        picture = mix(picture, between(rng, 60, 120), fade * bump(v, 0, 1.5 * width))
+        half, width = between(rng, 0.16, 0.36), between(rng, 0.011, 0.019)
+        # A line thinner than a pixel is drawn a pixel wide and fainter, or it would be dotted.
+        drawn = max(width, 0.6 * frame.pixel)
+        fade = np.clip(2.5 - 2.5 * np.abs(u) / half, 0, 1) * on_disc * (width / drawn)
+        picture = picture + 22 * fade * bump(v, 1.6 * drawn, 1.2 * drawn)
+        picture = mix(picture, between(rng, 45, 95), fade * bump(v, 0, 1.5 * drawn))
     return picture
 
 

@@ -41,7 +41,7 @@ FORESTS = np.array(
 FOREST_SHARES = np.cumsum((0.22, 0.18, 0.16, 0.12, 0.14, 0.07, 0.07, 0.04))
 SOILS = np.array([(166, 142, 120), (146, 124, 102), (176, 160, 136), (120, 96, 74)], np.float64)
 MEADOWS = np.array([(92, 106, 70), (110, 112, 82), (84, 100, 58)], np.float64)
-AIR_BLUE = np.array((118, 137, 148), np.float64)
+AIR_BLUE = np.array((124, 138, 147), np.float64)
 AIR_GREY = np.array((150, 152, 146), np.float64)
 AIR_TAN = np.array((162, 142, 122), np.float64)
 
@@ -83,9 +83,9 @@ def _pick(rng: np.random.Generator, colours: np.ndarray) -> np.ndarray:
 
 def _ground(rng: np.random.Generator, size: int) -> np.ndarray:
     """Red, green, blue `(3, size, size)` of one place without any air in front of it."""
-    canopy = _relief(rng, size, finest=between(rng, 36, 84), strength=between(rng, 0.5, 1.4))
+    canopy = _relief(rng, size, finest=between(rng, 36, 84), strength=between(rng, 0.45, 1.2))
     shade = FORESTS[np.searchsorted(FOREST_SHARES, rng.random())]
-    shade = (shade * between(rng, 0.75, 1.2) + between(rng, -4, 4, 3))[:, None, None]
+    shade = (shade * between(rng, 0.75, 1.2) + between(rng, -3, 3, 3))[:, None, None]
     plain = field_noise(rng, size, (2, 5, 11), 0.5)
     ground = shade * (1 + 0.24 * canopy + 0.06 * plain)
     scene = rng.random()
@@ -218,11 +218,13 @@ def _cloudy(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
     size = ground.shape[-1]
     soft = field_noise(rng, size, (2, 4, 9), 0.45)
     level = _air_colour(rng) * between(rng, 0.82, 1.35)
-    # One cover in five is broken: brighter billows over a thinner layer.
-    broken = rng.random() < 1 / 5
-    billow = soft + 0.5 * field_noise(rng, size, (7, 15, 31), 0.6) if broken else soft
-    cover = level * (1 + (0.12 if broken else between(rng, 0.006, 0.03)) * billow)
-    thick = np.clip(0.9 + 0.3 * billow, 0.35, 1) if broken else between(rng, 0.93, 1.0)
+    # One cover in three is broken: brighter billows over a thinner layer.
+    broken = rng.random() < 1 / 3
+    billow = soft + 0.5 * field_noise(rng, size, (8, 17, 35), 0.7) if broken else soft
+    cover = level * (
+        1 + (between(rng, 0.04, 0.16) if broken else between(rng, 0.006, 0.03)) * billow
+    )
+    thick = np.clip(0.92 + 0.25 * billow, 0.4, 1) if broken else between(rng, 0.93, 1.0)
     return mix(ground, cover, thick)
 
 
