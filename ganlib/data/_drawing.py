@@ -42,7 +42,9 @@ def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(entropy))
 
 
-def between(rng: np.random.Generator, low: float, high: float, n: int | None = None):
+def between(
+    rng: np.random.Generator, low: float, high: float, n: int | None = None
+) -> float | np.ndarray:
     """Uniform draws in low..high: one float, or `n` in an array."""
     return low + (high - low) * rng.random(n)
 

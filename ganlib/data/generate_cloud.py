@@ -38,7 +38,7 @@ FORESTS = np.array(
     ],
     np.float64,
 )
-FOREST_SHARES = np.cumsum((0.22, 0.18, 0.16, 0.12, 0.14, 0.07, 0.07, 0.04))
+FOREST_SHARES = np.cumsum((0.22, 0.18, 0.16, 0.12, 0.14, 0.07, 0.07))  # brown has the rest
 SOILS = np.array([(166, 142, 120), (146, 124, 102), (176, 160, 136), (120, 96, 74)], np.float64)
 MEADOWS = np.array([(92, 106, 70), (110, 112, 82), (84, 100, 58)], np.float64)
 AIR_BLUE = np.array((124, 138, 147), np.float64)
