@@ -499,6 +499,17 @@ def test_a_bad_zip_file_leaves_nothing(tiny, monkeypatch, tmp_path, make, reason
     assert list((tmp_path / "d").iterdir()) == []
 
 
+def test_a_download_appears_by_one_rename(tiny, monkeypatch, tmp_path):
+    def replace(*_):
+        raise OSError("cannot rename")
+
+    give(monkeypatch, zipped(tmp_path, make_casting(tmp_path / "source")))
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(GanlibError, match="cannot rename"):
+        quiet("casting", "kaggle", tmp_path / "d")
+    assert list((tmp_path / "d").iterdir()) == []
+
+
 def test_members_of_the_zip_file_stay_inside(tiny, monkeypatch, tmp_path):
     path = zipped(tmp_path, make_casting(tmp_path / "source"))
     with zipfile.ZipFile(path, "a") as file:
@@ -712,6 +723,16 @@ def test_a_failure_midway_leaves_nothing(casting, monkeypatch, tmp_path):
     monkeypatch.setattr(images_module, "BATCH", 4)
     (casting.root / casting.files["file"].iloc[9]).write_bytes(b"broken")
     with pytest.raises(GanlibError, match=r"test_anomaly_1\.png"):
+        load_images(casting, 4, 1)
+    assert cache_files(tmp_path) == []
+
+
+def test_a_cache_appears_by_one_rename(casting, monkeypatch, tmp_path):
+    def replace(*_):
+        raise OSError("cannot rename")
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(GanlibError, match="cannot rename"):
         load_images(casting, 4, 1)
     assert cache_files(tmp_path) == []
 
