@@ -1,0 +1,188 @@
+"""Decoding image files to arrays of one shape, once, into a cache on disk."""
+
+import contextlib
+import errno
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from ganlib.data.dataset import Dataset
+from ganlib.errors import GanlibError
+
+# Part of the cache's file name: raised with every change to what `decode` returns.
+CODE_VERSION = 1
+# Images that are decoded but not yet written, which bounds the memory whatever the disk's speed.
+BATCH = 256
+
+
+def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
+    """Read one image file and bring it to a square of `image_size`.
+
+    Sizes are changed with Pillow's `BOX` filter: when shrinking, every output pixel is the plain
+    mean of the pixels that it covers. So a small dark defect still darkens its pixel at a 4.7-fold
+    reduction, where filters that pick or weight pixels may lose it; the mean brightness is kept;
+    and edges get no ringing, which an anomaly detector would have to learn. Other aspect ratios are
+    squeezed to a square.
+
+    Any mode that Pillow converts to RGB is read. Transparent pixels are laid over black. 16-bit
+    grey levels 0..65535 become 0..255. Grey of colours is Pillow's (ITU-R 601-2 luma).
+
+    Args:
+        path: The image file; of several frames the first is read.
+        image_size: Height and width of the result in pixels, at least 1.
+        channels: 1 for grey, 3 for RGB.
+
+    Returns:
+        uint8 array `(image_size, image_size, channels)`, 0..255.
+
+    Raises:
+        GanlibError: If the file is missing, truncated or no image, or its grey levels have no known
+            range (32-bit). If `image_size` or `channels` is out of range, or Pillow is set to fill
+            up truncated images.
+    """
+    _check_shape(image_size, channels)
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise GanlibError(
+            "Pillow is set to fill up truncated images with grey, which would pass for a defect. "
+            "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
+        )
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode.startswith("I") or image.mode == "F":
+                image = _from_wide(np.asarray(image))
+            elif image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+                image = image.convert("RGB")
+            elif image.mode != "L":
+                image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
+            if image.mode != "F":
+                image = image.convert("L" if channels == 1 else "RGB")
+            image = image.resize((image_size, image_size), Image.Resampling.BOX)
+    except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
+        raise GanlibError(
+            f"{path} cannot be read as an image: {error}. Copy or unzip the file again; one broken "
+            "image would change every result."
+        ) from error
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        pixels = np.rint(pixels).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
+
+
+def load_images(
+    dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
+) -> np.memmap:
+    """Decode all images of a data set, or take them from the cache.
+
+    The cache is `<cache_dir>/cache/<name>-<digest>-<size>x<size>x<channels>-v<version>.npy`; images
+    with other bytes have another digest and so another file. The file appears complete or not at
+    all.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        image_size: Height and width in pixels, at least 1.
+        channels: 1 for grey, 3 for RGB.
+        cache_dir: Where the folder `cache` is made; default is the dataset's `cache_dir`.
+
+    Returns:
+        Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
+        file of `dataset.files.iloc[i]`.
+
+    Raises:
+        GanlibError: If an image cannot be read, or the disk is full.
+    """
+    _check_shape(image_size, channels)
+    shape = (len(dataset.files), image_size, image_size, channels)
+    size = "x".join(map(str, shape[1:]))
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
+    path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
+    images = _open_cache(path, shape)
+    if images is None:
+        _write_cache(path, shape, dataset)
+        images = _open_cache(path, shape)
+    if images is None:
+        raise GanlibError(f"{path} was just written but cannot be read back. Check the disk.")
+    return images
+
+
+def _check_shape(image_size: int, channels: int) -> None:
+    """Refuse shapes that no image can be brought to."""
+    if image_size < 1 or channels not in (1, 3):
+        raise GanlibError(
+            f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
+            "is at least 1, channels is 1 (grey) or 3 (RGB)."
+        )
+
+
+def _from_wide(levels: np.ndarray) -> Image.Image:
+    """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
+    # Depending on its version, Pillow opens 16-bit files with 32-bit integers.
+    if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() > 65535:
+        raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
+    return Image.fromarray((levels / 257).astype(np.float32))
+
+
+def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
+    """Map a cache file, or return None if it is absent or not what it should be."""
+    try:
+        images = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return images if images.shape == shape and images.dtype == np.uint8 else None
+
+
+def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
+    """Decode all images in parallel and write them beside the path, then move them there."""
+    # Imported here because in notebooks it loads the widgets, which a full cache does not need.
+    from tqdm.auto import tqdm
+
+    needed = int(np.prod(shape, dtype=np.int64))
+    files = [dataset.root / file for file in dataset.files["file"]]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        if needed > free:
+            raise _no_space(path, needed, free)
+        # Written in order rather than through a memory map: on a full disk a write raises, while a
+        # store to a mapped page kills the process.
+        with (
+            temporary.open("wb") as file,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+            tqdm(
+                total=len(files), desc=f"decode {dataset.name}", unit="image", mininterval=5
+            ) as bar,
+        ):
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in range(0, len(files), BATCH):
+                batch = files[start : start + BATCH]
+                for pixels in pool.map(lambda path: decode(path, *shape[2:]), batch):
+                    file.write(pixels.tobytes())
+                bar.update(len(batch))
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(path, needed, shutil.disk_usage(path.parent).free) from error
+        raise GanlibError(
+            f"The decoded images cannot be written to {path}: {error}. Choose another data_dir."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _no_space(path: Path, needed: int, free: int) -> GanlibError:
+    """Say how much space the cache takes."""
+    return GanlibError(
+        f"No space for the decoded images {path}: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} "
+        "MB free. Free some, choose a smaller image_size or another data_dir."
+    )
