@@ -80,7 +80,11 @@ def decoder(
 
 
 def discriminator(
-    image_size: int, channels: int, filters: int = 64, name: str = "discriminator"
+    image_size: int,
+    channels: int,
+    filters: int = 64,
+    dropout: float = 0.0,
+    name: str = "discriminator",
 ) -> keras.Model:
     """Build the network that tells real images from generated ones, and extracts features f.
 
@@ -88,6 +92,8 @@ def discriminator(
         image_size: height and width in pixels, one of 32, 64, 128, 256.
         channels: 1 (grey) or 3 (RGB).
         filters: channels of the first convolution; each further one doubles them.
+        dropout: if above 0, the share of values dropped after every block, in place of batch
+            normalisation.
         name: name of the model.
 
     Returns:
@@ -99,24 +105,27 @@ def discriminator(
         GanlibError: the size or the number of channels is none of the above.
 
     Reference:
-        Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. The published
-        AnoGAN notebook takes f one block earlier and has dropout where we have batch normalisation.
+        Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. With dropout
+        0.3 it is the discriminator of the published AnoGAN notebook, which takes f one block
+        earlier.
     """
-    image, features = _convolutions(image_size, channels, filters)
+    image, features = _convolutions(image_size, channels, filters, dropout)
     x = layers.Conv2D(1, 4, padding="valid", use_bias=False, **_kernel())(features)  # (1, 1, 1)
     return keras.Model(image, [features, layers.Reshape((1,), name="logits")(x)], name=name)
 
 
-def _convolutions(image_size: int, channels: int, filters: int):
+def _convolutions(image_size: int, channels: int, filters: int, dropout: float = 0.0):
     """Halve the image down to 4x4: what encoder and discriminator share."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
     while size > SMALLEST_MAP:
         x = layers.Conv2D(depth, 4, strides=2, padding="same", use_bias=False, **_kernel())(x)
-        if size < image_size:  # DCGAN: no batch normalisation next to the image
+        if size < image_size and not dropout:  # DCGAN: no batch normalisation next to the image
             x = _batch_normalisation()(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
+        if dropout:
+            x = layers.Dropout(dropout)(x)
         depth, size = 2 * depth, size // 2
     return image, x
 

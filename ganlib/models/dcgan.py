@@ -42,6 +42,7 @@ class DCGAN(keras.Model):
         channels: int,
         latent_dim: int = 100,
         filters: int = 64,
+        dropout: float = 0.3,
         seed: int = 0,
         **kwargs,
     ):
@@ -50,11 +51,14 @@ class DCGAN(keras.Model):
         self.channels = channels
         self.latent_dim = latent_dim
         self.filters = filters
+        self.dropout = dropout
         self.seed = seed
         self.generator = networks.decoder(
             image_size, channels, latent_dim, filters, name="generator"
         )
-        self.discriminator = networks.discriminator(image_size, channels, filters)
+        self.discriminator = networks.discriminator(
+            image_size, channels, filters // 2, dropout=dropout
+        )
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.discriminator_loss = keras.metrics.Mean(name="discriminator_loss")
@@ -132,5 +136,6 @@ class DCGAN(keras.Model):
             "channels": self.channels,
             "latent_dim": self.latent_dim,
             "filters": self.filters,
+            "dropout": self.dropout,
             "seed": self.seed,
         }
