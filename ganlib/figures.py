@@ -96,7 +96,7 @@ class Frame:
 
     def __init__(self, height: float, title: str, caption: str, legend: float = 0.0):
         title = textwrap.fill(title, 82)
-        caption = textwrap.fill(caption, 132)
+        caption = textwrap.fill(caption, 148)
         above = _MARGIN + _TITLE_LINE * (title.count("\n") + 1) + 0.06 + legend
         self.bottom = _MARGIN + _CAPTION_LINE * (caption.count("\n") + 1) + 0.08
         self.height = height
@@ -206,7 +206,7 @@ def score_scatter(
 
     Each group gets a third of the x axis, whatever its size: in the paper's figure the hundred test
     images of a group lie beside thousands of training images. A score far above all the others is
-    drawn at the upper edge, as an arrow head, and counted there, so that it does not flatten the
+    drawn above a dashed line at the upper edge and counted there, so that it does not flatten the
     rest.
 
     Args:
@@ -277,9 +277,9 @@ def _score_panel(axes: plt.Axes, panel: pd.DataFrame) -> None:
             axes.scatter(
                 x[~inside],
                 np.full(count, limit + 0.05 * span),
-                s=34,
-                marker=r"$\uparrow$",
-                linewidths=0.4,
+                s=26,
+                marker=GROUP_MARKERS[group],
+                linewidths=0.3,
                 gid=f"{group} above",
                 **style,
             )
@@ -331,7 +331,7 @@ def reconstructions(
     """
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
     columns = max(1, min(5, max(counts)))
-    left, gap, label, heading = 0.86, 0.16, 0.27, 0.42
+    left, gap, label, heading = 0.86, 0.16, 0.27, 0.5
     pair = min((WIDTH - left - _MARGIN - gap * (columns - 1)) / columns, 3.0)
     first = next(iter(next(iter(panels.values())).values()))[0]
     height = pair / 2 * first.shape[1] / first.shape[2]
@@ -347,10 +347,10 @@ def reconstructions(
     for method, kind, start in rows:
         if method != previous:
             letter = _letter(list(panels).index(method))
-            frame.text(_MARGIN, top + 0.3, f"{letter} {method}", weight="bold", size=10)
+            frame.text(_MARGIN, top + 0.22, f"{letter} {method}", weight="bold", size=10)
             for x, words in ((0.25, "image"), (0.75, "reconstruction")):
                 frame.text(
-                    left + x * pair, top + 0.37, words, ha="center", size=8, color="#555555"
+                    left + x * pair, top + 0.43, words, ha="center", size=7.5, color="#555555"
                 )
             top, previous = top + heading, method
         frame.text(left - 0.12, top + height / 2, kind, ha="right", va="center", size=9.5)
@@ -367,6 +367,7 @@ def reconstructions(
                     edgecolor=INK,
                     linewidth=0.4,
                     linestyle="-" if kind == "normal" else "--",
+                    zorder=-1,
                 )
             )
             for side, image in enumerate((images[i], made[i])):
@@ -460,7 +461,7 @@ def residual_images(
         [
             Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
             Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, hatch="////", label="test anomaly"),
-            Patch(fc="none", ec="none", label="below: |image \N{MINUS SIGN} reconstruction|"),
+            Patch(fc="none", ec="none", label="lower row: |image \N{MINUS SIGN} reconstruction|"),
         ],
         3,
     )
@@ -489,7 +490,8 @@ def roc_and_precision_recall(
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
     looks = zip(
-        itertools.cycle(sns.color_palette("colorblind", 10)),
+        # Black and light blue in place of its grey, which is chance's, and its yellow, lost on white.
+        itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"]),
         itertools.cycle(dashes),
         itertools.cycle("osD^vPX*hd"),
         strict=False,
