@@ -4,6 +4,7 @@ Coordinates are inches from the lower left corner of the figure, so that text, w
 points, keeps its place beside the blocks whatever the size of the models.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from ganlib.figures import INK, STYLE, WIDTH, Frame
 
 KIND_FILLS = {"conv": "#8fbbe0", "convT": "#f2b76b", "dense": "#b9b9b9", "other": "#dddddd"}
 GRADIENT = "#c8102e"
-LOSS_FILL = "#fff3c4"
+LOSS_FILL, GOLD = "#fff3c4", "#a07800"
 FROZEN_FILL = "#eef1f4"
 
 _LEFT, _RIGHT = 0.62, WIDTH - 0.72  # the columns of the images and of the vectors
@@ -44,12 +45,12 @@ class Block(NamedTuple):
 
 
 def shape_label(shape: Sequence[int]) -> str:
-    """Writes a shape, for instance "32\N{MULTIPLICATION SIGN}32\N{MULTIPLICATION SIGN}64"."""
+    """Write a shape, for instance "32\N{MULTIPLICATION SIGN}32\N{MULTIPLICATION SIGN}64"."""
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
 def _leaves(model: Any) -> list[Any]:
-    """The layers of a model, those of the models within it included."""
+    """List the layers of a model, those of the models within it included."""
     leaves = []
     for layer in model.layers:
         leaves.extend(_leaves(layer) if hasattr(layer, "layers") else [layer])
@@ -64,7 +65,7 @@ def _activation(layer: Any) -> str:
 
 
 def read_blocks(model: Any) -> list[Block]:
-    """Reads the blocks of a Keras model from its layers.
+    """Read the blocks of a Keras model from its layers.
 
     Args:
         model: a `keras.Model` whose layers follow one another.
@@ -136,12 +137,16 @@ class _Canvas:
         width: float = 1.1,
         head: str = "-|>",
     ) -> None:
-        """An arrow along a path of straight lines."""
-        for start, end in zip(points[:-2], points[1:-1], strict=False):
+        """Draw an arrow along a path of straight lines."""
+        for start, end in itertools.pairwise(points[:-1]):
             self.axes.plot(
-                *zip(start, end, strict=True), color=colour, ls=dash, lw=width, zorder=2,
+                *zip(start, end, strict=True),
+                color=colour,
+                ls=dash,
+                lw=width,
+                zorder=2,
                 solid_capstyle="round",
-            )  # fmt: skip
+            )
         self.axes.add_patch(
             FancyArrowPatch(
                 points[-2],
@@ -158,11 +163,11 @@ class _Canvas:
         )
 
     def height_of(self, shape: Sequence[int], full: float) -> float:
-        """A logarithm, for a block of 4 beside one of 256 must still be seen."""
+        """Take a logarithm, for a block of 4 beside one of 256 must still be seen."""
         return full * (0.16 + 0.84 * np.log2(_side(shape)) / np.log2(max(2, self.largest)))
 
     def block(self, x: float, y: float, block: Block, full: float, frozen: bool = False) -> float:
-        """A cuboid centred on x and y, as high as its image, as wide as its channels.
+        """Draw a cuboid centred on x and y, as high as its image, as wide as its channels.
 
         Returns its half width.
         """
@@ -170,14 +175,24 @@ class _Canvas:
         width = full * (0.10 + 0.035 * np.log2(max(1, block.shape[-1])))
         depth = 0.24 * height
         fill = FROZEN_FILL if frozen else KIND_FILLS[block.kind]
-        edge = {"edgecolor": "#7a8896" if frozen else INK, "linewidth": 0.7, "zorder": 3,
-                "joinstyle": "round"}  # fmt: skip
+        edge = {
+            "edgecolor": "#7a8896" if frozen else INK,
+            "linewidth": 0.7,
+            "zorder": 3,
+            "joinstyle": "round",
+        }
         left, low = x - (width + depth) / 2, y - (height + depth * 0.6) / 2
         rise = depth * 0.6
         self.axes.add_patch(
-            Rectangle((left, low), width, height, facecolor=fill,
-                      hatch="////" if block.kind == "convT" and not frozen else None, **edge)
-        )  # fmt: skip
+            Rectangle(
+                (left, low),
+                width,
+                height,
+                facecolor=fill,
+                hatch="///" if block.kind == "convT" and not frozen else None,
+                **edge,
+            )
+        )
         top = [(0, height), (depth, height + rise), (width + depth, height + rise), (width, height)]
         right = [(width, 0), (width + depth, rise), (width + depth, height + rise), (width, height)]
         for corners, shade in ((top, 0.55), (right, -0.16)):
@@ -196,38 +211,57 @@ class _Canvas:
         )
         self.text(x, y, words, 11)
 
-    def vector(self, x: float, y: float, words: str, beside: str = "right") -> None:
-        """A column of cells, named beside it."""
+    def vector(self, x: float, y: float, words: str, beside: str) -> None:
+        """Draw a column of cells, named on its "left" or "above" it."""
         for i in range(5):
             self.axes.add_patch(
-                Rectangle((x - 0.06, y - 0.3 + 0.12 * i), 0.12, 0.12, fc="#f7d9e3" if i % 2 else
-                          "white", ec=INK, lw=0.8, zorder=4)
-            )  # fmt: skip
-        self.text(x + (0.12 if beside == "right" else -0.12), y, words, 11,
-                  ha="left" if beside == "right" else "right")  # fmt: skip
+                Rectangle(
+                    (x - 0.06, y - 0.3 + 0.12 * i),
+                    0.12,
+                    0.12,
+                    fc="#f7d9e3" if i % 2 else "white",
+                    ec=INK,
+                    lw=0.8,
+                    zorder=4,
+                )
+            )
+        dx, dy, align = {"left": (-0.12, 0, "right"), "above": (0, 0.44, "center")}[beside]
+        self.text(x + dx, y + dy, words, 11, ha=align)
 
     def loss(self, x: float, y: float, words: str, width: float, height: float = 0.36) -> None:
         self.axes.add_patch(
             FancyBboxPatch(
-                (x - width / 2, y - height / 2), width, height, fc=LOSS_FILL, ec="#a07800", lw=1,
-                boxstyle="round,pad=0,rounding_size=0.08", zorder=5,
+                (x - width / 2, y - height / 2),
+                width,
+                height,
+                fc=LOSS_FILL,
+                ec=GOLD,
+                lw=1,
+                boxstyle="round,pad=0,rounding_size=0.08",
+                zorder=5,
             )
-        )  # fmt: skip
+        )
         self.text(x, y, words, 8.5)
 
     def region(self, low: float, high: float, words: str) -> None:
         self.axes.add_patch(
             FancyBboxPatch(
-                (0.1, low), WIDTH - 0.2, high - low, fc="#fafafa", ec="#cccccc", lw=0.8,
-                boxstyle="round,pad=0,rounding_size=0.1", zorder=0,
+                (0.1, low),
+                WIDTH - 0.2,
+                high - low,
+                fc="#fafafa",
+                ec="#cccccc",
+                lw=0.8,
+                boxstyle="round,pad=0,rounding_size=0.1",
+                zorder=0,
             )
-        )  # fmt: skip
+        )
         self.text(0.24, high - 0.19, words, 10, ha="left", weight="bold")
 
     def network(
         self, blocks: Sequence[Block], left: float, right: float, y: float, backwards: bool = False
     ) -> list[tuple[float, float]]:
-        """Blocks from left to right, or from right to left, with arrows and words between them.
+        """Draw blocks from left to right, or from right to left, with arrows between them.
 
         Returns the centre of each block and half its width, in the order of the data.
         """
@@ -241,39 +275,64 @@ class _Canvas:
             # 0.056 inch is what a letter of this size takes.
             lines += [extras] if len(extras) * 0.056 < step else list(block.extras)
             self.text(x, y - 0.43, shape_label(block.shape), 7.8, va="top", weight="bold")
-            self.text(x, y - 0.565, "\n".join(line for line in lines if line), _SMALL, va="top",
-                      color="#444444")  # fmt: skip
+            self.text(
+                x,
+                y - 0.565,
+                "\n".join(line for line in lines if line),
+                _SMALL,
+                va="top",
+                color="#444444",
+            )
         sign = -1 if backwards else 1
-        for (start, a), (end, b) in zip(places, places[1:], strict=False):
+        for (start, a), (end, b) in itertools.pairwise(places):
             self.arrow([(start + sign * (a + 0.02), y), (end - sign * (b + 0.02), y)], width=0.8)
         return places
 
     def small_network(
-        self, blocks: Sequence[Block], left: float, right: float, y: float, words: str,
-        backwards: bool = False,
-    ) -> None:  # fmt: skip
-        """A network whose weights rest: the same blocks, pale and without words."""
+        self, blocks: Sequence[Block], left: float, right: float, y: float, words: str, above: bool
+    ) -> None:
+        """Draw a network whose weights rest: the same blocks, pale and without words."""
         step = (right - left - 0.16) / len(blocks)
         self.axes.add_patch(
             FancyBboxPatch(
-                (left, y - 0.42), right - left, 0.84, fc="white", ec="#7a8896", lw=1.1, ls="--",
-                boxstyle="round,pad=0,rounding_size=0.06", zorder=1,
+                (left, y - 0.42),
+                right - left,
+                0.84,
+                fc="white",
+                ec="#7a8896",
+                lw=1.1,
+                ls="--",
+                boxstyle="round,pad=0,rounding_size=0.06",
+                zorder=1,
             )
-        )  # fmt: skip
-        for i, block in enumerate(blocks[::-1] if backwards else blocks):
-            self.block(left + 0.08 + (i + 0.5) * step, y, block, 0.5, frozen=True)
-        self.text((left + right) / 2, y + 0.53, words, 8.5, weight="bold", color="#4d5a67")
+        )
+        for i, block in enumerate(blocks):
+            x = left + 0.08 + (i + 0.5) * step
+            self.block(x, y, block, min(0.5, 1.6 * step), frozen=True)
+        self.text(
+            (left + right) / 2,
+            y + (0.53 if above else -0.53),
+            words,
+            8.5,
+            weight="bold",
+            color="#4d5a67",
+        )
 
     def legend(self, handles: Sequence, y: float) -> None:
         self.figure.legend(
-            handles=handles, loc="center", ncols=len(handles), columnspacing=1.3,
-            handletextpad=0.5, fontsize=8, bbox_to_anchor=(WIDTH / 2, y),
+            handles=handles,
+            loc="center",
+            ncols=len(handles),
+            columnspacing=1.3,
+            handletextpad=0.5,
+            fontsize=8,
+            bbox_to_anchor=(WIDTH / 2, y),
             bbox_transform=self.axes.transData,
-        )  # fmt: skip
+        )
 
 
 def _shade(colour: str, amount: float) -> tuple[float, ...]:
-    """Lighter for an amount above 0, darker below."""
+    """Lighten for an amount above 0, darken below."""
     rgb = np.array(plt.matplotlib.colors.to_rgb(colour))
     return tuple(rgb + (1 - rgb) * amount if amount > 0 else rgb * (1 + amount))
 
@@ -286,15 +345,17 @@ def _handles(blocks: Sequence[Block], gradient: bool) -> list:
     labels = {"conv": "Conv2D", "convT": "Conv2DTranspose", "dense": "Dense", "other": "other"}
     kinds = {block.kind for block in blocks}
     handles = [
-        Patch(fc=fill, ec=INK, lw=0.7, hatch="////" if kind == "convT" else None,
-              label=labels[kind])
+        Patch(
+            fc=fill, ec=INK, lw=0.7, hatch="////" if kind == "convT" else None, label=labels[kind]
+        )
         for kind, fill in KIND_FILLS.items()
         if kind in kinds
-    ]  # fmt: skip
+    ]
     handles.append(Line2D([], [], color=INK, lw=1.1, marker=">", ms=4, label="data"))
     if gradient:
-        handles.append(Line2D([], [], color=GRADIENT, lw=1.4, ls="--", marker=">", ms=4,
-                              label="gradient"))  # fmt: skip
+        handles.append(
+            Line2D([], [], color=GRADIENT, lw=1.4, ls="--", marker=">", ms=4, label="gradient")
+        )
     handles.append(
         Patch(fc="none", ec="none", label="block height: image side, width: channels (log)")
     )
@@ -303,7 +364,7 @@ def _handles(blocks: Sequence[Block], gradient: bool) -> list:
 
 @plt.rc_context(STYLE)
 def anogan_architecture(generator: Any, discriminator: Any, title: str, caption: str) -> Figure:
-    """Draws AnoGAN: its training, and its search for the z of a new image.
+    """Draw AnoGAN: its training, and its search for the z of a new image.
 
     Args:
         generator: `keras.Model` from z `(latent,)` to an image `(height, width, channels)`.
@@ -320,11 +381,11 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     makes, judges = read_blocks(generator), read_blocks(discriminator)
     picture = shape_label(discriminator.input.shape[1:])
     latent = shape_label(generator.input.shape[1:])
-    canvas = _Canvas(6.95, title, caption, int(discriminator.input.shape[1]))
+    canvas = _Canvas(7.86, title, caption, int(discriminator.input.shape[1]))
 
     top = canvas.top
-    canvas.region(top - 3.62, top, "Step 1   Train G and D on normal images")
-    g, d = top - 0.98, top - 2.45
+    canvas.region(top - 3.82, top, "Step 1   Train G and D on normal images")
+    g, d = top - 1.0, top - 2.56
     left, right = 1.0, WIDTH - 1.12
     canvas.vector(_LEFT, g, "z", beside="left")
     canvas.text(_LEFT, g - 0.42, latent, 7.8, va="top", weight="bold")
@@ -342,7 +403,7 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
         left + 0.1, d + 0.55, _name("D", "discriminator", discriminator), ha="left", weight="bold"
     )
     entry = places[0][0] + places[0][1] + 0.03
-    real = d - 0.72
+    real = d - 0.78
     canvas.arrow([(x, g - 0.3), (x, d + 0.07), (entry, d + 0.07)])
     canvas.image(x, real, "$x$", 0.56)
     canvas.text(x, real - 0.37, f"real, {picture}", _SMALL, color="#444444")
@@ -350,50 +411,76 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     end = places[-1][0] - places[-1][1] - 0.03
     canvas.arrow([(end, d), (_LEFT + 0.4, d)])
     canvas.loss(_LEFT, d, "real\nor fake?", 0.76, 0.42)
+    canvas.text(_LEFT, d - 0.28, "trains D, and\nG against it", 7.8, va="top", color=GRADIENT)
     for place, block in zip(places, judges, strict=True):
         if block.is_feature:
             canvas.text(place[0], d + 0.3, "features $f$", 8, color="#444444")
 
-    top -= 3.74
-    canvas.region(top - 2.86, top, "Step 2   Find z for each new image x, with G and D frozen")
-    up, down = top - 1.08, top - 2.2
-    g_left, g_right, d_left, d_right = 1.05, 2.95, 4.75, 6.35
-    image, feature, total = 3.85, 7.0, 8.15
+    # What the search needs of D ends at its features.
+    upto = next((i for i, block in enumerate(judges) if block.is_feature), max(0, len(judges) - 2))
+    top -= 3.94
+    canvas.region(top - 3.56, top, "Step 2   Find z for each new image x, with G and D frozen")
+    up = top - 1.1
+    middle, down = up - 0.68, up - 1.36
+    lane, roof = down - 0.8, top - 0.36
+    g_left, g_right, d_left, d_right = 1.05, 2.85, 4.5, 5.85
+    image, feature, total = 3.72, 6.9, 7.42
     canvas.vector(_LEFT, up, "z", beside="left")
-    canvas.small_network(makes, g_left, g_right, up, "G, frozen")
+    canvas.small_network(makes, g_left, g_right, up, "G, frozen", above=True)
     canvas.arrow([(_LEFT + 0.09, up), (g_left - 0.02, up)])
     canvas.image(image, up, "$G(z)$", 0.56, "#fdeed7")
     canvas.arrow([(g_right + 0.02, up), (image - 0.3, up)])
     canvas.image(image, down, "$x$", 0.56)
-    canvas.text(image - 0.36, down, "new image", 8.5, ha="right")
-    for y, words in ((up, "D, frozen"), (down, "the same D")):
-        canvas.small_network(judges, d_left, d_right, y, words)
+    canvas.text(image, down - 0.38, "new image", 8.5)
+    for y, words in ((up, "D up to f, frozen"), (down, "the same")):
+        canvas.small_network(judges[: upto + 1], d_left, d_right, y, words, above=y == up)
         canvas.arrow([(image + 0.3, y), (d_left - 0.02, y)])
-        canvas.arrow([(d_right + 0.02, y), (feature - 0.36, y)])
-    canvas.text(feature, up, "$f(G(z))$", 10)
-    canvas.text(feature, down, "$f(x)$", 10)
-    middle = (up + down) / 2
+        canvas.arrow([(d_right + 0.02, y), (feature - 0.4, y)])
+    canvas.text(feature, up, "$f(G(z))$", 11)
+    canvas.text(feature, down, "$f(x)$", 11)
     for x, gap in ((image, 0.3), (feature, 0.14)):
-        canvas.arrow([(x, middle), (x, up - gap)], colour="#a07800")
-        canvas.arrow([(x, middle), (x, down + gap)], colour="#a07800")
+        canvas.arrow([(x, middle), (x, up - gap)], colour=GOLD)
+        canvas.arrow([(x, middle), (x, down + gap)], colour=GOLD)
     canvas.loss(image, middle, "residual loss\n$L_R=\\Sigma|x-G(z)|$", 1.36, 0.4)
-    canvas.loss(feature - 0.1, middle, "discrimination loss\n$L_D=\\Sigma|f(x)-f(G(z))|$", 1.66, 0.4)
-    canvas.loss(total + 0.05, down - 0.05, "$L(z)=$\n$(1-\\lambda)L_R+\\lambda L_D$", 1.14, 0.48)
-    canvas.text(total + 0.05, down - 0.4, "in the end: score A(x)", _SMALL, color="#444444")
-    canvas.arrow(
-        [(feature + 0.75, middle), (total + 0.05, middle), (total + 0.05, down + 0.21)],
-        colour="#a07800",
+    canvas.loss(feature, middle, "discrimination loss\n$L_D=\\Sigma|f(x)-f(G(z))|$", 1.7, 0.4)
+    canvas.loss(total, lane, "$L(z)=(1-\\lambda)\\,L_R+\\lambda\\,L_D$", 1.9, 0.3)
+    canvas.text(
+        total - 1.05,
+        lane - 0.14,
+        "after the last step: anomaly score A(x) = L(z)",
+        8,
+        ha="right",
+        color="#444444",
     )
-    roof = top - 0.36
+    beside = image - 0.82
     canvas.arrow(
-        [(WIDTH - 0.2, down + 0.21), (WIDTH - 0.2, roof), (_LEFT, roof), (_LEFT, up + 0.33)],
+        [(image - 0.68, middle), (beside, middle), (beside, lane), (total - 0.96, lane)],
+        colour=GOLD,
+    )
+    beside = total + 0.6
+    canvas.arrow([(feature + 0.86, middle), (beside, middle), (beside, lane + 0.16)], colour=GOLD)
+    canvas.arrow(
+        [
+            (total + 0.96, lane),
+            (WIDTH - 0.3, lane),
+            (WIDTH - 0.3, roof),
+            (_LEFT, roof),
+            (_LEFT, up + 0.33),
+        ],
         colour=GRADIENT,
         dash="--",
         width=1.5,
     )
-    canvas.text(WIDTH - 0.3, top - 0.19, "gradient step: changes z alone", 8.5, ha="right",
-                color=GRADIENT, weight="bold")  # fmt: skip
-    canvas.legend(_handles([*makes, *judges], gradient=True), top - 3.04)
+    canvas.text(
+        WIDTH - 0.3,
+        top - 0.19,
+        "gradient step: changes z alone",
+        8.5,
+        ha="right",
+        color=GRADIENT,
+        weight="bold",
+    )
+    canvas.legend(_handles([*makes, *judges], gradient=True), top - 3.75)
     return canvas.figure
 
 
@@ -407,7 +494,7 @@ def ganomaly_architecture(
     caption: str,
     weights: tuple[float, float, float] = (1, 50, 1),
 ) -> Figure:
-    """Draws GANomaly: images on the left, latent vectors on the right, four networks between.
+    """Draw GANomaly: images on the left, latent vectors on the right, four networks between.
 
     Args:
         encoder: G_E, `keras.Model` from an image `(height, width, channels)` to z `(latent,)`.
@@ -427,8 +514,8 @@ def ganomaly_architecture(
     networks = [read_blocks(model) for model in (encoder, decoder, encoder2, discriminator)]
     picture = shape_label(encoder.input.shape[1:])
     latent = shape_label(decoder.input.shape[1:])
-    canvas = _Canvas(6.95, title, caption, int(encoder.input.shape[1]))
-    rows = [canvas.top - 0.72 - 1.52 * i for i in range(4)]
+    canvas = _Canvas(7.1, title, caption, int(encoder.input.shape[1]))
+    rows = [canvas.top - 0.72 - 1.58 * i for i in range(4)]
     rows[3] -= 0.1
     left, right = 1.3, WIDTH - 1.2
     names = (
@@ -457,46 +544,51 @@ def ganomaly_architecture(
     canvas.arrow([(image + 0.3, rows[0]), (first(0), rows[0])])
     z = (rows[0] + rows[1]) / 2
     canvas.vector(vector, z, "$z$", beside="left")
-    canvas.text(vector, z - 0.42, "", _SMALL)
     canvas.arrow([(last(0), rows[0]), (vector, rows[0]), (vector, z + 0.33)])
     canvas.arrow([(vector, z - 0.33), (vector, rows[1]), (first(1), rows[1])])
     canvas.image(image, rows[1], r"$\hat{x}$", 0.56, "#fdeed7")
     canvas.arrow([(last(1), rows[1]), (image + 0.3, rows[1])])
     canvas.arrow([(image, rows[1] - 0.3), (image, rows[2]), (first(2), rows[2])])
-    canvas.vector(vector, rows[2], r"$\hat{z}$", beside="left")
-    canvas.arrow([(last(2), rows[2]), (vector - 0.3, rows[2])])
-    canvas.text(vector - 0.02, z + 0.86, "", _SMALL)
-    canvas.text(vector - 0.16, z - 0.2, latent, 7.8, ha="right", weight="bold")
+    canvas.vector(vector, rows[2], r"$\hat{z}$", beside="above")
+    canvas.arrow([(last(2), rows[2]), (vector - 0.09, rows[2])])
+    canvas.text(vector, rows[2] - 0.43, latent, 7.8, weight="bold")
+    canvas.text(vector - 0.12, z - 0.2, latent, 7.8, ha="right", weight="bold")
 
     # D sees both images: x comes down the outer lane, x_hat goes on below E's entry.
     lane = 0.3
     canvas.arrow(
-        [(image - 0.3, rows[0]), (lane, rows[0]), (lane, rows[3] - 0.08), (first(3), rows[3] - 0.08)]
+        [
+            (image - 0.3, rows[0]),
+            (lane, rows[0]),
+            (lane, rows[3] - 0.08),
+            (first(3), rows[3] - 0.08),
+        ]
     )
     canvas.arrow([(image, rows[2]), (image, rows[3] + 0.08), (first(3), rows[3] + 0.08)])
     canvas.text(lane + 0.1, rows[3] - 0.2, "$x$", 9)
     canvas.text(image - 0.1, rows[3] + 0.22, r"$\hat{x}$", 9)
     canvas.arrow([(last(3), rows[3]), (vector - 0.4, rows[3])])
     canvas.text(vector, rows[3], "real\nor fake?", 8.5)
+    canvas.text(vector, rows[3] - 0.28, "trains D", 7.8, color=GRADIENT)
 
-    gold = "#a07800"
     con = (rows[0] + rows[1]) / 2
-    canvas.arrow([(image, con), (image, rows[0] - 0.3)], colour=gold)
-    canvas.arrow([(image, con), (image, rows[1] + 0.3)], colour=gold)
+    canvas.arrow([(image, con), (image, rows[0] - 0.3)], colour=GOLD)
+    canvas.arrow([(image, con), (image, rows[1] + 0.3)], colour=GOLD)
     canvas.loss(image, con, f"${w_con}\\cdot L_{{con}}$\n" + r"$\|x-\hat{x}\|_1$", 0.86, 0.44)
     enc = (z + rows[2]) / 2
     side = WIDTH - 0.42
-    canvas.arrow([(side, enc), (side, z), (vector + 0.09, z)], colour=gold)
-    canvas.arrow([(side, enc), (side, rows[2]), (vector + 0.09, rows[2])], colour=gold)
+    canvas.arrow([(side, enc), (side, z), (vector + 0.09, z)], colour=GOLD)
+    canvas.arrow([(side, enc), (side, rows[2]), (vector + 0.09, rows[2])], colour=GOLD)
     canvas.loss(side - 0.12, enc, f"${w_enc}\\cdot L_{{enc}}$\n" + r"$\|z-\hat{z}\|_2$", 0.86, 0.44)
     features = [p for p, b in zip(places[3], networks[3], strict=True) if b.is_feature]
     tap, _ = (features or places[3][-2:])[0]
     adv = rows[3] + 0.62
     tap_top = rows[3] + 0.2
-    canvas.arrow([(tap, tap_top), (tap, adv), (vector - 0.62, adv)], colour=gold)
+    canvas.arrow([(tap, tap_top), (tap, adv), (vector - 0.62, adv)], colour=GOLD)
     canvas.text(tap - 0.06, adv + 0.02, r"$f(x),\ f(\hat{x})$", 8.5, ha="right")
-    canvas.loss(vector - 0.05, adv,
-                f"${w_adv}\\cdot L_{{adv}}$\n" + r"$\|f(x)-f(\hat{x})\|_2$", 1.12, 0.44)  # fmt: skip
+    canvas.loss(
+        vector - 0.05, adv, f"${w_adv}\\cdot L_{{adv}}$\n" + r"$\|f(x)-f(\hat{x})\|_2$", 1.12, 0.44
+    )
 
     y = rows[3] - 1.05
     canvas.text(

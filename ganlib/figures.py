@@ -61,11 +61,12 @@ STYLE = {
     "axes.edgecolor": "#888888",
     "axes.labelcolor": INK,
     "text.color": INK,
+    "hatch.linewidth": 0.5,
 }
 
 
 def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Writes a figure as PNG and as PDF, each of them whole or not at all.
+    """Write a figure as PNG and as PDF, each of them whole or not at all.
 
     Args:
         figure: the figure.
@@ -82,7 +83,7 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
         path = target.parent / f"{target.name}.{kind}"
         temporary = target.parent / f".{target.name}.{os.getpid()}.{kind}"
         try:
-            with plt.rc_context({"pdf.fonttype": 42}):
+            with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
                 figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
             temporary.replace(path)
         finally:
@@ -126,7 +127,7 @@ class Frame:
         ).set_in_layout(False)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
-        """Axes for charts, laid out so that no label touches another."""
+        """Make axes for charts, laid out so that no label touches another."""
         self.figure.set_layout_engine(
             "constrained",
             rect=(0.005, self.bottom / self.total, 0.99, self.height / self.total),
@@ -136,18 +137,18 @@ class Frame:
         return self.figure.subplots(rows, columns, squeeze=False, **options)
 
     def axes(self, left: float, top: float, width: float, height: float) -> plt.Axes:
-        """Axes for an image, `top` inches below the top of the body."""
+        """Make axes for an image, `top` inches below the top of the body."""
         y = self.top - top - height
         return self.figure.add_axes(
             (left / WIDTH, y / self.total, width / WIDTH, height / self.total)
         )
 
     def text(self, x: float, top: float, words: str, **options) -> plt.Text:
-        """Text, `top` inches below the top of the body."""
+        """Write text, `top` inches below the top of the body."""
         return self.figure.text(x / WIDTH, (self.top - top) / self.total, words, **options)
 
     def legend(self, handles: Sequence, columns: int) -> None:
-        """A legend between the title and the body."""
+        """Draw a legend between the title and the body."""
         self.figure.legend(
             handles=handles,
             loc="lower center",
@@ -169,7 +170,7 @@ def _hide_unused(axes: Sequence[plt.Axes], used: int) -> None:
 
 
 def _show(axes: plt.Axes, image: np.ndarray, edge: str = "#999999", line: float = 0.6) -> None:
-    """Draws one uint8 image `(h, w, c)`; grey levels are never stretched."""
+    """Draw one uint8 image `(h, w, c)`; grey levels are never stretched."""
     if image.shape[-1] == 1:
         axes.imshow(image[..., 0], cmap="gray", vmin=0, vmax=255, aspect="auto")
     else:
@@ -185,11 +186,12 @@ def _bare(axes: plt.Axes, edge: str = "#999999", line: float = 0.6) -> None:
 
 
 def _clip_at(panel: pd.DataFrame) -> float:
-    """Where to end the y axis: far outside every group's bulk, or the highest score if near it."""
+    """Find where to end the y axis: far above each group's bulk, or at the highest score if near."""
     fences = []
     for _, scores in panel.groupby("group")["score"]:
-        lower, upper = np.percentile(scores, [25, 75])
-        fences.append(upper + 4 * (upper - lower))
+        lower, upper, most = np.percentile(scores, [25, 75, 95])
+        # A twentieth of a group is no outlier: it stays, even if it flattens the rest.
+        fences.append(max(upper + 4 * (upper - lower), most))
     # Less than a third more is not worth hiding points for.
     highest = panel["score"].max()
     return float(max(fences)) if highest > 1.33 * max(fences) > 0 else float(highest)
@@ -202,7 +204,7 @@ def score_scatter(
     caption: str,
     auroc: Mapping[str, float],
 ) -> Figure:
-    """Draws the anomaly score of every image, group after group.
+    """Draw the anomaly score of every image, group after group.
 
     Each group gets a third of the x axis, whatever its size: in the paper's figure the hundred test
     images of a group lie beside thousands of training images. A score far above all the others is
@@ -271,7 +273,9 @@ def _score_panel(axes: plt.Axes, panel: pd.DataFrame) -> None:
             gid=group,
             **style,
         )
-        axes.plot([start + 0.04, start + 0.96], [np.median(scores)] * 2, color=INK, lw=1.8, zorder=4)
+        axes.plot(
+            [start + 0.04, start + 0.96], [np.median(scores)] * 2, color=INK, lw=1.8, zorder=4
+        )
         if not inside.all():
             count, highest = int((~inside).sum()), scores.max()
             axes.scatter(
@@ -315,7 +319,7 @@ def reconstructions(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draws images beside what each method makes of them.
+    """Draw images beside what each method makes of them.
 
     Args:
         panels: method to "normal" and "anomaly", each the images and their reconstructions, both
@@ -397,7 +401,7 @@ def residual_images(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draws where each method's reconstruction differs from the image.
+    """Draw where each method's reconstruction differs from the image.
 
     Args:
         panels: method to "normal" and "anomaly", each the images, uint8
@@ -472,7 +476,7 @@ def residual_images(
 def roc_and_precision_recall(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, caption: str
 ) -> Figure:
-    """Draws how well the scores part anomalies from normal images, at every threshold.
+    """Draw how well the scores part anomalies from normal images, at every threshold.
 
     Args:
         curves: method to its labels `(n,)`, 1 for an anomaly and 0 for a normal image, and its
@@ -484,13 +488,13 @@ def roc_and_precision_recall(
         The figure: the ROC on the left, precision over recall on the right, AUROC and average
         precision (AP) in the legend.
     """
-    legend_columns = 2 if len(curves) > 3 else 1
+    legend_columns = 2 if len(curves) > 2 else 3
     legend_rows = math.ceil((len(curves) + 1) / legend_columns)
     frame = Frame(4.0, title, caption, legend=0.1 + 0.2 * legend_rows)
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
     looks = zip(
-        # Black and light blue in place of its grey, which is chance's, and its yellow, lost on white.
+        # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
         itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"]),
         itertools.cycle(dashes),
         itertools.cycle("osD^vPX*hd"),
@@ -544,7 +548,7 @@ def roc_and_precision_recall(
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
-    """Which losses share a panel: the two players of a GAN, and a loss with its validation."""
+    """Choose which losses share a panel: a GAN's two players, and a loss with its validation."""
     panels: list[list[str]] = []
     for name in curves:
         base = name.removeprefix("val_")
@@ -566,7 +570,7 @@ def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
 def training_curves(
     history: Mapping[str, Sequence[float]] | pd.DataFrame, title: str, caption: str
 ) -> Figure:
-    """Draws every loss of a training over its epochs, each on a scale of its own.
+    """Draw every loss of a training over its epochs, each on a scale of its own.
 
     Args:
         history: loss to its value per epoch, as in `keras.callbacks.History.history`; a column
@@ -590,7 +594,10 @@ def training_curves(
     colours = [GROUP_COLOURS["train normal"], "#1b6fa8", "#444444", "#b07aa1"]
     for axes, names in zip(axes_of, panels, strict=False):
         for name, colour, dash in zip(
-            names, itertools.cycle(colours), itertools.cycle(["-", (0, (4, 1.5)), ":"]), strict=False
+            names,
+            itertools.cycle(colours),
+            itertools.cycle(["-", (0, (4, 1.5)), ":"]),
+            strict=False,
         ):
             x = epochs if epochs is not None else np.arange(1, len(curves[name]) + 1)
             axes.plot(
@@ -631,7 +638,7 @@ def training_curves(
 def samples_over_epochs(
     samples: np.ndarray, epochs: Sequence[int], title: str, caption: str
 ) -> Figure:
-    """Draws what a generator makes of the same latent vectors as its training goes on.
+    """Draw what a generator makes of the same latent vectors as its training goes on.
 
     Args:
         samples: uint8 `(n_epochs, n_samples, height, width, channels)`, 0..255, column j always
@@ -669,7 +676,7 @@ def search_loss(
     caption: str,
     steps: Sequence[int] | None = None,
 ) -> Figure:
-    """Draws how AnoGAN's search for z comes to rest.
+    """Draw how AnoGAN's search for z comes to rest.
 
     Args:
         losses: `(n_steps_recorded, n_images)`, the loss L(z) of each image, > 0.
@@ -728,7 +735,7 @@ def search_loss(
 def image_grid(
     images: np.ndarray, titles: Sequence[str] | None, title: str, caption: str
 ) -> Figure:
-    """Draws a gallery of images.
+    """Draw a gallery of images.
 
     Args:
         images: uint8 `(n, height, width, channels)`, 0..255.
@@ -759,7 +766,7 @@ def image_grid(
 
 @plt.rc_context(STYLE)
 def auroc_bars(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Draws our AUROC beside the published one, for each method on each data set.
+    """Draw our AUROC beside the published one, for each method on each data set.
 
     Args:
         table: the columns `dataset`, `method`, `ours` and `published`, AUROC 0..1, NaN where there
@@ -785,11 +792,17 @@ def auroc_bars(table: pd.DataFrame, title: str, caption: str) -> Figure:
     published, ours = {}, {}
     for y_at, words, entry in lines:
         if entry is None:
-            axes.text(-0.01, y_at, words, ha="right", va="center", weight="bold",
-                      transform=axes.get_yaxis_transform())  # fmt: skip
+            axes.text(
+                -0.01,
+                y_at,
+                words,
+                ha="right",
+                va="center",
+                weight="bold",
+                transform=axes.get_yaxis_transform(),
+            )
             continue
-        axes.text(-0.01, y_at, words, ha="right", va="center",
-                  transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.text(-0.01, y_at, words, ha="right", va="center", transform=axes.get_yaxis_transform())
         pair = {"ours": float(entry["ours"]), "published": float(entry["published"])}
         axes.axhline(y_at, color="#e4e4e4", linewidth=0.8, zorder=1)
         if not any(math.isnan(value) for value in pair.values()):
@@ -806,9 +819,14 @@ def auroc_bars(table: pd.DataFrame, title: str, caption: str) -> Figure:
             )
     for x, words in ((1.06, "ours"), (1.17, "published")):
         axes.text(
-            x, -0.05, words, ha="center", va="center", weight="bold",
+            x,
+            -0.05,
+            words,
+            ha="center",
+            va="center",
+            weight="bold",
             transform=axes.get_yaxis_transform(),
-        )  # fmt: skip
+        )
     looks = {
         "published": {"marker": "D", "mfc": "white", "mec": INK, "ms": 8, "mew": 1.4},
         "ours": {"marker": "o", "mfc": GROUP_COLOURS["train normal"], "mec": INK, "ms": 8},
