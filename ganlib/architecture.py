@@ -352,6 +352,7 @@ def _handles(blocks: Sequence[Block], gradient: bool) -> list:
         if kind in kinds
     ]
     handles.append(Line2D([], [], color=INK, lw=1.1, marker=">", ms=4, label="data"))
+    handles.append(Line2D([], [], color=GOLD, lw=1.1, marker=">", ms=4, label="loss"))
     if gradient:
         handles.append(
             Line2D([], [], color=GRADIENT, lw=1.4, ls="--", marker=">", ms=4, label="gradient")
@@ -379,9 +380,9 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
         Figure 1.
     """
     makes, judges = read_blocks(generator), read_blocks(discriminator)
-    picture = shape_label(discriminator.input.shape[1:])
-    latent = shape_label(generator.input.shape[1:])
-    canvas = _Canvas(7.86, title, caption, int(discriminator.input.shape[1]))
+    picture = shape_label(discriminator.inputs[0].shape[1:])
+    latent = shape_label(generator.inputs[0].shape[1:])
+    canvas = _Canvas(7.86, title, caption, int(discriminator.inputs[0].shape[1]))
 
     top = canvas.top
     canvas.region(top - 3.82, top, "Step 1   Train G and D on normal images")
@@ -512,9 +513,9 @@ def ganomaly_architecture(
         Figure 2.
     """
     networks = [read_blocks(model) for model in (encoder, decoder, encoder2, discriminator)]
-    picture = shape_label(encoder.input.shape[1:])
-    latent = shape_label(decoder.input.shape[1:])
-    canvas = _Canvas(7.1, title, caption, int(encoder.input.shape[1]))
+    picture = shape_label(encoder.inputs[0].shape[1:])
+    latent = shape_label(decoder.inputs[0].shape[1:])
+    canvas = _Canvas(7.1, title, caption, int(encoder.inputs[0].shape[1]))
     rows = [canvas.top - 0.72 - 1.58 * i for i in range(4)]
     rows[3] -= 0.1
     left, right = 1.3, WIDTH - 1.2

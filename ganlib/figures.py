@@ -186,10 +186,11 @@ def _bare(axes: plt.Axes, edge: str = "#999999", line: float = 0.6) -> None:
 
 
 def _clip_at(panel: pd.DataFrame) -> float:
-    """Find where to end the y axis: far above each group's bulk, or at the highest score if near."""
+    """Find where to end the y axis: far above each group's bulk, or at the highest score."""
     fences = []
     for _, scores in panel.groupby("group")["score"]:
-        lower, upper, most = np.percentile(scores, [25, 75, 95])
+        lower, upper = np.percentile(scores, [25, 75])
+        most = np.percentile(scores, 95, method="lower")
         # A twentieth of a group is no outlier: it stays, even if it flattens the rest.
         fences.append(max(upper + 4 * (upper - lower), most))
     # Less than a third more is not worth hiding points for.

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import math
 
@@ -51,7 +52,7 @@ def pictures(n=4, side=16, channels=1):
 
 def score_panel(train=50, outliers=()):
     rng = random()
-    anomalies = np.concatenate([rng.gamma(4, 1, 20), outliers])
+    anomalies = np.concatenate([rng.gamma(4, 1, 60), outliers])
     parts = {
         "train normal": rng.gamma(4, 0.5, train),
         "test normal": rng.gamma(4, 0.5, 20),
@@ -116,16 +117,19 @@ def trunk(side, channels, width):
     return inputs, x
 
 
+@functools.cache
 def encoder(side=64, channels=1, width=4, latent=100):
     inputs, x = trunk(side, channels, width)
     return keras.Model(inputs, layers.Reshape((latent,))(layers.Conv2D(latent, 4)(x)))
 
 
+@functools.cache
 def discriminator(side=64, channels=1, width=4):
     inputs, x = trunk(side, channels, width)
     return keras.Model(inputs, [x, layers.Reshape((1,))(layers.Conv2D(1, 4)(x))])
 
 
+@functools.cache
 def decoder(side=64, channels=1, width=4, latent=100, dense=False):
     inputs = keras.Input((latent,))
     steps = int(math.log2(side)) - 3
@@ -308,7 +312,7 @@ def test_scatter_shows_an_extreme_score_at_the_edge_and_counts_it():
     figure = figures.score_scatter({"GANomaly": panel}, "t", CAPTION, {"GANomaly": 0.5})
     axes = figure.axes[0]
     points = drawn_points(axes)
-    assert len(points["test anomaly"].get_offsets()) == 20
+    assert len(points["test anomaly"].get_offsets()) == 60
     assert len(points["test anomaly above"].get_offsets()) == 2
     assert axes.get_ylim()[1] < 100
     assert "2 above,\nup to 9e+03" in texts_of(figure)
@@ -317,6 +321,12 @@ def test_scatter_shows_an_extreme_score_at_the_edge_and_counts_it():
 def test_scatter_hides_nothing_without_extreme_scores():
     figure = figures.score_scatter({"AnoGAN": score_panel()}, "t", CAPTION, {"AnoGAN": 0.5})
     assert not any("above" in name for name in drawn_points(figure.axes[0]))
+
+
+def test_scatter_clips_no_more_than_a_twentieth_of_a_group():
+    panel = score_panel(outliers=np.full(5, 500.0))
+    figure = figures.score_scatter({"AnoGAN": panel}, "t", CAPTION, {"AnoGAN": 0.5})
+    assert len(drawn_points(figure.axes[0])["test anomaly"].get_offsets()) == 65
 
 
 def test_scatter_writes_the_auroc_that_it_is_given():
@@ -553,6 +563,13 @@ def test_a_dense_start_and_a_model_within_a_model_are_read():
         blocks = architecture.read_blocks(model)
         assert [block.kind for block in blocks] == ["dense", "convT", "convT"]
         assert [block.shape for block in blocks] == [(4, 4, 8), (8, 8, 4), (16, 16, 1)]
+
+
+def test_anogan_is_drawn_with_a_discriminator_that_answers_logits_alone():
+    judge = discriminator()
+    judge = keras.Model(judge.inputs, judge.outputs[1])
+    figure = architecture.anogan_architecture(decoder(), judge, "t", CAPTION)
+    assert labels_of(judge) <= set(texts_of(figure))
 
 
 def test_pooling_is_a_block_of_its_own():
