@@ -160,8 +160,10 @@ class Frame:
         ).set_in_layout(False)
 
 
-def _letter(index: int) -> str:
-    return f"({chr(ord('a') + index)})"
+def _heading(panels: Mapping, method: str) -> str:
+    """Letter a panel, as the paper does, where there are several."""
+    letter = chr(ord("a") + list(panels).index(method))
+    return f"({letter}) {method}" if len(panels) > 1 else method
 
 
 def _hide_unused(axes: Sequence[plt.Axes], used: int) -> None:
@@ -231,7 +233,8 @@ def score_scatter(
     axes_of = frame.grid(rows, columns).ravel()
     for index, (method, panel) in enumerate(panels.items()):
         _score_panel(axes_of[index], panel)
-        axes_of[index].set_title(f"{_letter(index)} {method}", loc="left")
+        # Wrapped, so as not to run into the AUROC.
+        axes_of[index].set_title(textwrap.fill(_heading(panels, method), 30), loc="left")
         axes_of[index].set_title(
             f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal", fontsize=10
         )
@@ -351,8 +354,7 @@ def reconstructions(
     top, previous = 0.0, None
     for method, kind, start in rows:
         if method != previous:
-            letter = _letter(list(panels).index(method))
-            frame.text(_MARGIN, top + 0.22, f"{letter} {method}", weight="bold", size=10)
+            frame.text(_MARGIN, top + 0.22, _heading(panels, method), weight="bold", size=10)
             for x, words in ((0.25, "image"), (0.75, "reconstruction")):
                 frame.text(
                     left + x * pair, top + 0.43, words, ha="center", size=7.5, color="#555555"
@@ -431,7 +433,7 @@ def residual_images(
     for index, (method, kinds) in enumerate(panels.items()):
         left = _MARGIN + (index % across) * (block + between)
         top = (index // across) * block_height
-        frame.text(left, top + 0.22, f"{_letter(index)} {method}", weight="bold", size=10)
+        frame.text(left, top + 0.22, _heading(panels, method), weight="bold", size=10)
         means = {kind: residuals.mean(axis=-1) for kind, (_, residuals) in kinds.items()}
         highest = float(np.percentile(np.concatenate([m.ravel() for m in means.values()]), 99.5))
         if label:
@@ -765,6 +767,21 @@ def image_grid(
     return frame.figure
 
 
+def _beside(axes: plt.Axes, column: int, y: float, words: str, weight: str) -> None:
+    """Write into one of the columns to the right of the axes."""
+    axes.annotate(
+        words,
+        (1, y),
+        xycoords=axes.get_yaxis_transform(),
+        xytext=(26 + 54 * column, 0),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        weight=weight,
+        annotation_clip=False,
+    )
+
+
 @plt.rc_context(STYLE)
 def auroc_bars(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw our AUROC beside the published one, for each method on each data set.
@@ -809,25 +826,11 @@ def auroc_bars(table: pd.DataFrame, title: str, caption: str) -> Figure:
         if not any(math.isnan(value) for value in pair.values()):
             axes.plot(list(pair.values()), [y_at] * 2, color="#999999", linewidth=2, zorder=2)
         ours[y_at], published[y_at] = pair["ours"], pair["published"]
-        for x, value in zip((1.06, 1.17), pair.values(), strict=True):
-            axes.text(
-                x,
-                y_at,
-                "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}",
-                ha="center",
-                va="center",
-                transform=axes.get_yaxis_transform(),
-            )
-    for x, words in ((1.06, "ours"), (1.17, "published")):
-        axes.text(
-            x,
-            -0.05,
-            words,
-            ha="center",
-            va="center",
-            weight="bold",
-            transform=axes.get_yaxis_transform(),
-        )
+        for column, value in enumerate(pair.values()):
+            written = "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}"
+            _beside(axes, column, y_at, written, "normal")
+    for column, words in enumerate(("ours", "published")):
+        _beside(axes, column, -0.05, words, "bold")
     looks = {
         "published": {"marker": "D", "mfc": "white", "mec": INK, "ms": 8, "mew": 1.4},
         "ours": {"marker": "o", "mfc": GROUP_COLOURS["train normal"], "mec": INK, "ms": 8},
