@@ -4,9 +4,9 @@ Each takes a title and a caption (small print: where the data come from, profile
 a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. Whoever called closes it.
 """
 
+import functools
 import itertools
 import math
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +26,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from ganlib.files import write_safely
+
 # The paper's colours. Their lightness differs too, as do the markers: grey print keeps them apart.
 GROUP_COLOURS = {
     "train normal": "#c8102e",
@@ -33,7 +35,6 @@ GROUP_COLOURS = {
     "test anomaly": "#2f9fd8",
 }
 GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
-GROUP_LINES = {"train normal": ":", "test normal": "--", "test anomaly": "-"}
 KIND_COLOURS = {
     "normal": GROUP_COLOURS["test normal"],
     "anomaly": GROUP_COLOURS["test anomaly"],
@@ -76,19 +77,12 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
         The two paths, PNG first. The files hold no date: an unchanged figure is an unchanged file.
     """
     target = Path(path_without_suffix)
-    target.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
-        # Not with_suffix, which would cut a name such as "score-0.5".
-        path = target.parent / f"{target.name}.{kind}"
-        temporary = target.parent / f".{target.name}.{os.getpid()}.{kind}"
-        try:
-            with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        paths.append(path)
+        draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
+        with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
+            # Not with_suffix, which would cut a name such as "score-0.5".
+            paths.append(write_safely(target.parent / f"{target.name}.{kind}", draw))
     return paths
 
 

@@ -99,8 +99,8 @@ def adversarial_loss(image_features, reconstruction_features):
 
     Reference:
         Paper, section 4, adversarial loss. The paper writes the distance of f(x) to the mean of
-        f(G(x)) over the batch; this is the distance pair by pair, as in the authors' code and in the
-        published notebook.
+        f(G(x)) over the batch; this is the distance pair by pair, as in the authors' code and in
+        the published notebook.
     """
     return ops.mean(ops.square(image_features - reconstruction_features))
 

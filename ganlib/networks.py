@@ -1,10 +1,11 @@
 """The three networks that DCGAN, AnoGAN and GANomaly are made of.
 
-They work on values in -1..1 and know nothing of losses, data or training. The settings are those of
-DCGAN (Radford et al. 2015) as the authors of GANomaly use them: 4x4 convolutions of stride 2 and no
-pooling, no bias, weights drawn from N(0, 0.02), batch normalisation everywhere but at the image side,
-LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's own defaults differ in three
-of them (batch normalisation's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3), so all are set.
+They work on values in -1..1 and know nothing of losses, data or training. The settings are those
+of DCGAN (Radford et al. 2015) as the authors of GANomaly use them: 4x4 convolutions of stride 2 and
+no pooling, no bias, weights drawn from N(0, 0.02), batch normalisation everywhere but at the image
+side, LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's own defaults differ
+in three of them (batch normalisation's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3), so
+all are set.
 """
 
 import keras
@@ -75,7 +76,9 @@ def decoder(
     while depth > filters:
         depth //= 2
         x = _upwards(x, depth, strides=2, padding="same")
-    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False, **_kernel())(x)
+    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False, **_kernel())(
+        x
+    )
     return keras.Model(latent, layers.Activation("tanh", name="image")(x), name=name)
 
 
@@ -150,8 +153,9 @@ def _check(image_size: int, channels: int) -> None:
     if image_size not in IMAGE_SIZES:
         nearest = sorted(sorted(IMAGE_SIZES, key=lambda size: abs(size - image_size))[:2])
         raise GanlibError(
-            f"image_size is {image_size}, but the networks halve an image until it is 4x4, so it must "
-            f"be 4*2^k from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}: choose {nearest[0]} or {nearest[1]}."
+            f"image_size is {image_size}, but the networks halve an image until it is 4x4, so it "
+            f"must be 4*2^k from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}: choose {nearest[0]} or "
+            f"{nearest[1]}."
         )
     if channels not in (1, 3):
         raise GanlibError(f"channels is {channels}: choose 1 for grey images or 3 for colour.")

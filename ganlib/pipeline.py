@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import papermill
@@ -17,14 +19,14 @@ from papermill.exceptions import PapermillExecutionError
 
 from ganlib import data, profiles
 from ganlib.errors import GanlibError
-from ganlib.results import write_json
+from ganlib.files import write_safely
 
 PROJECT = Path(__file__).parent.parent
-# Minutes of a notebook on two cores, to say how long the rest takes before one has been run.
+# Minutes per notebook on two cores, to say how long the rest takes before one has been run.
 MINUTES = {
-    "smoke": {"00": 0.2, "01": 0.4, "02": 0.4, "03": 0.2},
-    "quick": {"00": 0.3, "01": 5.0, "02": 3.5, "03": 0.3},
-    "paper": {"00": 0.5, "01": 300.0, "02": 90.0, "03": 0.3},
+    "smoke": {"00": 0.3, "01": 0.4, "02": 0.4, "03": 0.3},
+    "quick": {"00": 0.3, "01": 4.0, "02": 2.5, "03": 0.4},
+    "paper": {"00": 0.5, "01": 300.0, "02": 90.0, "03": 0.4},
 }
 
 
@@ -37,7 +39,6 @@ class Step:
         output: the executed copy.
         parameters: what papermill injects.
         label: how to speak of it.
-        data_root: folder of the images it reads, None if it reads none.
         after: the steps whose results it reads.
     """
 
@@ -45,12 +46,11 @@ class Step:
     output: Path
     parameters: dict
     label: str
-    dataset: str | None = None
-    after: tuple["Step", ...] = field(default=())
+    after: tuple["Step", ...] = ()
 
     @property
-    def state(self) -> Path:
-        """Where it is written that the step is done."""
+    def note(self) -> Path:
+        """The file that says that the step is done, and with what."""
         return self.output.with_suffix(".done.json")
 
 
@@ -66,38 +66,32 @@ def plan(profile: str, datasets: list[str], seeds: list[int], source: str) -> li
     Returns:
         Steps in the order of execution.
     """
-    runs, figures = PROJECT / "runs" / profile, PROJECT / "figures" / profile
+    runs, figures = PROJECT / "runs", PROJECT / "figures"
+    common = {"profile": profile, "runs_dir": runs, "figures_dir": figures}
     steps, results = [], []
     for dataset in datasets:
-        common = {"dataset": dataset, "profile": profile, "data": source}
-        steps.append(
-            _step("00_download", runs / dataset, f"{dataset}", common | {"figures_dir": figures}, dataset)
-        )
+        images = {**common, "dataset": dataset, "data": source}
+        steps.append(_step("00_download", runs / profile / dataset, dataset, images))
         for seed in seeds:
-            folder = runs / dataset / f"seed-{seed}"
+            folder = runs / profile / dataset / f"seed-{seed}"
             drawn = figures if seed == seeds[0] else folder / "figures"
+            seeded = {**images, "seed": seed, "figures_dir": drawn}
             for name in ("01_dcgan_anogan", "02_ganomaly"):
-                parameters = common | {"seed": seed, "runs_dir": runs, "figures_dir": drawn}
-                results.append(_step(name, folder, f"{dataset}, seed {seed}", parameters, dataset))
-        steps += results[-2 * len(seeds) :]
-    parameters = {
-        "profile": profile,
-        "datasets": " ".join(datasets),
-        "seeds": " ".join(map(str, seeds)),
-        "runs_dir": runs,
-        "figures_dir": figures,
-    }
-    steps.append(_step("03_comparison", runs, " and ".join(datasets), parameters, after=tuple(results)))
+                steps.append(_step(name, folder, f"{dataset}, seed {seed}", seeded))
+                results.append(steps[-1])
+    asked = {"datasets": " ".join(datasets), "seeds": " ".join(map(str, seeds))}
+    label = " and ".join(datasets)
+    steps.append(_step("03_comparison", runs / profile, label, common | asked, tuple(results)))
     return steps
 
 
-def _step(name, folder, label, parameters, dataset=None, after=()):
+def _step(name: str, folder: Path, label: str, parameters: dict, after: tuple = ()) -> Step:
     notebook = PROJECT / "notebooks" / f"{name}.ipynb"
     relative = {
         key: os.path.relpath(value, notebook.parent) if isinstance(value, Path) else value
         for key, value in parameters.items()
     }
-    return Step(notebook, folder / notebook.name, relative, f"{name}: {label}", dataset, after)
+    return Step(notebook, folder / notebook.name, relative, f"{name}: {label}", after)
 
 
 def is_done(step: Step) -> bool:
@@ -111,10 +105,10 @@ def is_done(step: Step) -> bool:
         reads has changed, or if a file that it made is gone.
     """
     try:
-        done = json.loads(step.state.read_text())
+        note = json.loads(step.note.read_text())
     except (OSError, ValueError):
         return False
-    return done["key"] == key(step) and all((PROJECT / made).exists() for made in done["made"])
+    return note["key"] == key(step) and all((PROJECT / made).exists() for made in note["made"])
 
 
 def key(step: Step) -> str:
@@ -128,14 +122,16 @@ def key(step: Step) -> str:
     Returns:
         SHA-256 in hexadecimal.
     """
-    cells = json.loads(step.notebook.read_text())["cells"]
-    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    text = json.dumps([[cell["cell_type"], "".join(cell["source"])] for cell in cells])
+    cells = [
+        (cell["cell_type"], "".join(cell["source"]))
+        for cell in json.loads(step.notebook.read_text())["cells"]
+    ]
+    code = "\n".join(source for kind, source in cells if kind == "code")
     depends_on = {
-        "notebook": hashlib.sha256(text.encode()).hexdigest(),
+        "notebook": cells,
         "library": {
             str(path.relative_to(PROJECT)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(imported_files(code))
+            for path in imported_files(code)
         },
         "parameters": step.parameters,
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
@@ -155,7 +151,8 @@ def imported_files(code: str) -> set[Path]:
         Paths of the files.
     """
     found: set[Path] = set()
-    sources = ["\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))]
+    lines = [line for line in code.splitlines() if not line.lstrip().startswith(("%", "!"))]
+    sources = ["\n".join(lines)]
     while sources:
         for module in _imports(sources.pop()):
             base = PROJECT.joinpath(*module.split("."))
@@ -167,21 +164,22 @@ def imported_files(code: str) -> set[Path]:
 
 
 def _imports(code: str) -> set[str]:
+    """List the modules of ganlib that code names, with the packages around them."""
     modules = set()
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    ours = {module for module in modules if module.split(".")[0] == "ganlib"}
-    return ours | {module.rsplit(".", depth)[0] for module in ours for depth in range(module.count(".") + 1)}
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [module.split(".") for module in modules if module.split(".")[0] == "ganlib"]
+    return {".".join(names[:depth]) for names in parts for depth in range(1, len(names) + 1)}
 
 
 def _images(step: Step) -> str | None:
-    """Digest names, sizes and times of a step's image files: reading them all would take too long."""
-    if step.dataset is None:
+    """Digest names, sizes and times of a step's image files: reading them all takes too long."""
+    if "dataset" not in step.parameters:
         return None
-    root = data.locate(step.dataset, step.parameters["data"], PROJECT / "data")
+    root = data.locate(step.parameters["dataset"], step.parameters["data"], PROJECT / "data")
     if root is None:
         return None
     digest = hashlib.sha256()
@@ -201,33 +199,50 @@ def execute(step: Step) -> None:
         GanlibError: the notebook failed; its copy shows where.
     """
     step.output.parent.mkdir(parents=True, exist_ok=True)
-    step.state.unlink(missing_ok=True)
+    step.note.unlink(missing_ok=True)
     started = time.time()
+    bar = {"desc": "  cells", "leave": False, "file": sys.stdout}
     try:
-        papermill.execute_notebook(
-            step.notebook,
-            step.output,
-            step.parameters,
-            cwd=step.notebook.parent,
-            kernel_name="python3",
-            progress_bar={"desc": "  cells", "leave": False} if sys.stderr.isatty() else False,
-        )
+        with _standard_error_in(step.output.with_suffix(".log")):
+            papermill.execute_notebook(
+                step.notebook,
+                step.output,
+                step.parameters,
+                cwd=step.notebook.parent,
+                kernel_name="python3",
+                progress_bar=bar if sys.stdout.isatty() else False,
+            )
     except PapermillExecutionError as error:
-        shown = os.path.relpath(step.output)
+        copy = os.path.relpath(step.output)
         if error.ename == GanlibError.__name__:
-            raise GanlibError(f"{error.evalue}\n(in {shown})") from error
+            raise GanlibError(f"{error.evalue}\n(in {copy})") from error
         raise GanlibError(
             f"{step.notebook.name} failed: {error.ename}: {error.evalue}\n"
-            f"The copy with the whole error is {shown}."
+            f"The copy with the whole error is {copy}."
         ) from error
-    folders = {step.output.parent, (step.notebook.parent / step.parameters["figures_dir"]).resolve()}
+    figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
     made = [
         os.path.relpath(path, PROJECT)
-        for folder in folders
+        for folder in sorted({step.output.parent, figures.resolve()})
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.stat().st_mtime >= started
     ]
-    write_json(step.state, {"key": key(step), "seconds": time.time() - started, "made": made})
+    note = {"key": key(step), "seconds": round(time.time() - started, 1), "made": made}
+    write_safely(step.note, lambda path: path.write_text(json.dumps(note, indent=1)))
+
+
+@contextlib.contextmanager
+def _standard_error_in(path: Path) -> Iterator[None]:
+    """Send standard error, that of child processes too, to a file: kernels are talkative."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with path.open("wb") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
 
 
 def run(steps: list[Step], profile: str) -> None:
@@ -249,10 +264,9 @@ def run(steps: list[Step], profile: str) -> None:
     expected = [60 * MINUTES[profile][step.notebook.name[:2]] for step in waiting]
     began = time.time()
     for number, step in enumerate(waiting):
-        elapsed = time.time() - began
-        pace = elapsed / sum(expected[:number]) if number else 1.0
+        pace = (time.time() - began) / sum(expected[:number]) if number else 1.0
         left = _duration(pace * sum(expected[number:]))
-        print(f"[{number + 1}/{len(waiting)}] {step.label} ... (about {left} left)", flush=True)
+        print(f"[{number + 1}/{len(waiting)}] {step.label} (about {left} left)", flush=True)
         execute(step)
     print(f"Done in {_duration(time.time() - began)}.")
 
@@ -262,7 +276,7 @@ def _duration(seconds: float) -> str:
 
 
 def default_profile() -> str:
-    """Choose "paper" where a graphics card is visible, else "quick"."""
+    """Choose "paper" where an NVIDIA card is visible, else "quick"."""
     if shutil.which("nvidia-smi") is None:
         return "quick"
     seen = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
@@ -270,26 +284,21 @@ def default_profile() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
+    """Run from the command line.
+
+    Args:
+        arguments: instead of the command line's.
+
+    Returns:
+        The exit status: 0, 1 for an error of the user's, 130 if interrupted.
+    """
     parser = argparse.ArgumentParser(prog="python -m ganlib.pipeline", description=__doc__)
-    parser.add_argument("--profile", default="", help="smoke, quick or paper (default: paper with a GPU)")
+    parser.add_argument("--profile", default="", help="smoke, quick or paper; empty: by the device")
     parser.add_argument("--datasets", default="casting cloud", help="names, separated by blanks")
     parser.add_argument("--seeds", default="0", help="whole numbers, separated by blanks")
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
-    given = parser.parse_args(arguments)
     try:
-        profile = given.profile or default_profile()
-        datasets = given.datasets.split()
-        for dataset in datasets:
-            profiles.settings(profile, dataset)
-        if not datasets or not all(seed.isdecimal() for seed in given.seeds.split() or ["none"]):
-            raise GanlibError(
-                f"DATASETS is {given.datasets!r} and SEED is {given.seeds!r}: give at least one name "
-                "and one whole number, several separated by blanks."
-            )
-        seeds = [int(seed) for seed in given.seeds.split()]
-        print(f"Profile {profile}, data sets {' '.join(datasets)}, seeds {given.seeds}, data {given.data}.")
-        run(plan(profile, datasets, seeds, given.data), profile)
+        _run_as_asked(parser.parse_args(arguments))
     except GanlibError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -297,6 +306,25 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nInterrupted. Call it again to go on with this notebook.", file=sys.stderr)
         return 130
     return 0
+
+
+def _run_as_asked(given: argparse.Namespace) -> None:
+    profile = given.profile or default_profile()
+    datasets, seeds = given.datasets.split(), given.seeds.split()
+    for dataset in datasets:
+        profiles.settings(profile, dataset)
+    if not datasets or not seeds or not all(seed.isdecimal() for seed in seeds):
+        raise GanlibError(
+            f"DATASETS is {given.datasets!r} and SEED is {given.seeds!r}: give at least one name "
+            "and one whole number, several separated by blanks."
+        )
+    source = given.data
+    if source not in ("auto", "kaggle", "generated"):
+        source = str(Path(source).resolve())  # the notebooks run in a folder of their own
+    if os.environ.get("GANLIB_DATA"):
+        os.environ["GANLIB_DATA"] = str(Path(os.environ["GANLIB_DATA"]).resolve())
+    print(f"Profile {profile}; {given.datasets}; seed {given.seeds}; data: {source}.")
+    run(plan(profile, datasets, [int(seed) for seed in seeds], source), profile)
 
 
 if __name__ == "__main__":

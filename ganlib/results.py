@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,30 +16,10 @@ import pandas as pd
 from ganlib.data import Dataset, Split
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.files import write_safely
 from ganlib.profiles import Settings
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scikit-learn")
-
-
-def write_safely(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Write a file so that it is there whole or not at all.
-
-    Args:
-        path: the file; its folder is made.
-        write: called with a temporary path of the same suffix, to be written there.
-
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> Path:
@@ -154,8 +134,8 @@ def read_rows(folders: Iterable[str | Path]) -> pd.DataFrame:
         path = folder / "result.json"
         if not path.is_file():
             raise GanlibError(
-                f"{path} is not there: run the notebook that trains this model first, with the same "
-                "data set, profile and seed, or run make figures."
+                f"{path} is not there: run the notebook that trains this model first, with the "
+                "same data set, profile and seed, or run make figures."
             )
         rows.append({**json.loads(path.read_text()), "folder": str(folder)})
     return pd.DataFrame(rows)
@@ -228,7 +208,15 @@ def _commit() -> str:
         return "unknown"
     # Figures and results are what a run writes, so only what they come from counts as a change.
     changed = _output(
-        "git", "-C", str(here), "status", "--porcelain", "--", ".", "../notebooks", "../requirements.txt"
+        "git",
+        "-C",
+        str(here),
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        "../notebooks",
+        "../requirements.txt",
     )
     return f"{commit}+changes" if changed else commit
 

@@ -36,7 +36,11 @@ def per_image(function):
         (losses.discrimination_loss, (IMAGES, OTHERS), per_image(lambda a, b: np.abs(a - b).sum())),
         (losses.adversarial_loss, (IMAGES, OTHERS), ((IMAGES - OTHERS) ** 2).sum() / (5 * 48)),
         (losses.contextual_loss, (IMAGES, OTHERS), np.abs(IMAGES - OTHERS).sum() / (5 * 48)),
-        (losses.encoder_loss, (LATENTS, OTHER_LATENTS), ((LATENTS - OTHER_LATENTS) ** 2).sum() / 35),
+        (
+            losses.encoder_loss,
+            (LATENTS, OTHER_LATENTS),
+            ((LATENTS - OTHER_LATENTS) ** 2).sum() / 35,
+        ),
         (
             losses.latent_l1_score,
             (LATENTS, OTHER_LATENTS),

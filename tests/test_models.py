@@ -112,7 +112,9 @@ def test_the_weights_of_ganomalys_losses_are_the_papers():
     model = compiled(GANomaly)
     images = ops.convert_to_tensor(some_images(4))
     total = float(model.compute_loss(images, y_pred=model(images, training=True)))
-    terms = {metric.name: float(metric.result()) for metric in model.metrics if metric.name != "loss"}
+    terms = {
+        metric.name: float(metric.result()) for metric in model.metrics if metric.name != "loss"
+    }
     expected = (
         terms["adversarial_loss"]
         + 50 * terms["contextual_loss"]
@@ -193,9 +195,7 @@ def test_anogan_scores_by_the_equation_at_the_z_it_found(dcgan):
     f_made, _ = dcgan.discriminator.predict(made, verbose=0)
     residual = np.abs(scaled - made).sum(axis=(1, 2, 3))
     discrimination = np.abs(f_image - f_made).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(
-        detection.scores, 0.7 * residual + 0.3 * discrimination, rtol=1e-4
-    )
+    np.testing.assert_allclose(detection.scores, 0.7 * residual + 0.3 * discrimination, rtol=1e-4)
 
 
 def test_authors_score_is_the_mean_square():
@@ -218,7 +218,9 @@ def test_scores_do_not_depend_on_batch_size_or_order(dcgan):
     for batch_size in (1, 3, 16):
         scores = searching(dcgan, batch_size=batch_size).detect(images).scores
         np.testing.assert_allclose(scores, expected, rtol=1e-3)
-    np.testing.assert_allclose(searching(dcgan).detect(images[order]).scores, expected[order], rtol=1e-5)
+    np.testing.assert_allclose(
+        searching(dcgan).detect(images[order]).scores, expected[order], rtol=1e-5
+    )
 
 
 def test_a_search_leaves_nothing_behind(dcgan):

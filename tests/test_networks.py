@@ -53,7 +53,8 @@ def test_decoder_stays_in_the_range_of_tanh():
 
 
 @pytest.mark.parametrize(
-    ("size", "nearest"), [(28, "32 or 64"), (100, "64 or 128"), (300, "128 or 256"), (16, "32 or 64")]
+    ("size", "nearest"),
+    [(28, "32 or 64"), (100, "64 or 128"), (300, "128 or 256"), (16, "32 or 64")],
 )
 def test_other_sizes_are_refused_with_the_nearest_good_ones(size, nearest):
     for build in (networks.encoder, networks.decoder, networks.discriminator):

@@ -3,7 +3,7 @@
 from ganlib.data.catalogue import ARCHIVES
 from ganlib.data.dataset import Dataset, locate, open_dataset
 from ganlib.data.images import load_images
-from ganlib.data.splits import Split, paper_split
+from ganlib.data.splits import Split, paper_split, to_score
 
 __all__ = [
     "ARCHIVES",
@@ -13,4 +13,5 @@ __all__ = [
     "locate",
     "open_dataset",
     "paper_split",
+    "to_score",
 ]

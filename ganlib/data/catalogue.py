@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
 HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
 
 

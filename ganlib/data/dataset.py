@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganlib.data.catalogue import ARCHIVES, HELD_OUT, Archive, is_anomaly, part_digest
+from ganlib.data.catalogue import (
+    ARCHIVES,
+    HELD_OUT,
+    MARKER,
+    Archive,
+    is_anomaly,
+    part_digest,
+)
 from ganlib.data.download import download
 from ganlib.errors import GanlibError
 
 if TYPE_CHECKING:  # `locate` runs often and needs no tables: pandas is loaded when a set is opened
     import pandas as pd
 
-MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
 
 

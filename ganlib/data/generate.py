@@ -3,6 +3,7 @@
 import csv
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ganlib.data.catalogue import ARCHIVES, MARKER, Archive, is_anomaly
 from ganlib.data.generate_casting import CASTING_KINDS, casting_images
 from ganlib.data.generate_cloud import CLOUD_KINDS, cloud_images
 from ganlib.errors import GanlibError
@@ -20,64 +22,27 @@ __all__ = ["CASTING_KINDS", "CLOUD_KINDS", "casting_images", "cloud_images", "wr
 
 # To be raised whenever a seed gives other pictures than before.
 VERSION = 1
-MARKER = "GENERATED.txt"
 CHUNK = 32
 
 
-class _Part(NamedTuple):
-    """One folder of an archive."""
+class _Drawing(NamedTuple):
+    """How the pictures of one archive are drawn and named."""
 
-    name: str
-    folder: str
-    prefix: str  # of the file names; folders with the same prefix are numbered through
-    count: int
-    kinds: tuple[str, ...]  # repeated in this order, so every stretch of files has all kinds
-
-
-class _Dataset(NamedTuple):
     draw: Callable[..., np.ndarray]
-    parts: tuple[_Part, ...]
+    prefixes: Mapping[str, str]  # of the file names; parts with the same one are numbered through
+    anomalies: tuple[str, ...]  # repeated in this order, so every stretch of files has all kinds
 
 
-_DATASETS = {
-    "casting": _Dataset(
+_DRAWINGS = {
+    "casting": _Drawing(
         casting_images,
-        (
-            _Part(
-                "train_normal",
-                "casting_data/casting_data/train/ok_front",
-                "cast_ok_0_",
-                2875,
-                ("normal",),
-            ),
-            _Part(
-                "test_normal",
-                "casting_data/casting_data/test/ok_front",
-                "cast_ok_0_",
-                262,
-                ("normal",),
-            ),
-            _Part(
-                "test_anomaly",
-                "casting_data/casting_data/test/def_front",
-                "cast_def_0_",
-                453,
-                CASTING_KINDS[1:],
-            ),
-        ),
+        {"train_normal": "cast_ok_0_", "test_normal": "cast_ok_0_", "test_anomaly": "cast_def_0_"},
+        CASTING_KINDS[1:],
     ),
-    "cloud": _Dataset(
+    "cloud": _Drawing(
         cloud_images,
-        (
-            _Part("normal", "noncloud/noncloud", "train_", 1500, ("normal",)),
-            _Part(
-                "anomaly",
-                "cloud/cloud",
-                "train_",
-                100,
-                ("cloudy", "partly_cloudy", "cloudy", "partly_cloudy", "haze"),
-            ),
-        ),
+        {"normal": "train_", "anomaly": "train_"},
+        ("cloudy", "partly_cloudy", "cloudy", "partly_cloudy", "haze"),
     ),
 }
 
@@ -118,11 +83,11 @@ def write_dataset(
         GanlibError: for an unknown name or part, a negative number, a size below 16, or a `root`
             that already holds files.
     """
-    if name not in _DATASETS:
-        raise GanlibError(f"data set is {name!r}; expected one of {', '.join(_DATASETS)}")
-    draw, parts = _DATASETS[name]
-    sizes = _sizes(name, parts, counts or {})
-    draw([], seed, image_size)  # refuses a wrong seed or size before a folder is made
+    if name not in _DRAWINGS:
+        raise GanlibError(f"data set is {name!r}; expected one of {', '.join(_DRAWINGS)}")
+    drawing, archive = _DRAWINGS[name], ARCHIVES[name]
+    sizes = _sizes(archive, counts or {})
+    drawing.draw([], seed, image_size)  # refuses a wrong seed or size before a folder is made
     root = Path(root).resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
@@ -131,8 +96,8 @@ def write_dataset(
         # A folder inside the scratch folder, because the latter is closed to other users.
         tree = Path(scratch) / root.name
         tree.mkdir()
-        pictures = _plan(parts, sizes, tree)
-        _write_pictures(draw, pictures, seed, image_size, f"Generating {name} images")
+        pictures = _plan(archive, drawing, sizes, tree)
+        _write_pictures(drawing.draw, pictures, seed, image_size, f"Generating {name} images")
         _write_kinds(tree / f"{name}_kinds.csv", pictures)
         (tree / MARKER).write_text(_marker(name, seed, image_size), encoding="utf-8")
         if root.exists():
@@ -141,28 +106,32 @@ def write_dataset(
     return root
 
 
-def _sizes(name: str, parts: tuple[_Part, ...], counts: Mapping[str, int]) -> list[int]:
+def _sizes(archive: Archive, counts: Mapping[str, int]) -> dict[str, int]:
     """Return the number of pictures of every part."""
-    names = [part.name for part in parts]
     for part, count in counts.items():
-        if part not in names:
-            raise GanlibError(f"counts has a part {part!r}; {name} has {', '.join(names)}")
+        if part not in archive.counts:
+            known = ", ".join(archive.counts)
+            raise GanlibError(f"counts has a part {part!r}; {archive.name} has {known}")
         if count < 0:
             raise GanlibError(f"counts[{part!r}] is {count}; expected 0 or more")
-    return [counts.get(part.name, part.count) for part in parts]
+    return {**archive.counts, **counts}
 
 
-def _plan(parts: tuple[_Part, ...], sizes: list[int], tree: Path) -> list[_Picture]:
+def _plan(
+    archive: Archive, drawing: _Drawing, sizes: Mapping[str, int], tree: Path
+) -> list[_Picture]:
     """Every picture with its stream, its kind and its file; makes the folders."""
     pictures: list[_Picture] = []
-    numbers: dict[str, int] = {}
-    for part, size in zip(parts, sizes, strict=True):
-        folder = tree / part.folder
+    numbers: Counter[str] = Counter()
+    for part, size in sizes.items():
+        folder = tree / archive.folders[part][0]
         folder.mkdir(parents=True)
+        kinds = drawing.anomalies if is_anomaly(part) else ("normal",)
+        prefix = drawing.prefixes[part]
         for i in range(size):
-            numbers[part.prefix] = numbers.get(part.prefix, 0) + 1
-            path = folder / f"{part.prefix}{numbers[part.prefix]:04d}.png"
-            pictures.append(_Picture(len(pictures), part.kinds[i % len(part.kinds)], path))
+            numbers[prefix] += 1
+            path = folder / f"{prefix}{numbers[prefix]:04d}.png"
+            pictures.append(_Picture(len(pictures), kinds[i % len(kinds)], path))
     return pictures
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ganlib.data.catalogue import HELD_OUT
 from ganlib.data.dataset import Dataset
@@ -70,6 +71,33 @@ def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Sp
         scatter_normal=_draw(normal, SCATTER, seed, 5),
         scatter_anomaly=_draw(anomaly, SCATTER, seed, 6),
     )
+
+
+def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
+    """List the images that a detector is to score: all test images and some it was trained on.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        split: How it was split.
+        seed: Seed of the draw among the training images.
+
+    Returns:
+        One line per image: `row` (its row in `Dataset.files`), `file`, `kind`, `label` (0 normal,
+        1 anomaly), `group` ("train normal": up to 100 drawn at random, "test normal" or "test
+        anomaly") and `scatter` (whether the paper's scatter plots show it).
+    """
+    groups = {
+        "train normal": _draw(split.train, SCATTER, seed, 7),
+        "test normal": split.test_normal,
+        "test anomaly": split.test_anomaly,
+    }
+    rows = np.concatenate(list(groups.values()))
+    table = dataset.files[["file", "kind", "label"]].iloc[rows].reset_index(drop=True)
+    table.insert(0, "row", rows)
+    table["group"] = np.repeat(list(groups), [len(group) for group in groups.values()])
+    in_scatter = np.concatenate([split.scatter_normal, split.scatter_anomaly])
+    table["scatter"] = table["group"].eq("train normal") | table["row"].isin(in_scatter)
+    return table
 
 
 def _draw(rows: np.ndarray, count: int | None, seed: int, stream: int) -> np.ndarray:

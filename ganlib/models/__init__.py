@@ -1,0 +1,1 @@
+"""The models: DCGAN, AnoGAN on top of it, and GANomaly."""

@@ -78,10 +78,8 @@ class AnoGAN(keras.Model):
         )
         self.compile(keras.optimizers.Adam(learning_rate))
         self.optimizer.build([self.latents])
-
-    def build(self, input_shape):
-        """Nothing to build: the networks are built when the model is made."""
-        self.built = True
+        self.fresh_optimizer = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
+        self.built = True  # as its networks are
 
     def call(self, inputs, training=None):
         """Make the images that the present z stand for.
@@ -97,9 +95,7 @@ class AnoGAN(keras.Model):
         features, _ = self.discriminator(reconstructions, training=False)
         return reconstructions, features
 
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum the objective L(z) over the images of the batch."""
         images, features = x
         reconstructions, reconstruction_features = y_pred
@@ -190,9 +186,12 @@ class AnoGAN(keras.Model):
             random = np.random.default_rng([self.seed, zlib.crc32(image.tobytes())])
             first.append(getattr(random, PRIORS[self.prior])(self.latent_dim, dtype="float32"))
         self.latents.assign(np.stack(first))
-        for variable in self.optimizer.variables:
-            if variable is not self.optimizer._learning_rate:
-                variable.assign(ops.zeros_like(variable))
+        for variable, value in zip(self.optimizer.variables, self.fresh_optimizer, strict=True):
+            variable.assign(value)
+
+    def get_compile_config(self):
+        """Save no optimiser: every search makes its own anew, with the learning rate given."""
+        return None
 
     def get_config(self):
         """Return the arguments of `__init__`."""

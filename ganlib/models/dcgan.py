@@ -15,14 +15,17 @@ class DCGAN(keras.Model):
 
     Both networks learn at once from one loss and one optimiser: the generator's loss sees the
     discriminator's weights as constants and the discriminator's loss sees the images as constants,
-    so the sum has for each network the gradient of its own loss alone. With Adam, which treats every
-    weight by itself, that is the same as two optimisers of equal settings stepping simultaneously.
+    so the sum has for each network the gradient of its own loss alone. With Adam, which treats
+    every weight by itself, that is the same as two optimisers of equal settings stepping
+    simultaneously.
 
     Args:
         image_size: height and width in pixels: 32, 64, 128 or 256.
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of z.
-        filters: width of the networks, see `ganlib.networks`.
+        filters: width of the generator, see `ganlib.networks`; the discriminator has half of it, as
+            in the published notebook.
+        dropout: share of values that the discriminator drops, see `ganlib.networks`.
         seed: seed of the z drawn in training. The weights are drawn by Keras: call
             `keras.utils.set_random_seed` first.
 
@@ -62,10 +65,7 @@ class DCGAN(keras.Model):
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
         self.discriminator_loss = keras.metrics.Mean(name="discriminator_loss")
-
-    def build(self, input_shape):
-        """Nothing to build: the networks are built when the model is made."""
-        self.built = True
+        self.built = True  # as its networks are
 
     def call(self, images, training=None):
         """Let the discriminator judge images.
@@ -79,14 +79,10 @@ class DCGAN(keras.Model):
         """
         return self.discriminator(scale(images), training=training)
 
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Add the losses of generator and discriminator on one batch, see the class."""
         _, real_logits = y_pred
-        latents = keras.random.normal(
-            (ops.shape(x)[0], self.latent_dim), seed=self.seed_generator
-        )
+        latents = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=self.seed_generator)
         fakes = self.generator(latents, training=True)
         _, fake_logits = self.discriminator(ops.stop_gradient(fakes), training=True)
         _, fooling_logits = call_frozen(self.discriminator, fakes)
@@ -120,13 +116,18 @@ class DCGAN(keras.Model):
         return unscale(ops.convert_to_numpy(self.generator(latents, training=False)))
 
     def save_own_variables(self, store):
-        """Save the state of the random numbers too, which Keras leaves out."""
-        super().save_own_variables(store)
-        store["seed_generator_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        """Save the states of the random numbers (of z and dropout), which Keras leaves out."""
+        for number, state in enumerate(self._random_states()):
+            store[f"random_state_{number}"] = ops.convert_to_numpy(state)
 
     def load_own_variables(self, store):
-        """Load the state of the random numbers, so that training goes on as if uninterrupted."""
-        self.seed_generator.state.assign(store["seed_generator_state"])
+        """Load the states of the random numbers, so that training goes on as if uninterrupted."""
+        for number, state in enumerate(self._random_states()):
+            state.assign(store[f"random_state_{number}"])
+
+    def _random_states(self):
+        dropouts = [layer for layer in self.discriminator.layers if "dropout" in layer.name]
+        return [each.seed_generator.state for each in (self, *dropouts)]
 
     def get_config(self):
         """Return the arguments of `__init__`."""

@@ -76,10 +76,7 @@ class GANomaly(keras.Model):
         self.contextual_loss = keras.metrics.Mean(name="contextual_loss")
         self.encoder_loss = keras.metrics.Mean(name="encoder_loss")
         self.discriminator_loss = keras.metrics.Mean(name="discriminator_loss")
-
-    def build(self, input_shape):
-        """Nothing to build: the networks are built when the model is made."""
-        self.built = True
+        self.built = True  # as its networks are
 
     def call(self, images, training=None):
         """Compress, rebuild and compress again.
@@ -95,9 +92,7 @@ class GANomaly(keras.Model):
         reconstructions = self.decoder(latents, training=training)
         return reconstructions, latents, self.encoder2(reconstructions, training=training)
 
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Add the losses of generator and discriminator on one batch."""
         images = scale(x)
         reconstructions, latents, reconstructed_latents = y_pred

@@ -1,0 +1,60 @@
+# The two commands: make figures, make test. `make` lists all.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+# Knobs of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
+PROFILE ?=
+DATASETS ?= casting cloud
+SEED ?= 0
+DATA ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help setup figures test lint format lab clean clean-all
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" SEED=0 DATA=auto|kaggle|generated|FOLDER'
+
+setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
+
+# With an NVIDIA card the CUDA build of TensorFlow takes the place of the CPU build.
+$(VENV)/ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Error: $(PYTHON) is $$($(PYTHON) --version 2>&1), needed is Python 3.11 or newer:" \
+	       "install it and call make PYTHON=python3.12 (or as it is called)." >&2; exit 1; }
+	@echo "Setting up $(VENV) (about three minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@if nvidia-smi -L >/dev/null 2>&1; then \
+	  sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.txt; \
+	else cat requirements.txt; fi > $(VENV)/requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --seeds "$(SEED)" --data "$(DATA)"
+
+test: $(VENV)/ready ## run the tests
+	@$(RUN) -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/ready ## check style, and that notebooks are without outputs
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m nbstripout --verify notebooks/*.ipynb
+
+format: $(VENV)/ready ## mend style and strip notebooks
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+	@$(RUN) -m nbstripout notebooks/*.ipynb
+
+lab: $(VENV)/ready ## open the notebooks in JupyterLab
+	@$(RUN) -m jupyter lab notebooks
+
+clean: ## delete runs, decoded images and caches; keep figures, .venv and the images
+	@rm -rf runs data/cache .pytest_cache .ruff_cache build *.egg-info
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-all: clean ## also delete .venv and generated images
+	@rm -rf $(VENV) data/generated
