@@ -24,6 +24,7 @@ def evaluate(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
     labels = np.asarray(labels)
     scores = np.asarray(scores, dtype="float64")
     false_rate, true_rate, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
+    thresholds[0] = np.nextafter(scores.max(), np.inf)  # scikit-learn's is infinite: call nothing
     anomalies, normals = (labels == 1).sum(), (labels == 0).sum()
     true_positives, false_positives = true_rate * anomalies, false_rate * normals
     f1 = 2 * true_positives / (true_positives + false_positives + anomalies)

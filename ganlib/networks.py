@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from ganlib.errors import GanlibError
+from ganlib.layers import MinibatchDeviation
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -40,7 +41,7 @@ def encoder(
         Paper, section 4; Encoder of the GANomaly authors' code.
     """
     image, x = _convolutions(image_size, channels, filters)
-    x = layers.Conv2D(latent_dim, 4, padding="valid", use_bias=False, **_kernel())(x)  # (1, 1, z)
+    x = layers.Conv2D(latent_dim, 4, padding="valid", **_weights())(x)  # (1, 1, z)
     return keras.Model(image, layers.Reshape((latent_dim,))(x), name=name)
 
 
@@ -76,9 +77,7 @@ def decoder(
     while depth > filters:
         depth //= 2
         x = _upwards(x, depth, strides=2, padding="same")
-    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", use_bias=False, **_kernel())(
-        x
-    )
+    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", **_weights())(x)
     return keras.Model(latent, layers.Activation("tanh", name="image")(x), name=name)
 
 
@@ -86,7 +85,7 @@ def discriminator(
     image_size: int,
     channels: int,
     filters: int = 64,
-    dropout: float = 0.0,
+    sees_batch: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
     """Build the network that tells real images from generated ones, and extracts features f.
@@ -95,8 +94,9 @@ def discriminator(
         image_size: height and width in pixels, one of 32, 64, 128, 256.
         channels: 1 (grey) or 3 (RGB).
         filters: channels of the first convolution; each further one doubles them.
-        dropout: if above 0, the share of values dropped after every block, in place of batch
-            normalisation.
+        sees_batch: have biases and Keras's own initialisation in place of batch normalisation and
+            N(0, 0.02), and judge each image together with how much the images of its batch differ.
+            The features remain those of the single image.
         name: name of the model.
 
     Returns:
@@ -108,40 +108,40 @@ def discriminator(
         GanlibError: the size or the number of channels is none of the above.
 
     Reference:
-        Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. With dropout
-        0.3 it is the discriminator of the published AnoGAN notebook, which takes f one block
-        earlier.
+        Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. With
+        `sees_batch` it resembles the discriminator of the published AnoGAN notebook, which has no
+        batch normalisation either, but dropout, and takes f one block earlier.
     """
-    image, features = _convolutions(image_size, channels, filters, dropout)
-    x = layers.Conv2D(1, 4, padding="valid", use_bias=False, **_kernel())(features)  # (1, 1, 1)
+    image, features = _convolutions(image_size, channels, filters, normalise=not sees_batch)
+    x = MinibatchDeviation()(features) if sees_batch else features
+    x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
     return keras.Model(image, [features, layers.Reshape((1,), name="logits")(x)], name=name)
 
 
-def _convolutions(image_size: int, channels: int, filters: int, dropout: float = 0.0):
+def _convolutions(image_size: int, channels: int, filters: int, normalise: bool = True):
     """Halve the image down to 4x4: what encoder and discriminator share."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
     while size > SMALLEST_MAP:
-        x = layers.Conv2D(depth, 4, strides=2, padding="same", use_bias=False, **_kernel())(x)
-        if size < image_size and not dropout:  # DCGAN: no batch normalisation next to the image
+        x = layers.Conv2D(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
+        if normalise and size < image_size:  # DCGAN: no batch normalisation next to the image
             x = _batch_normalisation()(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
-        if dropout:
-            x = layers.Dropout(dropout)(x)
         depth, size = 2 * depth, size // 2
     return image, x
 
 
 def _upwards(x, depth: int, strides: int, padding: str):
-    x = layers.Conv2DTranspose(
-        depth, 4, strides=strides, padding=padding, use_bias=False, **_kernel()
-    )(x)
+    x = layers.Conv2DTranspose(depth, 4, strides=strides, padding=padding, **_weights())(x)
     return layers.ReLU()(_batch_normalisation()(x))
 
 
-def _kernel() -> dict:
-    return {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02)}
+def _weights(normalise: bool = True) -> dict:
+    if not normalise:
+        # Without batch normalisation N(0, 0.02) lets the signal of narrow networks die away.
+        return {}
+    return {"use_bias": False, "kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02)}
 
 
 def _batch_normalisation() -> layers.Layer:

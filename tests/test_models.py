@@ -146,6 +146,20 @@ def test_one_optimizer_does_what_two_would():
         np.testing.assert_allclose(new[large], expected[large], atol=2e-5)
 
 
+def test_discriminator_of_dcgan_sees_that_a_batch_is_all_alike(dcgan):
+    """The features are of the single image, the logits of the image among its batch."""
+    images = some_images(6).astype("float32") / 127.5 - 1
+    alike = np.repeat(images[:1], 6, axis=0)
+    features, logits = dcgan.discriminator.predict_on_batch(images)
+    alike_features, alike_logits = dcgan.discriminator.predict_on_batch(alike)
+    np.testing.assert_allclose(features[0], alike_features[0], rtol=1e-5, atol=1e-6)
+    assert abs(logits[0] - alike_logits[0]) > 1e-4
+    layer = next(x for x in dcgan.discriminator.layers if "minibatch" in x.name)
+    values = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
+    appended = ops.convert_to_numpy(layer(values))[..., 3]
+    np.testing.assert_allclose(appended, values.std(axis=0).mean(), rtol=1e-4)
+
+
 def test_losses_are_logged_by_name():
     assert set(trained(DCGAN).history.history) == {"loss", "generator_loss", "discriminator_loss"}
     assert set(trained(GANomaly).history.history) == {

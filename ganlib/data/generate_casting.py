@@ -4,6 +4,10 @@ A part is painted from the back to the front: table, shadow, machined disc, groo
 hollow with blades, hub. Lengths are in disc radii and do not depend on the picture's size, so one
 seed shows the same part at every size. A defect has a random stream of its own and is painted on
 the finished part, before the camera's noise: the same seed with kind 'normal' is the sound twin.
+
+In the real set good and bad parts were not photographed alike: the bad ones are seen more askew, on
+a darker table, and not all from the same distance (their mean image is blurred). Much of what a
+GAN's score finds there is this, so the generated parts have it too: see the two views.
 """
 
 from collections.abc import Sequence
@@ -33,6 +37,19 @@ HOLLOW = 0.535
 HUB_RING = 0.285
 HUB_HOLE = 0.212
 
+
+class View(NamedTuple):
+    """How parts are photographed: the range of each, as a share of the picture or of the disc."""
+
+    radius: tuple[float, float]  # of the disc, 0.5 fills the picture
+    squash: tuple[float, float]  # by how much the tilted disc is shorter one way
+    lean: tuple[float, float]  # shift of the inner ring, which stands higher than the disc
+    darker: float  # table, grey levels
+
+
+SOUND_VIEW = View(radius=(0.405, 0.435), squash=(0.0, 0.11), lean=(0.008, 0.032), darker=0.0)
+DEFECTIVE_VIEW = View(radius=(0.37, 0.48), squash=(0.06, 0.22), lean=(0.03, 0.08), darker=6.0)
+
 ANGLES = np.arange(TABLE) * (2 * np.pi / TABLE)
 
 
@@ -57,7 +74,8 @@ def casting_images(
     images = np.empty((len(kinds), image_size, image_size, 1), np.uint8)
     for i, kind in enumerate(kinds):
         rng = stream(seed, start + i, "casting part")
-        frame = _frame(rng, image_size)
+        view = SOUND_VIEW if kind == "normal" else DEFECTIVE_VIEW
+        frame = _frame(rng, image_size, view)
         picture = _part(rng, frame)
         if kind != "normal":
             defect_rng = stream(seed, start + i, f"casting {kind}")
@@ -76,13 +94,14 @@ class _Frame(NamedTuple):
     pixel: float  # width of one pixel
     light: tuple[float, float]  # unit vector towards the lamp
     lean: tuple[float, float]  # shift of what lies nearer to the camera than the disc
+    darker: float  # table, grey levels
 
 
-def _frame(rng: np.random.Generator, size: int) -> _Frame:
+def _frame(rng: np.random.Generator, size: int, view: View) -> _Frame:
     """Place the part: position, size, tilt (which squashes the disc) and lighting direction."""
     column, row = pixel_grid(size)
-    radius = between(rng, 0.405, 0.435)
-    squash = 1 - 0.11 * rng.random() ** 2
+    radius = between(rng, *view.radius)
+    squash = 1 - view.squash[0] - (view.squash[1] - view.squash[0]) * rng.random() ** 2
     tilt, lamp = between(rng, 0, 2 * np.pi, 2)
     centre = between(rng, -0.015, 0.015, 2)
     dx, dy = (column - 0.5 - centre[0]) / radius, (row - 0.5 - centre[1]) / radius
@@ -91,7 +110,7 @@ def _frame(rng: np.random.Generator, size: int) -> _Frame:
     # Turned back, so that the light comes from the same side in the picture and on the part.
     x = along * np.cos(tilt) - across * np.sin(tilt)
     y = along * np.sin(tilt) + across * np.cos(tilt)
-    shift = between(rng, 0.008, 0.032)
+    shift = between(rng, *view.lean)
     return _Frame(
         x=x,
         y=y,
@@ -100,6 +119,7 @@ def _frame(rng: np.random.Generator, size: int) -> _Frame:
         pixel=1 / (size * radius),
         light=(float(np.cos(lamp)), float(np.sin(lamp))),
         lean=(float(shift * np.cos(tilt)), float(shift * np.sin(tilt))),
+        darker=view.darker,
     )
 
 
@@ -115,7 +135,7 @@ def _part(rng: np.random.Generator, frame: _Frame) -> np.ndarray:
 def _table(rng: np.random.Generator, frame: _Frame) -> np.ndarray:
     """Grey table with a light gradient, faint streaks in the corners and the part's shadow."""
     slope = between(rng, -18, 18, 2)
-    picture = between(rng, 152, 182) + slope[0] * frame.x + slope[1] * frame.y
+    picture = between(rng, 152, 182) - frame.darker + slope[0] * frame.x + slope[1] * frame.y
     streaks = 2.5 * loop_noise(rng, 90) + 2.5 * loop_noise(rng, 37)
     picture = picture + lookup(streaks, frame.theta) * np.clip(frame.r - 1, 0, 0.4) * 2.5
     away = between(rng, 0.03, 0.14)

@@ -52,7 +52,7 @@ class AnoGAN(keras.Model):
         discriminator: keras.Model,
         discrimination_weight: float = 0.1,
         steps: int = 200,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.1,
         prior: str = "normal",
         batch_size: int = 32,
         seed: int = 0,

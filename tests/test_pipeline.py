@@ -1,0 +1,237 @@
+"""What make figures repeats, and what it leaves alone."""
+
+import json
+import os
+
+import nbformat
+import pytest
+
+from ganlib import data, pipeline
+from ganlib.errors import GanlibError
+
+PARAMETERS = "\n".join(
+    [
+        "profile = 'smoke'",
+        "dataset = ''",
+        "data = ''",
+        "seed = 0",
+        "datasets = ''",
+        "seeds = ''",
+        "runs_dir = ''",
+        "figures_dir = ''",
+    ]
+)
+# A notebook that draws a file and counts how often it was run.
+BODY = """
+from pathlib import Path
+import ganlib.{module}
+folder = Path(figures_dir) / profile
+folder.mkdir(parents=True, exist_ok=True)
+(folder / f"{name}_{{dataset}}_{{seed}}.txt").write_text("drawn")
+with open("runs.txt", "a") as log:
+    log.write("{name} " + dataset + str(seed) + "\\n")
+"""
+MODULES = {
+    "00_download": "data_code",
+    "01_dcgan_anogan": "anogan_code",
+    "02_ganomaly": "ganomaly_code",
+    "03_comparison": "figure_code",
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A small project with the same notebooks' names and a library of its own."""
+    (tmp_path / "notebooks").mkdir()
+    library = tmp_path / "ganlib"
+    library.mkdir()
+    (library / "__init__.py").write_text("")
+    (library / "shared.py").write_text("x = 1\n")
+    for name, module in MODULES.items():
+        imports = "" if name.startswith("03") else "from ganlib import shared\n"
+        (library / f"{module}.py").write_text(imports)
+        cells = [
+            nbformat.v4.new_markdown_cell("# title"),
+            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
+            nbformat.v4.new_code_cell(BODY.format(module=module, name=name)),
+        ]
+        kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.png").write_bytes(b"1")
+    monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
+    monkeypatch.setattr(data, "locate", lambda name, source, folder: images)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
+
+
+def executed(project, **options):
+    log = project / "notebooks" / "runs.txt"
+    log.unlink(missing_ok=True)
+    asked = {"profile": "smoke", "datasets": ["casting"], "seeds": [0], "source": "auto"}
+    steps = pipeline.plan(**{**asked, **options})
+    pipeline.run(steps, "smoke")
+    return log.read_text().splitlines() if log.exists() else []
+
+
+ALL = [
+    "00_download casting0",
+    "01_dcgan_anogan casting0",
+    "02_ganomaly casting0",
+    "03_comparison 0",
+]
+
+
+def test_everything_runs_once_and_then_nothing(project, capsys):
+    assert executed(project) == ALL
+    assert executed(project) == []
+    assert "Nothing to do: all 4 notebooks are up to date." in capsys.readouterr().out
+
+
+def test_plan_repeats_training_per_seed_and_draws_the_first_only():
+    steps = pipeline.plan("quick", ["casting", "cloud"], [3, 4], "auto")
+    assert [step.label for step in steps] == [
+        "00_download: casting",
+        "01_dcgan_anogan: casting, seed 3",
+        "02_ganomaly: casting, seed 3",
+        "01_dcgan_anogan: casting, seed 4",
+        "02_ganomaly: casting, seed 4",
+        "00_download: cloud",
+        "01_dcgan_anogan: cloud, seed 3",
+        "02_ganomaly: cloud, seed 3",
+        "01_dcgan_anogan: cloud, seed 4",
+        "02_ganomaly: cloud, seed 4",
+        "03_comparison: casting and cloud",
+    ]
+    assert len({step.output for step in steps}) == len(steps)
+    drawn = [step.parameters["figures_dir"] for step in steps]
+    assert drawn[1] == drawn[0] != drawn[3]
+    assert len(steps[-1].after) == 8
+
+
+def append(path, text):
+    path.write_text(path.read_text() + text)
+
+
+CHANGES = {
+    "library file of one notebook": (
+        lambda project: append(project / "ganlib" / "ganomaly_code.py", "y = 2\n"),
+        ["02_ganomaly casting0", "03_comparison 0"],
+    ),
+    "library file of the figures": (
+        lambda project: append(project / "ganlib" / "figure_code.py", "y = 2\n"),
+        ["03_comparison 0"],
+    ),
+    "library file imported by another": (
+        lambda project: append(project / "ganlib" / "shared.py", "y = 2\n"),
+        ALL,
+    ),
+    "notebook": (
+        lambda project: append_cell(project / "notebooks" / "01_dcgan_anogan.ipynb"),
+        ["01_dcgan_anogan casting0", "03_comparison 0"],
+    ),
+    "images": (lambda project: (project / "images" / "b.png").write_bytes(b"2"), ALL),
+    "time stamps alone": (lambda project: os.utime(project / "ganlib" / "shared.py"), []),
+    "a figure is gone": (
+        lambda project: (project / "figures/smoke/02_ganomaly_casting_0.txt").unlink(),
+        ["02_ganomaly casting0"],
+    ),
+}
+
+
+def append_cell(path):
+    notebook = nbformat.read(path, 4)
+    notebook.cells.append(nbformat.v4.new_code_cell("pass"))
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_repeats_what_depends_on_it_and_nothing_else(project, change):
+    executed(project)
+    make, expected = CHANGES[change]
+    make(project)
+    assert executed(project) == expected
+    assert executed(project) == []
+
+
+def test_another_source_seed_or_backend_repeats(project, monkeypatch):
+    executed(project)
+    assert executed(project, source="generated") == ALL[:3] + ALL[3:]
+    assert executed(project, source="generated", seeds=[0, 1]) == [
+        "01_dcgan_anogan casting1",
+        "02_ganomaly casting1",
+        "03_comparison 0",
+    ]
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert len(executed(project, source="generated")) == 4
+
+
+def test_an_interrupted_run_goes_on_with_the_first_unfinished_notebook(project):
+    broken = project / "ganlib" / "ganomaly_code.py"
+    broken.write_text("from ganlib import shared\nraise RuntimeError('broken on purpose')\n")
+    with pytest.raises(GanlibError, match=r"02_ganomaly\.ipynb failed: RuntimeError: broken") as e:
+        executed(project)
+    assert "02_ganomaly.ipynb" in str(e.value).splitlines()[1]  # where to look
+    broken.write_text("from ganlib import shared\n")
+    assert executed(project) == ["02_ganomaly casting0", "03_comparison 0"]
+
+
+def test_a_users_mistake_in_a_notebook_is_its_message_alone(project):
+    mistake = "from ganlib_errors import GanlibError\nraise GanlibError('choose 32 or 64')\n"
+    (project / "ganlib_errors.py").write_text("class GanlibError(Exception): pass\n")
+    (project / "ganlib" / "data_code.py").write_text(mistake)
+    with pytest.raises(GanlibError) as error:
+        executed(project)
+    assert str(error.value).startswith("choose 32 or 64\n(in ")
+
+
+def test_progress_says_what_runs_and_how_long_the_rest_takes(project, capsys):
+    executed(project)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "[1/4] 00_download: casting (about 84 s left)"
+    assert lines[3].startswith("[4/4] 03_comparison: casting (about ")
+    assert lines[4].startswith("Done in ")
+
+
+def test_the_note_names_the_files_that_were_made(project):
+    executed(project)
+    note = json.loads((project / "runs/smoke/casting/seed-0/02_ganomaly.done.json").read_text())
+    assert "figures/smoke/02_ganomaly_casting_0.txt" in note["made"]
+    assert note["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "fast"], "no profile 'fast'"),
+        (["--datasets", "clouds"], "no data set 'clouds'"),
+        (["--datasets", ""], "at least one name"),
+        (["--seeds", "one"], "SEED is 'one'"),
+        (["--profile", "smoke", "--data", "/no/such/folder"], "/no/such/folder is not a folder"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_status_1(arguments, message, capsys):
+    assert pipeline.main(["--profile", "smoke", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_real_notebooks_depend_on_the_library_they_use():
+    def files(name):
+        path = pipeline.PROJECT / "notebooks" / f"{name}.ipynb"
+        code = "\n".join(
+            cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"
+        )
+        return {str(p.relative_to(pipeline.PROJECT)) for p in pipeline.imported_files(code)}
+
+    anogan, ganomaly, comparison = map(files, ["01_dcgan_anogan", "02_ganomaly", "03_comparison"])
+    both = {"ganlib/networks.py", "ganlib/losses.py", "ganlib/pixels.py", "ganlib/data/images.py"}
+    assert both <= anogan & ganomaly
+    assert "ganlib/models/anogan.py" in anogan - ganomaly - comparison
+    assert "ganlib/models/ganomaly.py" in ganomaly - anogan - comparison
+    assert "ganlib/figures.py" in anogan & ganomaly & comparison
+    assert "ganlib/pipeline.py" not in anogan | ganomaly | comparison

@@ -1,0 +1,37 @@
+import pytest
+
+from ganlib import profiles
+from ganlib.errors import GanlibError
+
+
+def test_paper_profile_has_the_published_sizes_lengths_and_rates():
+    casting, cloud = (profiles.settings("paper", name) for name in ("casting", "cloud"))
+    assert (casting.image_size, casting.channels, casting.batch_size) == (128, 1, 32)
+    assert (cloud.image_size, cloud.channels, cloud.batch_size) == (64, 3, 50)
+    assert (casting.dcgan_epochs, cloud.dcgan_epochs) == (100, 50)
+    for settings in (casting, cloud):
+        assert settings.ganomaly_steps == 1000
+        assert settings.ganomaly_learning_rate == 1e-3
+        assert settings.dcgan_learning_rate == 1e-4
+        assert settings.search_steps == 200
+        assert settings.limit == 0
+
+
+def test_every_value_can_be_overridden_and_none_keeps_it():
+    usual = profiles.settings("quick", "casting")
+    changed = profiles.settings("quick", "casting", filters=7, image_size=None)
+    assert (changed.filters, changed.image_size) == (7, usual.image_size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "overrides", "message"),
+    [
+        (("fast", "casting"), {}, "no profile 'fast': choose smoke | quick | paper"),
+        (("quick", "clouds"), {}, "no data set 'clouds': choose casting | cloud"),
+        (("quick", "cloud"), {"epochs": 3}, "no setting 'epochs': choose among image_size"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_that_exist(arguments, overrides, message):
+    with pytest.raises(GanlibError) as error:
+        profiles.settings(*arguments, **overrides)
+    assert message in str(error.value)
