@@ -264,7 +264,8 @@ def run(steps: list[Step], profile: str) -> None:
     expected = [60 * MINUTES[profile][step.notebook.name[:2]] for step in waiting]
     began = time.time()
     for number, step in enumerate(waiting):
-        pace = (time.time() - began) / sum(expected[:number]) if number else 1.0
+        # A minute at the expected pace is added, so that one short notebook does not decide.
+        pace = (time.time() - began + 60) / (sum(expected[:number]) + 60)
         left = _duration(pace * sum(expected[number:]))
         print(f"[{number + 1}/{len(waiting)}] {step.label} (about {left} left)", flush=True)
         execute(step)

@@ -1,0 +1,104 @@
+import json
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ganlib import results
+from ganlib.detection import Detection
+from ganlib.errors import GanlibError
+from ganlib.files import write_safely
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "folder" / "a.csv"
+    write_safely(path, lambda p: p.write_text("old"))
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_safely(path, fail)
+    assert path.read_text() == "old"
+    assert [p.name for p in path.parent.iterdir()] == ["a.csv"]
+
+
+def test_examples_keep_the_rows_asked_for(tmp_path):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (6, 4, 4, 1), dtype="uint8")
+    detection = Detection(draw.random(6), images[::-1], draw.random(images.shape))
+    table = pd.DataFrame({"group": list("aabbcc")})
+    path = results.write_examples(tmp_path / "x.npz", images, detection, table.iloc[[1, 4]])
+    kept = np.load(path)
+    assert kept["groups"].tolist() == ["a", "c"]
+    for name, values in {"images": images, **detection._asdict()}.items():
+        np.testing.assert_array_equal(kept[name], values[[1, 4]])
+
+
+def test_rows_are_read_back_and_a_missing_run_is_named(tmp_path):
+    for seed in (0, 1):
+        results.write_json(tmp_path / f"seed-{seed}" / "result.json", {"seed": np.int64(seed)})
+    rows = results.read_rows([tmp_path / "seed-0", tmp_path / "seed-1"])
+    assert rows["seed"].tolist() == [0, 1]
+    with pytest.raises(GanlibError, match=r"seed-2.result\.json is not there: run the notebook"):
+        results.read_rows([tmp_path / "seed-2"])
+
+
+def test_environment_says_what_ran(monkeypatch):
+    here = results.environment()
+    assert here["keras_backend"] in ("tensorflow", "jax", "torch")
+    assert "keras 3" in here["versions"]
+    assert "numpy" in here["versions"]
+    monkeypatch.setattr(results, "_backend_sees_gpu", lambda: True)
+    monkeypatch.setattr(results, "_output", lambda *command: "NVIDIA H100")
+    assert results.device() == "NVIDIA H100"
+    monkeypatch.setattr(results, "_backend_sees_gpu", lambda: False)
+    assert results.device().startswith("CPU: ")
+
+
+def test_commit_says_whether_the_code_was_changed(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-C", tmp_path, *arguments], check=True, capture_output=True)
+
+    library = tmp_path / "ganlib"
+    library.mkdir()
+    (library / "results.py").write_text("x = 1\n")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "requirements.txt").write_text("")
+    monkeypatch.setattr(results, "__file__", str(library / "results.py"))
+    assert results._commit() == "unknown"
+    git("init", "-q")
+    git("add", "-A")
+    git("-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "first")
+    assert results._commit().isalnum()
+    (tmp_path / "figure.png").write_text("a product of a run")
+    assert "+changes" not in results._commit()
+    (library / "results.py").write_text("x = 2\n")
+    assert results._commit().endswith("+changes")
+
+
+def test_run_row_is_plain_json(tmp_path):
+    from ganlib import profiles
+    from ganlib.data import Dataset, Split
+
+    files = pd.DataFrame({"part": ["normal"] * 3, "file": list("abc")})
+    dataset = Dataset("cloud", "generated", tmp_path, files, {"normal": "0"}, (), tmp_path)
+    split = Split(*(np.arange(n) for n in (5, 3, 2, 3, 2)))
+    row = results.run_row(
+        dataset,
+        split,
+        method="AnoGAN",
+        seed=1,
+        profile="quick",
+        settings=profiles.settings("quick", "cloud"),
+        metrics={"auroc": 0.5},
+        train_seconds=1.0,
+        score_ms_per_image=2.0,
+    )
+    asked = """dataset source digest protocol method seed image_size channels n_train n_test_normal
+    n_test_anomaly auroc train_seconds score_ms_per_image keras_backend device versions commit"""
+    assert set(asked.split()) <= set(row)
+    assert (row["n_train"], row["n_test_normal"], row["n_test_anomaly"]) == (5, 3, 2)
+    json.dumps(row, allow_nan=False)
