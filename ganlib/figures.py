@@ -42,7 +42,7 @@ KIND_COLOURS = {
 INK = "#222222"
 
 WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 900 pixels wide
-DPI = 180
+DPI = 150
 
 _TITLE_LINE, _CAPTION_LINE, _MARGIN = 0.25, 0.15, 0.12  # inches
 
@@ -152,6 +152,11 @@ class Frame:
             handletextpad=0.4,
             columnspacing=1.4,
         ).set_in_layout(False)
+
+
+def _short(score: float) -> str:
+    """Write a score with three digits, or with all of a whole number that has more."""
+    return f"{score:,.0f}" if abs(score) >= 100 else f"{score:.3g}"
 
 
 def _heading(panels: Mapping, method: str) -> str:
@@ -288,7 +293,7 @@ def _score_panel(axes: plt.Axes, panel: pd.DataFrame) -> None:
             axes.text(
                 start + 0.5,
                 limit + 0.09 * span,
-                f"{count} above,\nup to {highest:.3g}",
+                f"{count} above,\nup to {_short(highest)}",
                 ha="center",
                 va="bottom",
                 fontsize=7.5,
@@ -377,7 +382,7 @@ def reconstructions(
             frame.text(
                 x + pair / 2,
                 top + height + 0.17,
-                f"score {float(scores[i]):.3g}",
+                f"score {_short(scores[i])}",
                 ha="center",
                 size=8.5,
             )

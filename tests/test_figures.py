@@ -315,7 +315,7 @@ def test_scatter_shows_an_extreme_score_at_the_edge_and_counts_it():
     assert len(points["test anomaly"].get_offsets()) == 60
     assert len(points["test anomaly above"].get_offsets()) == 2
     assert axes.get_ylim()[1] < 100
-    assert "2 above,\nup to 9e+03" in texts_of(figure)
+    assert "2 above,\nup to 9,000" in texts_of(figure)
 
 
 def test_scatter_hides_nothing_without_extreme_scores():
