@@ -281,11 +281,19 @@ def test_same_seed_same_weights(model_class):
 
 def test_saved_models_answer_the_same(dcgan, tmp_path):
     images = some_images(5, seed=12)
-    for model in (searching(dcgan), trained(GANomaly)):
+    unusual = {
+        "discrimination_weight": 0.4,
+        "learning_rate": 0.2,
+        "prior": "uniform",
+        "batch_size": 3,
+        "seed": 7,
+    }
+    for model in (searching(dcgan, **unusual), trained(GANomaly, score="l2")):
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         for a, b in zip(model.detect(images), loaded.detect(images), strict=True):
             np.testing.assert_array_equal(a, b)
+        assert loaded.get_config() == model.get_config()
     dcgan.save(tmp_path / "dcgan.keras")
     loaded = keras.saving.load_model(tmp_path / "dcgan.keras")
     latents = dcgan.draw_latents(3, seed=1)
