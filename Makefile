@@ -21,9 +21,10 @@ setup: $(VENV)/ready ## make .venv and install what is needed (the other targets
 
 # With an NVIDIA card the CUDA build of TensorFlow takes the place of the CPU build.
 $(VENV)/ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Error: $(PYTHON) is $$($(PYTHON) --version 2>&1), needed is Python 3.11 or newer:" \
-	       "install it and call make PYTHON=python3.12 (or as it is called)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "Error: $(PYTHON) is $$($(PYTHON) --version 2>&1), needed is 3.11, 3.12 or 3.13 (for" \
+	       "TensorFlow): install one and call make PYTHON=python3.12, or as it is called." >&2; \
+	  exit 1; }
 	@echo "Setting up $(VENV) (about three minutes) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@if nvidia-smi -L >/dev/null 2>&1; then \
