@@ -133,6 +133,6 @@ def _failure(archive: Archive, target: Path, reason: str) -> GanlibError:
         "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings, then save "
         "it as ~/.kaggle/kaggle.json, or set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY.\n"
         f"- By hand: download the archive from {archive.url} in a browser and unzip it to "
-        f"{target}.\n"
+        f"{target.resolve()}.\n"
         "- Without Kaggle: data='generated' draws images of the same kind."
     )
