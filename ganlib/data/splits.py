@@ -1,13 +1,15 @@
 """The paper's split into training and test images."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from ganlib.data.catalogue import HELD_OUT
 from ganlib.data.dataset import Dataset
 from ganlib.errors import GanlibError
+
+if TYPE_CHECKING:  # as in `dataset`: `locate` does without
+    import pandas as pd
 
 SCATTER = 100  # images of each label in the paper's scatter plots
 
@@ -73,7 +75,7 @@ def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Sp
     )
 
 
-def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
+def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
     """List the images that a detector is to score: all test images and some it was trained on.
 
     Args:
