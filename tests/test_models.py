@@ -37,7 +37,12 @@ def values(variables):
 
 @pytest.fixture(scope="module")
 def dcgan():
-    return trained(DCGAN, epochs=2)
+    # Until the averages of its batch normalisation have settled, G makes the same of every z, and
+    # nothing could be told from what a search finds.
+    model = trained(DCGAN, epochs=20)
+    made = model.generate(model.draw_latents(20)).astype(float)
+    assert made.std(axis=0).mean() > 1
+    return model
 
 
 def searching(dcgan, **options):
@@ -231,7 +236,7 @@ def test_scores_do_not_depend_on_batch_size_or_order(dcgan):
     expected = searching(dcgan).detect(images).scores
     for batch_size in (1, 3, 16):
         scores = searching(dcgan, batch_size=batch_size).detect(images).scores
-        np.testing.assert_allclose(scores, expected, rtol=1e-3)
+        np.testing.assert_allclose(scores, expected, rtol=1e-5)
     np.testing.assert_allclose(
         searching(dcgan).detect(images[order]).scores, expected[order], rtol=1e-5
     )

@@ -22,7 +22,7 @@ if what == "train":
     for model in (DCGAN(32, 1, 6, 4), GANomaly(32, 1, 6, 4)):
         model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
         before = [ops.convert_to_numpy(v.value) for v in model.trainable_variables]
-        model.fit(images, batch_size=4, epochs=2, verbose=0)
+        model.fit(images, batch_size=4, epochs=20, verbose=0)
         after = [ops.convert_to_numpy(v.value) for v in model.trainable_variables]
         moved += [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
         model.save(folder / f"{type(model).__name__.lower()}.keras")
