@@ -314,4 +314,4 @@ def test_training_goes_on_after_loading_as_if_uninterrupted(model_class, tmp_pat
     for each in (model, loaded):
         each.fit(images, batch_size=4, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(values(model.variables), values(loaded.variables), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)  # a step of Adam is 1e-3
+        np.testing.assert_allclose(a, b, atol=1e-6)

@@ -3,7 +3,8 @@
 A part is painted from the back to the front: table, shadow, machined disc, groove, inner ring,
 hollow with blades, hub. Lengths are in disc radii and do not depend on the picture's size, so one
 seed shows the same part at every size. A defect has a random stream of its own and is painted on
-the finished part, before the camera's noise: the same seed with kind 'normal' is the sound twin.
+the finished part, before the camera's noise: the same seed with kind 'normal' is the same part
+when it was sound, as seen in the view of sound parts.
 
 In the real set good and bad parts were not photographed alike: the bad ones are seen more askew, on
 a darker table, and not all from the same distance (their mean image is blurred). Much of what a

@@ -36,6 +36,9 @@ class AnoGAN(keras.Model):
         batch_size: images that are searched at once. It changes speed and memory, not scores.
         seed: seed of the first z.
 
+    Raises:
+        GanlibError: the prior is none of the two.
+
     Example:
         >>> anogan = AnoGAN(dcgan.generator, dcgan.discriminator)
         >>> scores, reconstructions, residuals = anogan.detect(images)

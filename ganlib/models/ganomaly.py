@@ -32,6 +32,9 @@ class GANomaly(keras.Model):
         score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
             code (mean of (z - z_hat)^2).
 
+    Raises:
+        GanlibError: the size, the number of channels or the score is none of the above.
+
     Example:
         >>> ganomaly = GANomaly(image_size=64, channels=1)
         >>> ganomaly.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
