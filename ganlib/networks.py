@@ -19,7 +19,12 @@ IMAGE_SIZES = (32, 64, 128, 256)
 
 
 def encoder(
-    image_size: int, channels: int, latent_dim: int = 100, filters: int = 64, name: str = "encoder"
+    image_size: int,
+    channels: int,
+    latent_dim: int = 100,
+    filters: int = 64,
+    negative_slope: float = 0.2,
+    name: str = "encoder",
 ) -> keras.Model:
     """Build the network that compresses an image to a latent vector (G_E and E of GANomaly).
 
@@ -28,6 +33,7 @@ def encoder(
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of the latent vector.
         filters: channels of the first convolution; each further one doubles them.
+        negative_slope: of LeakyReLU.
         name: name of the model.
 
     Returns:
@@ -40,7 +46,7 @@ def encoder(
     Reference:
         Paper, section 4; Encoder of the GANomaly authors' code.
     """
-    image, x = _convolutions(image_size, channels, filters)
+    image, x = _convolutions(image_size, channels, filters, negative_slope)
     x = layers.Conv2D(latent_dim, 4, padding="valid", **_weights())(x)  # (1, 1, z)
     return keras.Model(image, layers.Reshape((latent_dim,))(x), name=name)
 
@@ -85,6 +91,7 @@ def discriminator(
     image_size: int,
     channels: int,
     filters: int = 64,
+    negative_slope: float = 0.2,
     sees_batch: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
@@ -94,6 +101,7 @@ def discriminator(
         image_size: height and width in pixels, one of 32, 64, 128, 256.
         channels: 1 (grey) or 3 (RGB).
         filters: channels of the first convolution; each further one doubles them.
+        negative_slope: of LeakyReLU.
         sees_batch: have biases and Keras's own initialisation in place of batch normalisation and
             N(0, 0.02), and judge each image together with how much the images of its batch differ.
             The features remain those of the single image.
@@ -112,13 +120,17 @@ def discriminator(
         `sees_batch` it resembles the discriminator of the published AnoGAN notebook, which has no
         batch normalisation either, but dropout, and takes f one block earlier.
     """
-    image, features = _convolutions(image_size, channels, filters, normalise=not sees_batch)
+    image, features = _convolutions(
+        image_size, channels, filters, negative_slope, normalise=not sees_batch
+    )
     x = MinibatchDeviation()(features) if sees_batch else features
     x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
     return keras.Model(image, [features, layers.Reshape((1,), name="logits")(x)], name=name)
 
 
-def _convolutions(image_size: int, channels: int, filters: int, normalise: bool = True):
+def _convolutions(
+    image_size: int, channels: int, filters: int, negative_slope: float, normalise: bool = True
+):
     """Halve the image down to 4x4: what encoder and discriminator share."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")
@@ -127,7 +139,7 @@ def _convolutions(image_size: int, channels: int, filters: int, normalise: bool 
         x = layers.Conv2D(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
         if normalise and size < image_size:  # DCGAN: no batch normalisation next to the image
             x = _batch_normalisation()(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = layers.LeakyReLU(negative_slope=negative_slope)(x)
         depth, size = 2 * depth, size // 2
     return image, x
 

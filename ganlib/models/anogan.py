@@ -94,7 +94,14 @@ class AnoGAN(keras.Model):
         Returns:
             G(z) `(batch_size, image_size, image_size, channels)`, -1..1, and f(G(z)).
         """
-        reconstructions = self.generator(self.latents, training=False)
+        return self._make(self.found())
+
+    def found(self):
+        """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
+        return ops.convert_to_tensor(self.latents)
+
+    def _make(self, latents):
+        reconstructions = self.generator(latents, training=False)
         features, _ = self.discriminator(reconstructions, training=False)
         return reconstructions, features
 
@@ -133,7 +140,7 @@ class AnoGAN(keras.Model):
                 if step % record_every == 0:
                     objective = ops.convert_to_numpy(self.objective.value)
                     objectives[step // record_every, rows] = objective[: len(latents[rows])]
-            latents[rows] = ops.convert_to_numpy(self.latents.value)[: len(latents[rows])]
+            latents[rows] = ops.convert_to_numpy(self.found())[: len(latents[rows])]
         return latents, objectives
 
     def detect(self, images: np.ndarray) -> Detection:
@@ -162,8 +169,7 @@ class AnoGAN(keras.Model):
         for rows, batch in self._batches(images):
             targets = scale(batch)
             features, _ = self.discriminator(targets, training=False)
-            self.latents.assign(self._filled(latents[rows]))
-            reconstructions, reconstruction_features = self(targets)
+            reconstructions, reconstruction_features = self._make(self._filled(latents[rows]))
             batch_scores = losses.anogan_score(
                 losses.residual_loss(targets, reconstructions),
                 losses.discrimination_loss(features, reconstruction_features),
@@ -184,13 +190,16 @@ class AnoGAN(keras.Model):
 
     def _start(self, batch):
         """Begin a search anew: z from the pixels and the seed, Adam from zero."""
+        self.latents.assign(self._draw(batch))
+        for variable, value in zip(self.optimizer.variables, self.fresh_optimizer, strict=True):
+            variable.assign(value)
+
+    def _draw(self, batch):
         first = []
         for image in batch:
             random = np.random.default_rng([self.seed, zlib.crc32(image.tobytes())])
             first.append(getattr(random, PRIORS[self.prior])(self.latent_dim, dtype="float32"))
-        self.latents.assign(np.stack(first))
-        for variable, value in zip(self.optimizer.variables, self.fresh_optimizer, strict=True):
-            variable.assign(value)
+        return np.stack(first)
 
     def get_compile_config(self):
         """Save no optimiser: every search makes its own anew, with the learning rate given."""

@@ -31,6 +31,7 @@ class GANomaly(keras.Model):
         encoder_weight: weight of the encoder loss.
         score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
             code (mean of (z - z_hat)^2).
+        negative_slope: of LeakyReLU in the encoders and the discriminator.
 
     Raises:
         GanlibError: the size, the number of channels or the score is none of the above.
@@ -57,6 +58,7 @@ class GANomaly(keras.Model):
         contextual_weight: float = 50.0,
         encoder_weight: float = 1.0,
         score: str = "l1",
+        negative_slope: float = 0.2,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -70,11 +72,12 @@ class GANomaly(keras.Model):
         self.contextual_weight = contextual_weight
         self.encoder_weight = encoder_weight
         self.score = score
+        self.negative_slope = negative_slope
         shape = (image_size, channels, latent_dim, filters)
-        self.encoder = networks.encoder(*shape)
+        self.encoder = networks.encoder(*shape, negative_slope)
         self.decoder = networks.decoder(*shape)
-        self.encoder2 = networks.encoder(*shape, name="encoder2")
-        self.discriminator = networks.discriminator(image_size, channels, filters)
+        self.encoder2 = networks.encoder(*shape, negative_slope, name="encoder2")
+        self.discriminator = networks.discriminator(image_size, channels, filters, negative_slope)
         self.adversarial_loss = keras.metrics.Mean(name="adversarial_loss")
         self.contextual_loss = keras.metrics.Mean(name="contextual_loss")
         self.encoder_loss = keras.metrics.Mean(name="encoder_loss")
@@ -148,4 +151,5 @@ class GANomaly(keras.Model):
             "contextual_weight": self.contextual_weight,
             "encoder_weight": self.encoder_weight,
             "score": self.score,
+            "negative_slope": self.negative_slope,
         }
