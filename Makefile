@@ -7,6 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Knobs of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
 PROFILE ?=
 DATASETS ?= casting cloud
+PROTOCOL ?= paper grouped
 SEED ?= 0
 DATA ?= auto
 
@@ -15,7 +16,7 @@ DATA ?= auto
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" SEED=0 DATA=auto|kaggle|generated|FOLDER'
+	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -35,7 +36,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --seeds "$(SEED)" --data "$(DATA)"
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal

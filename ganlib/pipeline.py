@@ -22,12 +22,21 @@ from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
 PROJECT = Path(__file__).parent.parent
+NOTEBOOKS = (
+    "00_download",
+    "01_dcgan_anogan",
+    "02_ganomaly",
+    "02b_baselines",
+    "04_errata",
+    "03_comparison",  # reads what all others wrote
+)
+PROTOCOLS = ("paper", "grouped")
 # Minutes per notebook on two cores, to say how long the rest takes before one has been run. Those
 # of "paper" are reckoned from the counted operations.
 MINUTES = {
-    "smoke": {"00": 0.3, "01": 0.4, "02": 0.4, "03": 0.3},
-    "quick": {"00": 0.3, "01": 4.0, "02": 2.5, "03": 0.4},
-    "paper": {"00": 0.5, "01": 400.0, "02": 90.0, "03": 0.4},
+    "smoke": dict(zip(NOTEBOOKS, (0.3, 0.4, 0.4, 0.3, 0.6, 0.4), strict=True)),
+    "quick": dict(zip(NOTEBOOKS, (0.4, 2.7, 1.3, 0.8, 3.0, 0.6), strict=True)),
+    "paper": dict(zip(NOTEBOOKS, (0.5, 400.0, 90.0, 40.0, 900.0, 0.6), strict=True)),
 }
 
 
@@ -55,34 +64,50 @@ class Step:
         return self.output.with_suffix(".done.json")
 
 
-def plan(profile: str, datasets: list[str], seeds: list[int], source: str) -> list[Step]:
+def plan(
+    profile: str, datasets: list[str], protocols: list[str], seeds: list[int], source: str
+) -> list[Step]:
     """List the notebooks to execute.
 
     Args:
         profile: name of a profile.
         datasets: names of data sets.
-        seeds: seeds; each trains its own models. The figures show the first.
+        protocols: names of protocols; each trains its own models.
+        seeds: seeds; each trains its own models. The figures show the first seed; the errata are
+            measured with it alone.
         source: where images come from, see `ganlib.data.open_dataset`.
 
     Returns:
         Steps in the order of execution.
     """
+    download, *train, errata, comparison = NOTEBOOKS
     runs, figures = PROJECT / "runs", PROJECT / "figures"
     common = {"profile": profile, "runs_dir": runs, "figures_dir": figures}
     steps, results = [], []
     for dataset in datasets:
+        folder = runs / profile / dataset
         images = {**common, "dataset": dataset, "data": source}
-        steps.append(_step("00_download", runs / profile / dataset, dataset, images))
-        for seed in seeds:
-            folder = runs / profile / dataset / f"seed-{seed}"
-            drawn = figures if seed == seeds[0] else folder / "figures"
-            seeded = {**images, "seed": seed, "figures_dir": drawn}
-            for name in ("01_dcgan_anogan", "02_ganomaly"):
-                steps.append(_step(name, folder, f"{dataset}, seed {seed}", seeded))
-                results.append(steps[-1])
-    asked = {"datasets": " ".join(datasets), "seeds": " ".join(map(str, seeds))}
+        first = {**images, "seed": seeds[0]}
+        steps.append(_step(download, folder, dataset, first))
+        for protocol in protocols:
+            for seed in seeds:
+                place = folder / protocol / f"seed-{seed}"
+                drawn = (
+                    figures if (protocol, seed) == (protocols[0], seeds[0]) else place / "figures"
+                )
+                given = {**images, "protocol": protocol, "seed": seed, "figures_dir": drawn}
+                label = f"{dataset}, {protocol}, seed {seed}"
+                results += [_step(name, place, label, given) for name in train]
+                steps += results[-len(train) :]
+        results.append(_step(errata, folder, f"{dataset}, seed {seeds[0]}", first))
+        steps.append(results[-1])
+    asked = {
+        "datasets": " ".join(datasets),
+        "protocols": " ".join(protocols),
+        "seeds": " ".join(map(str, seeds)),
+    }
     label = " and ".join(datasets)
-    steps.append(_step("03_comparison", runs / profile, label, common | asked, tuple(results)))
+    steps.append(_step(comparison, runs / profile, label, common | asked, tuple(results)))
     return steps
 
 
@@ -262,7 +287,7 @@ def run(steps: list[Step], profile: str) -> None:
         return
     if len(waiting) < len(steps):
         print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
-    expected = [60 * MINUTES[profile][step.notebook.name[:2]] for step in waiting]
+    expected = [60 * MINUTES[profile][step.notebook.stem] for step in waiting]
     began = time.time()
     for number, step in enumerate(waiting):
         # A minute at the expected pace is added, so that one short notebook does not decide.
@@ -297,6 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ganlib.pipeline", description=__doc__)
     parser.add_argument("--profile", default="", help="smoke, quick or paper; empty: by the device")
     parser.add_argument("--datasets", default="casting cloud", help="names, separated by blanks")
+    parser.add_argument("--protocols", default=" ".join(PROTOCOLS), help="paper, grouped or both")
     parser.add_argument("--seeds", default="0", help="whole numbers, separated by blanks")
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
     try:
@@ -313,6 +339,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run_as_asked(given: argparse.Namespace) -> None:
     profile = given.profile or default_profile()
     datasets, seeds = given.datasets.split(), given.seeds.split()
+    protocols = given.protocols.split()
     for dataset in datasets:
         profiles.settings(profile, dataset)
     if not datasets or not seeds or not all(seed.isdecimal() for seed in seeds):
@@ -320,13 +347,21 @@ def _run_as_asked(given: argparse.Namespace) -> None:
             f"DATASETS is {given.datasets!r} and SEED is {given.seeds!r}: give at least one name "
             "and one whole number, several separated by blanks."
         )
+    if not protocols or not set(protocols) <= set(PROTOCOLS):
+        raise GanlibError(
+            f"PROTOCOL is {given.protocols!r}: choose {' or '.join(PROTOCOLS)}, or both separated "
+            "by a blank."
+        )
     source = given.data
     if source not in ("auto", "kaggle", "generated"):
         source = str(Path(source).resolve())  # the notebooks run in a folder of their own
     if os.environ.get("GANLIB_DATA"):
         os.environ["GANLIB_DATA"] = str(Path(os.environ["GANLIB_DATA"]).resolve())
-    print(f"Profile {profile}; {given.datasets}; seed {given.seeds}; data: {source}.")
-    run(plan(profile, datasets, [int(seed) for seed in seeds], source), profile)
+    print(
+        f"Profile {profile}; {given.datasets}; protocol {given.protocols}; seed {given.seeds}; "
+        f"data: {source}."
+    )
+    run(plan(profile, datasets, protocols, [int(seed) for seed in seeds], source), profile)
 
 
 if __name__ == "__main__":

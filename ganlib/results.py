@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -70,51 +71,114 @@ def write_json(path: str | Path, values: dict) -> Path:
     return write_safely(path, lambda p: p.write_text(text + "\n"))
 
 
+def run_folder(
+    runs_dir: str | Path, profile: str, dataset: str, protocol: str, seed: int, method: str
+) -> Path:
+    """Name the folder of one run: what trains, scores or compares finds it under the same name.
+
+    Args:
+        runs_dir: the folder of all runs.
+        profile: name of the profile.
+        dataset: name of the data set.
+        protocol: "paper" or "grouped".
+        seed: seed of the run.
+        method: name of the method.
+
+    Returns:
+        The folder; it need not exist.
+    """
+    return Path(runs_dir, profile, dataset, protocol, f"seed-{seed}", slug(method))
+
+
+def slug(name: str) -> str:
+    """Make a name fit for files: lower case, with hyphens for all but letters and digits."""
+    return "-".join(re.findall("[a-z0-9]+", name.lower()))
+
+
 def run_row(
     dataset: Dataset,
     split: Split,
     method: str,
+    family: str,
+    protocol: str,
     seed: int,
     profile: str,
     settings: Settings,
-    metrics: dict[str, float],
     train_seconds: float,
     score_ms_per_image: float,
+    preset: str = "corrected",
 ) -> dict:
-    """Put together the row of `results.csv` that tells one run.
+    """Put together what tells one run: the row of `results.csv` but for the figures of merit.
 
     Args:
         dataset: what was opened.
         split: how it was split.
         method: name of the method.
+        family: "GAN" or "baseline".
+        protocol: "paper" or "grouped".
         seed: seed of the run.
         profile: name of the profile.
         settings: the profile's values as used.
-        metrics: from `ganlib.evaluation.evaluate`.
         train_seconds: time of training, seconds.
         score_ms_per_image: time of scoring, milliseconds per image.
+        preset: which defects of the published notebooks it has, see `ganlib.errata`.
 
     Returns:
-        The row: data, method, settings, metrics, times and `environment`.
+        The row: data, method, settings, times and `environment`.
     """
     return {
         "dataset": dataset.name,
         "source": dataset.source,
         "caption": dataset.caption,
         "digest": dataset.digest,
-        "protocol": "paper",
         "profile": profile,
+        "protocol": protocol,
+        "family": family,
         "method": method,
+        "preset": preset,
         "seed": seed,
         "n_train": len(split.train),
-        "n_test_normal": len(split.test_normal),
-        "n_test_anomaly": len(split.test_anomaly),
+        "n_calibration": len(split.calibration),
         **asdict(settings),
-        **metrics,
         "train_seconds": train_seconds,
         "score_ms_per_image": score_ms_per_image,
         **environment(),
     }
+
+
+def write_run(
+    folder: str | Path, row: dict, table: pd.DataFrame, images: np.ndarray, detection: Detection
+) -> None:
+    """Write what a run found: `scores.csv`, `examples.npz` and, last, `result.json`.
+
+    Args:
+        folder: from `run_folder`.
+        row: from `run_row`.
+        table: the images scored, as `ganlib.data.add_truth` returns them, with a column `score`.
+        images: uint8 `(n, height, width, channels)`, the images of the table's lines.
+        detection: what the detector said of them.
+    """
+    folder = Path(folder)
+    write_csv(folder / "scores.csv", table)
+    write_examples(folder / "examples.npz", images, detection, pick_examples(table))
+    write_json(folder / "result.json", row)
+
+
+def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
+    """Choose the images that figures show: the first of each group, and the worst errors.
+
+    Args:
+        table: with the columns `group`, `label` and `score`.
+        each: how many of each group, of the false alarms (test normals with the highest scores) and
+            of the misses (anomalies with the lowest).
+
+    Returns:
+        Lines of the table with their index; `group` is "false alarm" and "miss" for the errors.
+    """
+    test = table[table["group"].str.startswith("test")]
+    false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
+    misses = test[test["label"] == 1].nsmallest(each, "score").assign(group="miss")
+    return pd.concat([table.groupby("group").head(each), false_alarms, misses])
 
 
 def read_rows(folders: Iterable[str | Path]) -> pd.DataFrame:
@@ -135,7 +199,7 @@ def read_rows(folders: Iterable[str | Path]) -> pd.DataFrame:
         if not path.is_file():
             raise GanlibError(
                 f"{path} is not there: run the notebook that trains this model first, with the "
-                "same data set, profile and seed, or run make figures."
+                "same data set, profile, protocol and seed, or run make figures."
             )
         rows.append({**json.loads(path.read_text()), "folder": str(folder)})
     return pd.DataFrame(rows)

@@ -40,7 +40,7 @@ def some_images(n=12, channels=1, seed=0):
 def test_published_and_corrected_differ_exactly_where_stated(dataset, method):
     listed = errata.presets(dataset, method)
     stated = STATED[dataset, method]
-    assert list(listed)[0] == "corrected"
+    assert next(iter(listed)) == "corrected"
     assert list(listed)[-1] == "published"
     assert {
         n: getattr(listed["published"], n) for n in errata.differences(listed["published"])

@@ -14,8 +14,10 @@ PARAMETERS = "\n".join(
         "profile = 'smoke'",
         "dataset = ''",
         "data = ''",
+        "protocol = ''",
         "seed = 0",
         "datasets = ''",
+        "protocols = ''",
         "seeds = ''",
         "runs_dir = ''",
         "figures_dir = ''",
@@ -29,12 +31,14 @@ folder = Path(figures_dir) / profile
 folder.mkdir(parents=True, exist_ok=True)
 (folder / f"{name}_{{dataset}}_{{seed}}.txt").write_text("drawn")
 with open("runs.txt", "a") as log:
-    log.write("{name} " + dataset + str(seed) + "\\n")
+    log.write("{name} " + dataset + protocol + str(seed) + "\\n")
 """
 MODULES = {
     "00_download": "data_code",
     "01_dcgan_anogan": "anogan_code",
     "02_ganomaly": "ganomaly_code",
+    "02b_baselines": "baselines_code",
+    "04_errata": "errata_code",
     "03_comparison": "figure_code",
 }
 
@@ -70,7 +74,13 @@ def project(tmp_path, monkeypatch):
 def executed(project, **options):
     log = project / "notebooks" / "runs.txt"
     log.unlink(missing_ok=True)
-    asked = {"profile": "smoke", "datasets": ["casting"], "seeds": [0], "source": "auto"}
+    asked = {
+        "profile": "smoke",
+        "datasets": ["casting"],
+        "protocols": ["paper"],
+        "seeds": [0],
+        "source": "auto",
+    }
     steps = pipeline.plan(**{**asked, **options})
     pipeline.run(steps, "smoke")
     return log.read_text().splitlines() if log.exists() else []
@@ -78,8 +88,10 @@ def executed(project, **options):
 
 ALL = [
     "00_download casting0",
-    "01_dcgan_anogan casting0",
-    "02_ganomaly casting0",
+    "01_dcgan_anogan castingpaper0",
+    "02_ganomaly castingpaper0",
+    "02b_baselines castingpaper0",
+    "04_errata casting0",
     "03_comparison 0",
 ]
 
@@ -87,28 +99,37 @@ ALL = [
 def test_everything_runs_once_and_then_nothing(project, capsys):
     assert executed(project) == ALL
     assert executed(project) == []
-    assert "Nothing to do: all 4 notebooks are up to date." in capsys.readouterr().out
+    assert "Nothing to do: all 6 notebooks are up to date." in capsys.readouterr().out
 
 
-def test_plan_repeats_training_per_seed_and_draws_the_first_only():
-    steps = pipeline.plan("quick", ["casting", "cloud"], [3, 4], "auto")
+def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
+    steps = pipeline.plan("quick", ["casting", "cloud"], ["paper", "grouped"], [3, 4], "auto")
+    trainings = ["01_dcgan_anogan", "02_ganomaly", "02b_baselines"]
     assert [step.label for step in steps] == [
-        "00_download: casting",
-        "01_dcgan_anogan: casting, seed 3",
-        "02_ganomaly: casting, seed 3",
-        "01_dcgan_anogan: casting, seed 4",
-        "02_ganomaly: casting, seed 4",
-        "00_download: cloud",
-        "01_dcgan_anogan: cloud, seed 3",
-        "02_ganomaly: cloud, seed 3",
-        "01_dcgan_anogan: cloud, seed 4",
-        "02_ganomaly: cloud, seed 4",
-        "03_comparison: casting and cloud",
-    ]
+        label
+        for dataset in ("casting", "cloud")
+        for label in [
+            f"00_download: {dataset}",
+            *[
+                f"{name}: {dataset}, {protocol}, seed {seed}"
+                for protocol in ("paper", "grouped")
+                for seed in (3, 4)
+                for name in trainings
+            ],
+            f"04_errata: {dataset}, seed 3",
+        ]
+    ] + ["03_comparison: casting and cloud"]
     assert len({step.output for step in steps}) == len(steps)
     drawn = [step.parameters["figures_dir"] for step in steps]
-    assert drawn[1] == drawn[0] != drawn[3]
-    assert len(steps[-1].after) == 8
+    places = {step.label: step.parameters["figures_dir"] for step in steps}
+    assert places["02_ganomaly: casting, paper, seed 3"] == drawn[0] == drawn[-1]
+    others = [
+        place
+        for label, place in places.items()
+        if ", grouped," in label or label.endswith("seed 4")
+    ]
+    assert drawn[0] not in others
+    assert len(steps[-1].after) == 2 * (2 * 2 * 3 + 1)
 
 
 def append(path, text):
@@ -118,7 +139,7 @@ def append(path, text):
 CHANGES = {
     "library file of one notebook": (
         lambda project: append(project / "ganlib" / "ganomaly_code.py", "y = 2\n"),
-        ["02_ganomaly casting0", "03_comparison 0"],
+        ["02_ganomaly castingpaper0", "03_comparison 0"],
     ),
     "library file of the figures": (
         lambda project: append(project / "ganlib" / "figure_code.py", "y = 2\n"),
@@ -130,13 +151,13 @@ CHANGES = {
     ),
     "notebook": (
         lambda project: append_cell(project / "notebooks" / "01_dcgan_anogan.ipynb"),
-        ["01_dcgan_anogan casting0", "03_comparison 0"],
+        ["01_dcgan_anogan castingpaper0", "03_comparison 0"],
     ),
     "images": (lambda project: (project / "images" / "b.png").write_bytes(b"2"), ALL),
     "time stamps alone": (lambda project: os.utime(project / "ganlib" / "shared.py"), []),
     "a figure is gone": (
         lambda project: (project / "figures/smoke/02_ganomaly_casting_0.txt").unlink(),
-        ["02_ganomaly casting0"],
+        ["02_ganomaly castingpaper0"],
     ),
 }
 
@@ -158,14 +179,15 @@ def test_a_change_repeats_what_depends_on_it_and_nothing_else(project, change):
 
 def test_another_source_seed_or_backend_repeats(project, monkeypatch):
     executed(project)
-    assert executed(project, source="generated") == ALL[:3] + ALL[3:]
+    assert executed(project, source="generated") == ALL
     assert executed(project, source="generated", seeds=[0, 1]) == [
-        "01_dcgan_anogan casting1",
-        "02_ganomaly casting1",
+        "01_dcgan_anogan castingpaper1",
+        "02_ganomaly castingpaper1",
+        "02b_baselines castingpaper1",
         "03_comparison 0",
     ]
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    assert len(executed(project, source="generated")) == 4
+    assert len(executed(project, source="generated")) == len(ALL)
 
 
 def test_an_interrupted_run_goes_on_with_the_first_unfinished_notebook(project):
@@ -175,7 +197,7 @@ def test_an_interrupted_run_goes_on_with_the_first_unfinished_notebook(project):
         executed(project)
     assert "02_ganomaly.ipynb" in str(e.value).splitlines()[1]  # where to look
     broken.write_text("from ganlib import shared\n")
-    assert executed(project) == ["02_ganomaly casting0", "03_comparison 0"]
+    assert executed(project) == ALL[2:]
 
 
 def test_a_users_mistake_in_a_notebook_is_its_message_alone(project):
@@ -190,14 +212,16 @@ def test_a_users_mistake_in_a_notebook_is_its_message_alone(project):
 def test_progress_says_what_runs_and_how_long_the_rest_takes(project, capsys):
     executed(project)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "[1/4] 00_download: casting (about 84 s left)"
-    assert lines[3].startswith("[4/4] 03_comparison: casting (about ")
-    assert lines[4].startswith("Done in ")
+    assert lines[0] == "[1/6] 00_download: casting (about 2 min left)"
+    assert lines[5].startswith("[6/6] 03_comparison: casting (about ")
+    assert lines[6].startswith("Done in ")
 
 
 def test_the_note_names_the_files_that_were_made(project):
     executed(project)
-    note = json.loads((project / "runs/smoke/casting/seed-0/02_ganomaly.done.json").read_text())
+    note = json.loads(
+        (project / "runs/smoke/casting/paper/seed-0/02_ganomaly.done.json").read_text()
+    )
     assert "figures/smoke/02_ganomaly_casting_0.txt" in note["made"]
     assert note["seconds"] > 0
 
@@ -209,6 +233,8 @@ def test_the_note_names_the_files_that_were_made(project):
         (["--datasets", "clouds"], "no data set 'clouds'"),
         (["--datasets", ""], "at least one name"),
         (["--seeds", "one"], "SEED is 'one'"),
+        (["--protocols", "group"], "PROTOCOL is 'group': choose paper or grouped"),
+        (["--protocols", ""], "PROTOCOL is ''"),
         (["--profile", "smoke", "--data", "/no/such/folder"], "/no/such/folder is not a folder"),
     ],
 )

@@ -1,3 +1,5 @@
+import keras
+import numpy as np
 import pytest
 
 from ganlib import profiles
@@ -35,3 +37,23 @@ def test_unknown_names_are_refused_with_those_that_exist(arguments, overrides, m
     with pytest.raises(GanlibError) as error:
         profiles.settings(*arguments, **overrides)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "images", "batch", "epochs"),
+    [(1000, 2875, 32, 12), (1000, 620, 32, 50), (1, 5, 10, 1), (90, 2880, 32, 1)],
+)
+def test_epochs_have_at_least_the_steps_and_no_epoch_too_many(steps, images, batch, epochs):
+    assert profiles.epochs(steps, images, batch) == epochs
+    per_epoch = -(-images // batch)
+    assert epochs * per_epoch >= steps > (epochs - 1) * per_epoch
+
+
+def test_keras_takes_as_many_steps_as_were_reckoned():
+    """With `steps_per_epoch` it would stop where the images end, and only warn."""
+    images = np.zeros((70, 3), "float32")
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    epochs = profiles.epochs(20, len(images), 16)
+    model.fit(images, np.zeros((70, 1)), batch_size=16, epochs=epochs, verbose=0)
+    assert int(model.optimizer.iterations) == 20
