@@ -95,16 +95,17 @@ def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int 
         svd_solver="randomized",
         random_state=0,
     ).fit(values)
-    made = np.empty(images.shape)
-    for i, image in enumerate(images):  # one by one: a batch's size changes the last digits
-        projection = pca.inverse_transform(pca.transform(_flat(image[np.newaxis], "float64")))
-        made[i] = np.clip(projection, 0, 255).reshape(image.shape)
-    residuals = np.abs(images - made)
-    return Detection(
-        scores=residuals.mean(axis=(1, 2, 3)).astype("float32"),
-        reconstructions=np.rint(made).astype("uint8"),
-        residuals=residuals.astype("float32"),
-    )
+    scores = np.empty(len(images), "float32")
+    reconstructions = np.empty(images.shape, "uint8")
+    residuals = np.empty(images.shape, "float32")
+    for i, image in enumerate(images):  # one by one: a batch's size would change the last digits
+        projection = pca.inverse_transform(pca.transform(image.reshape(1, -1)))
+        made = np.clip(projection, 0, 255).reshape(image.shape)
+        difference = np.abs(image - made)
+        scores[i] = difference.mean()
+        reconstructions[i] = np.rint(made)
+        residuals[i] = difference
+    return Detection(scores, reconstructions, residuals)
 
 
 def _beside_the_mean(train: np.ndarray, images: np.ndarray, scores: np.ndarray) -> Detection:

@@ -95,8 +95,8 @@ def auroc_interval(
 
     Reference:
         BCa bootstrap (Efron 1987), stratified by label. On simulated scores its intervals of 95 %
-        held the truth in 94 % to 96 % of the cases, those of the percentile bootstrap in 87 % to
-        96 %, the fewer the nearer the AUROC was to 1. Where every pair of an anomaly and a normal
+        held the truth in 93 % of the cases or more, those of the percentile bootstrap in as few as
+        87 %, the fewer the nearer the AUROC was to 1. Where every pair of an anomaly and a normal
         image says the same (an AUROC of 1, say) no resample differs, and a bootstrap would be
         certain; the exact binomial limit of m pairs without a common image stands in, m being the
         number of groups of the rarer label. From a single group of a label nothing follows: 0 to 1.

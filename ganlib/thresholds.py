@@ -96,7 +96,9 @@ def tail_threshold(
 
     The excesses over a high score follow nearly the same law for almost every distribution, a
     generalised Pareto. The curve uses all of the tail where the quantile uses one score, and goes
-    on beyond the highest: it answers for rates that the quantile has too few images for.
+    on beyond the highest: it answers for rates that the quantile has too few images for. It is no
+    guarantee: on simulated scores a rate of 5 % came out as 6 % from 50 images and as 5.1 % from
+    200, 1 % as 1.8 % and as 1.3 %.
 
     Args:
         normal_scores: `(n,)`, a detector's scores of normal images it was not trained on, n > 1.
