@@ -5,6 +5,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # differ in their last digits, and tests of equality fail now and then.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+# The same of NumPy, whose threads on small matrices also wait for each other longer than they work.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import matplotlib
 

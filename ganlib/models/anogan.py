@@ -9,6 +9,7 @@ from keras import ops
 from ganlib import losses
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.models.calibrated import Calibrated
 from ganlib.pixels import residual, scale, unscale
 
 # name of the prior -> method of a NumPy generator that draws from it
@@ -16,7 +17,7 @@ PRIORS = {"normal": "standard_normal", "uniform": "random"}
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class AnoGAN(keras.Model):
+class AnoGAN(Calibrated, keras.Model):
     """Step 2 of AnoGAN: generator and discriminator are frozen, and z is searched image by image.
 
     The only trainable weight is z, one row per image of a batch. The loss is a sum over the images
@@ -35,6 +36,7 @@ class AnoGAN(keras.Model):
             "uniform" U(0, 1), as in the published notebooks.
         batch_size: images that are searched at once. It changes speed and memory, not scores.
         seed: seed of the first z.
+        thresholds: see `Calibrated`.
 
     Raises:
         GanlibError: the prior is none of the two.

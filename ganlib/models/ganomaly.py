@@ -7,6 +7,7 @@ from keras import ops
 from ganlib import losses, networks
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import call_frozen
 from ganlib.pixels import residual, scale, unscale
 
@@ -14,7 +15,7 @@ SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class GANomaly(keras.Model):
+class GANomaly(Calibrated, keras.Model):
     """Encoder G_E, decoder G_D, second encoder E and discriminator D, trained on normal images.
 
     An image is compressed (z), rebuilt (x_hat) and compressed again (z_hat). On normal images z and
@@ -32,6 +33,7 @@ class GANomaly(keras.Model):
         score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
             code (mean of (z - z_hat)^2).
         negative_slope: of LeakyReLU in the encoders and the discriminator.
+        thresholds: see `Calibrated`.
 
     Raises:
         GanlibError: the size, the number of channels or the score is none of the above.
