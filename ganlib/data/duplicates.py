@@ -12,6 +12,14 @@ How two images are compared, in three steps:
 3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
    one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
 
+Two copies that differ much in pose may still be further apart than the threshold; groups hold them
+together by the copies between them (of real castings two thirds of a photograph's pairs are below
+the threshold themselves, and all are joined). Two photographs of one part are not copies.
+
+It finds copies turned by any angle where the object lies within the frame, as castings do. Where a
+picture fills the frame, as satellite chips do, copies by flips and quarter turns are found, others
+only as far as what moved in at the edge does not change the pose.
+
 Reference:
     Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
     (1996) 366-376, for the pose by moments. Deviation: no moments above the second order, because
@@ -31,8 +39,8 @@ from ganlib.files import write_safely
 # Part of the cache's file name: raised with every change to what `groups_of` returns.
 CODE_VERSION = 1
 # Distance below which two images count as copies of one picture. Chosen on the normal castings
-# alone: every copy has another one nearer than 0.010 and two different photographs are never nearer
-# than 0.037, so that anything between gives the same groups; this is the geometric middle.
+# alone: every image has another one at 0.010 or nearer, no two of different photographs are nearer
+# than 0.040, and anything between gives the same groups; this is the geometric middle.
 THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
@@ -178,7 +186,9 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = np.stack([y, x], -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # The first window is the disc that fills the image, with its edge at OUTER deviations.
+    # Outside the disc that fills the image, a turned copy has what its corners were filled with.
+    disc = (np.hypot(*places.T) <= 1).astype(np.float32)
+    # The first window is that disc, with its edge at OUTER deviations.
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):
@@ -192,7 +202,8 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )  # fmt: skip
         radius = factors @ powers.T + np.einsum("ni,ni->n", linear, centre)[:, None]
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
-        window = np.clip((1.05 - radius) / 0.1, 0, 1)  # a soft edge: no jumps from pixel to pixel
+        # A soft edge, so that nothing jumps from pixel to pixel
+        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc
         mean = (grey * window).sum(1) / window.sum(1)
         # One grey level is added so that a flat image has a pose too, that of the window.
         weight = (np.square(grey - mean[:, None]) + 1) * window
