@@ -1,16 +1,24 @@
-"""The paper's data sets: opening, decoding and splitting them."""
+"""The paper's data sets: opening, decoding, auditing and splitting them."""
 
+from ganlib.data.audit import Audit, audit_dataset
 from ganlib.data.catalogue import ARCHIVES
 from ganlib.data.dataset import Dataset, locate, open_dataset
+from ganlib.data.duplicates import groups_of, near_duplicate_groups, nearest
 from ganlib.data.images import load_images
-from ganlib.data.splits import Split, paper_split, to_score
+from ganlib.data.splits import Split, grouped_split, paper_split, to_score
 
 __all__ = [
     "ARCHIVES",
+    "Audit",
     "Dataset",
     "Split",
+    "audit_dataset",
+    "grouped_split",
+    "groups_of",
     "load_images",
     "locate",
+    "near_duplicate_groups",
+    "nearest",
     "open_dataset",
     "paper_split",
     "to_score",

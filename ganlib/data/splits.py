@@ -1,4 +1,4 @@
-"""The paper's split into training and test images."""
+"""Splits into training and test images: the paper's, and one by groups of near-duplicates."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # as in `dataset`: `locate` does without
     import pandas as pd
 
 SCATTER = 100  # images of each label in the paper's scatter plots
+# Copies of one picture are one witness, however many they are: what is held out has this many.
+HELD_OUT_GROUPS = 4
+GIANT = 1 / 3  # a group with a larger share of the normal images is never held out
 
 
 class Split(NamedTuple):
@@ -23,6 +26,8 @@ class Split(NamedTuple):
         test_anomaly: int64 array, anomalies to test on.
         scatter_normal: int64 array, those of `test_normal` that scatter plots show, up to 100.
         scatter_anomaly: int64 array, those of `test_anomaly` that scatter plots show, up to 100.
+        calibration: int64 array, normal images neither in `train` nor in `test_normal`, from which
+            users fit a threshold; empty in the paper's split.
     """
 
     train: np.ndarray
@@ -30,6 +35,7 @@ class Split(NamedTuple):
     test_anomaly: np.ndarray
     scatter_normal: np.ndarray
     scatter_anomaly: np.ndarray
+    calibration: np.ndarray = np.empty(0, np.int64)
 
 
 def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Split:
@@ -38,6 +44,10 @@ def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Sp
     Casting keeps Kaggle's split: all of `train_normal` trains, both test parts are tested. Cloud
     has none: 100 normal images drawn at random are tested and the others train, and up to 100
     anomalies are tested. The same files, seed and limit give the same split on every machine.
+
+    The paper keeps no normal images for fitting a threshold, so `calibration` is empty. And nothing
+    keeps copies of one picture together: of casting, every normal test image is a copy of a picture
+    that was trained on. `grouped_split` mends both.
 
     Args:
         dataset: What `open_dataset` returned.
@@ -51,28 +61,70 @@ def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Sp
     Raises:
         GanlibError: If `limit` is less than 1 or `seed` less than 0.
     """
-    if seed < 0 or (limit is not None and limit < 1):
+    train, normal, anomaly = _papers_rows(dataset, seed, limit)
+    return _limited(train, normal, anomaly, np.empty(0, np.int64), seed, limit)
+
+
+def grouped_split(
+    dataset: Dataset, groups: np.ndarray, seed: int = 0, limit: int | None = None
+) -> Split:
+    """Split a data set so that copies of one picture are never on two sides.
+
+    All normal images are put together, and whole groups are drawn at random: first for the test,
+    until there are as many normal images as in the paper's split (casting 262, cloud 100), then for
+    calibration, until there are a tenth of the others. Each of the two goes on until it has four
+    groups (or a quarter of all groups, if that is less), because copies of one picture say no more
+    than the picture. The rest trains. A group that holds more than a third of the normal images
+    always trains. The anomalies are those of `paper_split` with the same seed and limit.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        groups: The group of every row of `Dataset.files`, integers `(n,)`: what `groups_of`
+            returned, or the user's own, for instance a serial number or a day.
+        seed: Seed of all draws, at least 0.
+        limit: As for `paper_split`, and for `calibration` too. It only takes images away, so it
+            brings none of a group's images to another side.
+
+    Returns:
+        The split. With the groups of `groups_of`, no image of `test_normal` or `calibration` has an
+        image of `train` nearer than the threshold, nor has one of the two any in the other.
+
+    Raises:
+        GanlibError: If `limit` is less than 1 or `seed` less than 0; if `groups` does not match the
+            data set, or leaves nothing to train on.
+    """
+    train, normal, anomaly = _papers_rows(dataset, seed, limit)
+    rows = np.union1d(train, normal)
+    groups = np.asarray(groups)
+    if groups.shape != (len(dataset.files),):
         raise GanlibError(
-            f"seed={seed}, limit={limit} give no split: seed is at least 0, limit is at least 1 or "
-            "None for all images."
+            f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one group for "
+            "every row of dataset.files, as groups_of(dataset) returns."
         )
-    rows = {part: np.flatnonzero(dataset.files["part"] == part) for part in dataset.digests}
-    if "train_normal" in rows:
-        train, normal, anomaly = rows["train_normal"], rows["test_normal"], rows["test_anomaly"]
-    else:
-        normal = _draw(rows["normal"], HELD_OUT, seed, 0)
-        train = np.setdiff1d(rows["normal"], normal)
-        anomaly = _draw(rows["anomaly"], HELD_OUT, seed, 1)
-    train = _draw(train, limit, seed, 2)
-    normal = _draw(normal, limit, seed, 3)
-    anomaly = _draw(anomaly, limit, seed, 4)
-    return Split(
-        train=train,
-        test_normal=normal,
-        test_anomaly=anomaly,
-        scatter_normal=_draw(normal, SCATTER, seed, 5),
-        scatter_anomaly=_draw(anomaly, SCATTER, seed, 6),
-    )
+    _, first, member = np.unique(groups[rows], return_index=True, return_inverse=True)
+    member = first.argsort().argsort()[member]  # in order of rows: the groups' names do not matter
+    sizes = np.bincount(member)
+    order = _draw(np.arange(len(sizes)), None, seed, 8, ordered=False)
+    order = order[sizes[order] <= GIANT * len(rows)]
+    few = max(1, min(HELD_OUT_GROUPS, len(sizes) // 4))
+    # The first place at which both the images and the groups are enough
+    totals = np.cumsum(sizes[order])
+    tested = max(few, int(np.searchsorted(totals, len(normal))) + 1)
+    held = int(totals[min(tested, len(order)) - 1]) if len(order) else 0
+    wanted = held + -(-(len(rows) - held) // 10)
+    kept = max(tested + few, int(np.searchsorted(totals, wanted)) + 1)
+    if kept > len(order) or kept == len(sizes):
+        raise GanlibError(
+            f"The {len(rows)} normal images of {dataset.name} fall into {len(sizes)} groups, the "
+            f"largest of {sizes.max()}: too few to hold {len(normal)} images out for the test, a "
+            "tenth of the others for calibration and still train. Use a smaller threshold, more "
+            "images or paper_split."
+        )
+    side = np.full(len(sizes), 2)
+    side[order[:kept]] = 1
+    side[order[:tested]] = 0
+    normal, calibration, train = (rows[side[member] == which] for which in range(3))
+    return _limited(train, normal, anomaly, calibration, seed, limit)
 
 
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
@@ -85,11 +137,12 @@ def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
 
     Returns:
         One line per image: `row` (its row in `Dataset.files`), `file`, `kind`, `label` (0 normal,
-        1 anomaly), `group` ("train normal": up to 100 drawn at random, "test normal" or "test
-        anomaly") and `scatter` (whether the paper's scatter plots show it).
+        1 anomaly), `group` ("train normal": up to 100 drawn at random, "calibration", "test
+        normal" or "test anomaly") and `scatter` (whether the paper's scatter plots show it).
     """
     groups = {
         "train normal": _draw(split.train, SCATTER, seed, 7),
+        "calibration": split.calibration,
         "test normal": split.test_normal,
         "test anomaly": split.test_anomaly,
     }
@@ -102,8 +155,50 @@ def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
     return table
 
 
-def _draw(rows: np.ndarray, count: int | None, seed: int, stream: int) -> np.ndarray:
-    """Draw up to `count` rows without replacement, sorted; every stream draws on its own."""
+def _papers_rows(
+    dataset: Dataset, seed: int, limit: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Say which rows the paper trains on, tests as normal and tests as anomalies, all of them."""
+    if seed < 0 or (limit is not None and limit < 1):
+        raise GanlibError(
+            f"seed={seed}, limit={limit} give no split: seed is at least 0, limit is at least 1 or "
+            "None for all images."
+        )
+    rows = {part: np.flatnonzero(dataset.files["part"] == part) for part in dataset.digests}
+    if "train_normal" in rows:
+        return rows["train_normal"], rows["test_normal"], rows["test_anomaly"]
+    normal = _draw(rows["normal"], HELD_OUT, seed, 0)
+    train = np.setdiff1d(rows["normal"], normal)
+    return train, normal, _draw(rows["anomaly"], HELD_OUT, seed, 1)
+
+
+def _limited(
+    train: np.ndarray,
+    normal: np.ndarray,
+    anomaly: np.ndarray,
+    calibration: np.ndarray,
+    seed: int,
+    limit: int | None,
+) -> Split:
+    """Make the split of these rows, or of up to `limit` of each."""
+    train = _draw(train, limit, seed, 2)
+    normal = _draw(normal, limit, seed, 3)
+    anomaly = _draw(anomaly, limit, seed, 4)
+    return Split(
+        train=train,
+        test_normal=normal,
+        test_anomaly=anomaly,
+        scatter_normal=_draw(normal, SCATTER, seed, 5),
+        scatter_anomaly=_draw(anomaly, SCATTER, seed, 6),
+        calibration=_draw(calibration, limit, seed, 9),
+    )
+
+
+def _draw(
+    rows: np.ndarray, count: int | None, seed: int, stream: int, ordered: bool = True
+) -> np.ndarray:
+    """Draw up to `count` rows without replacement, sorted or as drawn; every stream on its own."""
     # Ranks of uniform numbers, not `choice`: NumPy may change how that one uses the generator.
     order = np.random.default_rng([seed, stream]).random(len(rows)).argsort(kind="stable")
-    return np.sort(rows[order[:count]])
+    drawn = rows[order[:count]]
+    return np.sort(drawn) if ordered else drawn

@@ -1,0 +1,167 @@
+"""What one should know of a data set before believing a result on it."""
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ganlib.data.dataset import Dataset
+from ganlib.data.duplicates import SIZE, THRESHOLD, groups_of, nearest
+from ganlib.data.images import load_images
+from ganlib.data.splits import Split, paper_split
+
+if TYPE_CHECKING:  # as in `dataset`: `locate` does without
+    import pandas as pd
+
+
+class Audit(NamedTuple):
+    """Tables on copies and on brightness. The sets are those of the split, for instance "train".
+
+    Attributes:
+        copies: One line per pair of sets: of the `images` in `of`, how many have another image in
+            `within` with the same file (`same_file`, by SHA-256), the same grey pixels at 128x128
+            (`same_pixels`), or in the same group of near-duplicates (`near`; missing between normal
+            images and anomalies, which are not grouped together). Pairs of one set with itself are
+            copies within that set.
+        groups: One line per group of normal images, the largest first: `group`, `images` and one
+            column per set of normal images with its images in that group.
+        brightness: One line per set and kind: `set`, `kind`, `images`; mean and standard deviation
+            over the images of their mean grey level, `brightness` and `brightness_sd`, and of the
+            standard deviation of their grey levels, `contrast` and `contrast_sd`; 0..255.
+        nearest: One line per normal test image, the nearest first: `row` and `file`, those of the
+            nearest training image (`nearest_row`, `nearest_file`), `distance` (1 - correlation),
+            `copy` (whether it is below the threshold) and `same_file`.
+    """
+
+    copies: "pd.DataFrame"
+    groups: "pd.DataFrame"
+    brightness: "pd.DataFrame"
+    nearest: "pd.DataFrame"
+
+
+def audit_dataset(
+    dataset: Dataset, split: Split | None = None, threshold: float = THRESHOLD
+) -> Audit:
+    """Look for copies within and across the sets of a split, and compare brightness by class.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        split: How it is split; default is `paper_split(dataset)`.
+        threshold: Distance below which two images count as copies of one picture, 0..1.
+
+    Returns:
+        The tables.
+
+    Raises:
+        GanlibError: If an image cannot be read.
+    """
+    split = paper_split(dataset) if split is None else split
+    sets = {
+        "train": split.train,
+        "calibration": split.calibration,
+        "test normal": split.test_normal,
+        "test anomaly": split.test_anomaly,
+    }
+    sets = {name: rows for name, rows in sets.items() if len(rows)}
+    images = load_images(dataset, SIZE, 1)
+    files = [
+        hashlib.sha256((dataset.root / file).read_bytes()).digest()
+        for file in dataset.files["file"]
+    ]
+    files = np.unique(files, return_inverse=True)[1]
+    pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
+    pixels = np.unique(pixels, return_inverse=True)[1]
+    groups = groups_of(dataset, threshold)
+    return Audit(
+        copies=_copies(sets, files, pixels, groups),
+        groups=_groups(sets, groups),
+        brightness=_brightness(dataset, sets, images),
+        nearest=_nearest(dataset, split, images, files, threshold),
+    )
+
+
+def _copies(
+    sets: dict[str, np.ndarray], files: np.ndarray, pixels: np.ndarray, groups: np.ndarray
+) -> "pd.DataFrame":
+    """Count images with a copy, for every pair of sets."""
+    import pandas as pd
+
+    def count(keys: np.ndarray, of: str, within: str) -> int:
+        found, copies = np.unique(keys[sets[within]], return_counts=True)
+        if of == within:
+            found = found[copies > 1]  # another one than itself
+        return int(np.isin(keys[sets[of]], found).sum())
+
+    lines = []
+    for of in sets:
+        for within in sets:
+            comparable = (of == "test anomaly") == (within == "test anomaly")
+            near = count(groups, of, within) if comparable else pd.NA
+            exact = (count(keys, of, within) for keys in (files, pixels))
+            lines.append((of, within, len(sets[of]), *exact, near))
+    columns = ["of", "within", "images", "same_file", "same_pixels", "near"]
+    return pd.DataFrame(lines, columns=columns).astype({"near": "Int64"})
+
+
+def _groups(sets: dict[str, np.ndarray], groups: np.ndarray) -> "pd.DataFrame":
+    """List the groups of normal images with their images in every set."""
+    import pandas as pd
+
+    normal = [name for name in sets if name != "test anomaly"]
+    found = np.unique(np.concatenate([groups[sets[name]] for name in normal]))
+    table = pd.DataFrame({"group": found})
+    for name in normal:
+        table[name] = (groups[sets[name]][:, None] == found).sum(0)
+    table.insert(1, "images", table[normal].sum(axis=1))
+    return table.sort_values(["images", "group"], ascending=[False, True], ignore_index=True)
+
+
+def _brightness(
+    dataset: Dataset, sets: dict[str, np.ndarray], images: np.ndarray
+) -> "pd.DataFrame":
+    """Compare mean and spread of the grey levels by set and kind."""
+    import pandas as pd
+
+    rows = np.concatenate(list(sets.values()))
+    table = pd.DataFrame(
+        {
+            "set": np.repeat(list(sets), [len(rows) for rows in sets.values()]),
+            "kind": dataset.files["kind"].to_numpy()[rows],
+            "brightness": [images[row].mean(dtype=np.float64) for row in rows],
+            "contrast": [images[row].std(dtype=np.float64) for row in rows],
+        }
+    )
+    return (
+        table.groupby(["set", "kind"], sort=False)
+        .agg(
+            images=("brightness", "size"),
+            brightness=("brightness", "mean"),
+            brightness_sd=("brightness", "std"),
+            contrast=("contrast", "mean"),
+            contrast_sd=("contrast", "std"),
+        )
+        .reset_index()
+    )
+
+
+def _nearest(
+    dataset: Dataset, split: Split, images: np.ndarray, files: np.ndarray, threshold: float
+) -> "pd.DataFrame":
+    """Find the nearest training image of every normal test image."""
+    import pandas as pd
+
+    index, distance = nearest(images[split.test_normal], images[split.train])
+    found = split.train[index]
+    names = dataset.files["file"].to_numpy()
+    table = pd.DataFrame(
+        {
+            "row": split.test_normal,
+            "file": names[split.test_normal],
+            "nearest_row": found,
+            "nearest_file": names[found],
+            "distance": distance,
+            "copy": distance < threshold,
+            "same_file": np.isin(files[split.test_normal], files[split.train]),
+        }
+    )
+    return table.sort_values(["distance", "row"], ignore_index=True)

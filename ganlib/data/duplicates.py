@@ -1,0 +1,273 @@
+"""Near-duplicates: images that are the same picture turned, mirrored, straightened or brightened.
+
+How two images are compared, in three steps:
+
+1. *Pose.* An image's centre and its second moments, both weighted with the squared contrast, say
+   where its content lies, how large it is and how it is squeezed. Undoing them takes out shifts,
+   zooms and slants. Moments in a fixed window move with what the window cuts off, so they are taken
+   twice, the second time in the window that the first ones give.
+2. *Rings.* The straightened image is read on rings around its centre, and every ring loses its
+   mean: what is the same at all angles is common to all round parts and says nothing about which
+   one this is. The rest is brought to length 1, which takes out brightness and contrast.
+3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
+   one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
+
+Two copies that differ much in pose may still be further apart than the threshold; groups hold them
+together by the copies between them (of real castings two thirds of a photograph's pairs are below
+the threshold themselves, and all are joined). Two photographs of one part are not copies.
+
+It finds copies turned by any angle where the object lies within the frame, as castings do. Where a
+picture fills the frame, as satellite chips do, copies by flips and quarter turns are found, others
+only as far as what moved in at the edge does not change the pose.
+
+Reference:
+    Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
+    (1996) 366-376, for the pose by moments. Deviation: no moments above the second order, because
+    the turn that they leave open is searched.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ganlib.data.dataset import Dataset
+from ganlib.data.images import CODE_VERSION as DECODE_VERSION
+from ganlib.data.images import load_images
+from ganlib.errors import GanlibError
+from ganlib.files import write_safely
+
+# Part of the cache's file name: raised with every change to what `groups_of` returns.
+CODE_VERSION = 1
+# Distance below which two images count as copies of one picture. Chosen on the normal castings
+# alone: every image has another one at 0.010 or nearer, no two of different photographs are nearer
+# than 0.040, and anything between gives the same groups; this is the geometric middle.
+THRESHOLD = 0.02
+SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
+RINGS, ANGLES = 16, 64
+INNER, OUTER = 0.2, 2.0  # radii of the rings in standard deviations; 2 reaches to a disc's edge
+CHUNK = 256  # images that are described at a time
+PAIRS = 2**19  # pairs that are compared at a time, about 250 MB
+
+
+def near_duplicate_groups(images: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+    """Put images into groups so that no two groups hold near-duplicates of each other.
+
+    Groups are the connected components of "nearer than the threshold" (single linkage), the finest
+    grouping which ensures that, whichever groups are held out, no image in them has a
+    near-duplicate outside. The price is that a chain of images, each near the next, is one group.
+
+    Args:
+        images: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
+        threshold: Distance in 0..1 below which two images belong together.
+
+    Returns:
+        int64 array `(n,)`: every image's group, numbered from 0 in the order of its first image.
+
+    Raises:
+        GanlibError: If `images` is not such an array.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    codes = _describe(images)
+    groups = np.arange(len(codes))
+    for rows, distances in _distances(codes, codes, later=True):
+        near, other = np.nonzero(distances < threshold)
+        # An edge between groups found so far: the list of all near pairs would not fit in memory.
+        ends = groups[near + rows.start], groups[other + rows.start]
+        graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
+        groups = connected_components(graph, directed=False)[1][groups]
+    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[groups].astype(np.int64)
+
+
+def nearest(
+    queries: np.ndarray, references: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find for every image the nearest one among others.
+
+    Args:
+        queries: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
+        references: The images to look among, uint8 array `(m, ...)`; None looks among the queries
+            themselves, where no image is its own neighbour.
+
+    Returns:
+        The index of the nearest reference, int64 array `(n,)`, the first of equally near ones; and
+        its distance, float32 array `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
+
+    Raises:
+        GanlibError: If there is no reference to choose from, or the arrays are no images.
+    """
+    codes = _describe(queries)
+    among = codes if references is None else _describe(references)
+    if len(among) < (2 if references is None else 1):
+        raise GanlibError(f"Among {len(among)} images there is no neighbour to find. Give more.")
+    index, distance = np.empty(len(codes), np.int64), np.empty(len(codes), np.float32)
+    for rows, distances in _distances(codes, among):
+        if references is None:
+            distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = np.inf
+        index[rows] = distances.argmin(1)
+        distance[rows] = distances.min(1)
+    return index, distance
+
+
+def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
+    """Say which images of a data set are copies of one picture; computed once, then cached.
+
+    Normal images are grouped among themselves and anomalies among themselves, each with
+    `near_duplicate_groups` at 128x128 grey. So no anomaly has a say in how normal images are held
+    out. What is used of the labels is only what training on normal images presupposes.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        threshold: As for `near_duplicate_groups`.
+
+    Returns:
+        int64 array, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the
+        order of their first row, then the anomalies' groups, numbered on.
+
+    Raises:
+        GanlibError: If an image cannot be read.
+    """
+    name = (
+        f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
+        f"-v{DECODE_VERSION}.{CODE_VERSION}.npy"
+    )
+    path = dataset.cache_dir / "cache" / name
+    try:
+        groups = np.load(path)
+        if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:
+            return groups
+    except (OSError, ValueError, EOFError):  # absent or spoilt: made anew
+        pass
+    images = load_images(dataset, SIZE, 1)
+    labels = dataset.files["label"].to_numpy()
+    groups = np.empty(len(labels), np.int64)
+    count = 0
+    for label in (0, 1):
+        groups[labels == label] = count + near_duplicate_groups(images[labels == label], threshold)
+        count = groups[labels == label].max(initial=count - 1) + 1
+    write_safely(path, lambda temporary: np.save(temporary, groups))
+    return groups
+
+
+def _describe(images: np.ndarray) -> np.ndarray:
+    """Read the rings of straightened images; returns their spectra `(n, ANGLES // 2 + 1, RINGS)`.
+
+    The sum over all entries of one spectrum times the conjugate of another, turned back to angles,
+    is the correlation of the two images at every turn.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise GanlibError(
+            f"Images of shape {images.shape} and type {images.dtype} cannot be compared: expected "
+            "uint8 of shape (n, height, width, channels), as `load_images` returns."
+        )
+    codes = np.empty((len(images), ANGLES // 2 + 1, RINGS), np.complex64)
+    for start in range(0, len(images), CHUNK):
+        grey = images[start : start + CHUNK].mean(3, dtype=np.float32)
+        rings = _read_rings(grey, *_pose(grey))
+        rings -= rings.mean(2, keepdims=True)
+        # Flat rings are noise of rounding, which must not be blown up to a pattern.
+        length = np.sqrt(np.square(rings).sum((1, 2), keepdims=True))
+        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)
+        codes[start : start + CHUNK] = np.fft.rfft(rings, axis=2, norm="ortho").transpose(0, 2, 1)
+    return codes
+
+
+def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find where the content of images `(n, height, width)` lies and how it is stretched.
+
+    Returns:
+        Its centre `(n, 2)` as (y, x), and the square root of its covariance `(n, 2, 2)`, in units
+        in which the image reaches from -1 to 1 both ways.
+    """
+    n, height, width = grey.shape
+    y, x = np.meshgrid(_middles(height), _middles(width), indexing="ij")
+    places = np.stack([y, x], -1).reshape(-1, 2).astype(np.float32)
+    powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
+    grey = grey.reshape(n, -1)
+    # Outside the disc that fills the image, a turned copy has what its corners were filled with.
+    disc = (np.hypot(*places.T) <= 1).astype(np.float32)
+    # The first window is that disc, with its edge at OUTER deviations.
+    centre = np.zeros((n, 2), np.float32)
+    root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
+    for _ in range(2):
+        inverse = np.linalg.inv(root)
+        # |inverse (place - centre)|^2, multiplied out to a product with the powers of the places
+        square = inverse @ inverse
+        linear = np.einsum("nij,nj->ni", square, centre)
+        factors = np.stack(
+            [-2 * linear[:, 0], -2 * linear[:, 1], square[:, 0, 0], 2 * square[:, 0, 1],
+             square[:, 1, 1]], -1
+        )  # fmt: skip
+        radius = factors @ powers.T + np.einsum("ni,ni->n", linear, centre)[:, None]
+        radius = np.sqrt(np.maximum(radius, 0)) / OUTER
+        # A soft edge, so that nothing jumps from pixel to pixel
+        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc
+        mean = (grey * window).sum(1) / window.sum(1)
+        # One grey level is added so that a flat image has a pose too, that of the window.
+        weight = (np.square(grey - mean[:, None]) + 1) * window
+        moments = weight @ powers / weight.sum(1)[:, None]
+        centre = moments[:, :2]
+        covariance = moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
+        covariance = covariance - centre[:, :, None] * centre[:, None, :]
+        root = _square_root(covariance)
+    return centre, root
+
+
+def _middles(count: int) -> np.ndarray:
+    """Give the middles of `count` pixels that reach from -1 to 1."""
+    return (2 * np.arange(count) + 1) / count - 1
+
+
+def _square_root(matrices: np.ndarray) -> np.ndarray:
+    """Take the square roots of symmetric positive definite matrices `(n, 2, 2)`."""
+    determinant = np.sqrt(np.maximum(np.linalg.det(matrices), 1e-12))[:, None, None]
+    trace = np.trace(matrices, axis1=1, axis2=2)[:, None, None]
+    return (matrices + determinant * np.eye(2)) / np.sqrt(trace + 2 * determinant)
+
+
+def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Read images on rings around their centres, `(n, RINGS, ANGLES)`, in proportion to area."""
+    from scipy.ndimage import map_coordinates
+
+    radii = INNER + (OUTER - INNER) * (np.arange(RINGS) + 0.5) / RINGS
+    angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
+    places = np.stack([np.outer(radii, np.sin(angles)), np.outer(radii, np.cos(angles))])
+    size = np.array(grey.shape[1:])[:, None]
+    rings = np.empty((len(grey), RINGS, ANGLES), np.float32)
+    for image, middle, stretch, ring in zip(grey, centre, root, rings, strict=True):
+        points = stretch @ places.reshape(2, -1) + middle[:, None]
+        pixels = (points + 1) * size / 2 - 0.5
+        ring[:] = map_coordinates(image, pixels, order=1, mode="nearest").reshape(ring.shape)
+    return rings * np.sqrt(radii)[:, None].astype(np.float32)
+
+
+def _distances(
+    queries: np.ndarray, references: np.ndarray, later: bool = False
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Compare spectra, some rows at a time.
+
+    Args:
+        queries: What `_describe` returned for n images.
+        references: The same for m images.
+        later: Leave out the references before a chunk's first row, for pairs within one set.
+
+    Yields:
+        The rows of a chunk of queries, and their distances `(rows, m)`, of which the first `start`
+        columns are missing if `later`.
+    """
+    from scipy.fft import irfft
+
+    columns = np.ascontiguousarray(references.transpose(1, 2, 0))
+    step = max(1, PAIRS // 2 // max(1, len(references)))
+    for start in range(0, len(queries), step):
+        rows = slice(start, min(start + step, len(queries)))
+        chunk = queries[rows].transpose(1, 0, 2)
+        others = columns[:, :, start:] if later else columns
+        alike = np.full((chunk.shape[1], others.shape[2]), -1, np.float32)
+        for turned in (chunk.conj(), chunk):  # as it is, and mirrored
+            turns = irfft(turned @ others, n=ANGLES, axis=0, overwrite_x=True, workers=-1)
+            # Both spectra carry 1/sqrt(ANGLES), their product's inverse another 1/ANGLES.
+            np.maximum(alike, turns.max(0) * ANGLES, out=alike)
+        yield rows, np.maximum(1 - alike, 0)

@@ -1,0 +1,264 @@
+"""Near-duplicates and the audit: which copies are found, and what is never taken for one."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy import ndimage
+from scipy.sparse.csgraph import connected_components
+
+from ganlib.data import (
+    Dataset,
+    Split,
+    audit_dataset,
+    grouped_split,
+    groups_of,
+    load_images,
+    near_duplicate_groups,
+    nearest,
+    open_dataset,
+    paper_split,
+)
+from ganlib.data import duplicates as duplicates_module
+from ganlib.data.duplicates import SIZE, THRESHOLD
+from ganlib.data.generate import casting_images, cloud_images
+from ganlib.errors import GanlibError
+
+REAL_IMAGES = os.environ.get("GANLIB_DATA")
+
+
+@pytest.fixture(scope="module")
+def castings():
+    return casting_images(["normal"] * 30, seed=0)
+
+
+def slanted(image, matrix, shift):
+    """Resample an image `(h, w, 1)` about its middle."""
+    middle = (np.array(image.shape[:2]) - 1) / 2
+    offset = middle - matrix @ middle + shift
+    values = ndimage.affine_transform(
+        image[..., 0].astype(float), matrix, offset, order=1, mode="nearest"
+    )
+    return values.round().clip(0, 255).astype(np.uint8)[..., None]
+
+
+COPIES = {
+    "same": lambda image: image,
+    "upside down": lambda image: image[::-1],
+    "mirrored": lambda image: image[:, ::-1],
+    "quarter turn": np.rot90,
+    "half turn": lambda image: np.rot90(image, 2),
+    "transposed": lambda image: image.swapaxes(0, 1),
+    "brighter": lambda image: (0.9 * image + 25).round().astype(np.uint8),
+    "less contrast": lambda image: (0.7 * image + 10).round().astype(np.uint8),
+    "turned by 20 degrees": lambda image: slanted(
+        image, np.array([[0.94, -0.342], [0.342, 0.94]]), (0, 0)
+    ),
+    "a little smaller and aside": lambda image: slanted(image, 1.01 * np.eye(2), (1, -1)),
+    "slanted": lambda image: slanted(image, np.array([[1.02, 0.01], [0.01, 1.0]]), (0, 0)),
+}
+
+
+def halved(images):
+    """Average 2x2 pixels, as decoding does after the copies were made."""
+    n, side = len(images), images.shape[1] // 2
+    return images.reshape(n, side, 2, side, 2, 1).mean((2, 4)).round().astype(np.uint8)
+
+
+def test_copies_fall_into_their_images_group_and_others_do_not(castings):
+    originals = casting_images(["normal"] * 6, seed=1, image_size=256)
+    copies = np.array([change(image) for image in originals for change in COPIES.values()])
+    # Generated castings are grainier than real ones: a turn between two of the angles that are
+    # tried costs them up to 0.04, unrelated ones are 0.13 apart and more.
+    groups = near_duplicate_groups(halved(np.concatenate([originals, copies])), 0.06)
+    assert groups[:6].tolist() == list(range(6))
+    assert groups[6:].tolist() == np.repeat(np.arange(6), len(COPIES)).tolist()
+    assert near_duplicate_groups(castings).tolist() == list(range(30))
+
+
+def test_exact_copies_by_flips_are_at_no_distance(castings):
+    for change in list(COPIES.values())[:6]:  # and stay so at the default threshold
+        index, distance = nearest(np.array([change(image) for image in castings[:4]]), castings)
+        assert index.tolist() == [0, 1, 2, 3]
+        assert distance.max() < 1e-4
+
+
+def test_chips_that_fill_the_frame_are_found_flipped_and_never_mixed_up():
+    chips = cloud_images(["normal"] * 20, seed=1)
+    flipped = np.rot90(chips[:, ::-1], axes=(1, 2))
+    groups = near_duplicate_groups(np.concatenate([chips, flipped]))
+    assert groups.tolist() == [*range(20), *range(20)]
+
+
+def test_groups_are_the_components_of_near_pairs_whatever_the_chunks(castings, monkeypatch):
+    for threshold in (0.1, 0.15):
+        codes = duplicates_module._describe(castings)
+        (_, distances), *_ = duplicates_module._distances(codes, codes)
+        count, expected = connected_components(distances < threshold, directed=False)
+        first = [int(np.flatnonzero(expected == group)[0]) for group in range(count)]
+        expected = np.argsort(np.argsort(first))[expected]
+        assert 1 < count < 30
+        assert near_duplicate_groups(castings, threshold).tolist() == expected.tolist()
+        with monkeypatch.context() as patch:
+            patch.setattr(duplicates_module, "PAIRS", 200)
+            patch.setattr(duplicates_module, "CHUNK", 7)
+            assert near_duplicate_groups(castings, threshold).tolist() == expected.tolist()
+
+
+def test_the_distance_is_one_minus_the_best_correlation_over_turns(castings):
+    """Compare with a plain search over all turns of the rings, both ways round."""
+    grey = castings[:5].mean(3, dtype=np.float32)
+    rings = duplicates_module._read_rings(grey, *duplicates_module._pose(grey))
+    rings = rings - rings.mean(2, keepdims=True)
+    rings /= np.sqrt((rings**2).sum((1, 2), keepdims=True))
+    codes = duplicates_module._describe(castings[:5])
+    (_, distances), *_ = duplicates_module._distances(codes, codes)
+    for i in range(5):
+        for j in range(5):
+            best = max(
+                float((rings[i] * np.roll(other, turn, axis=1)).sum())
+                for other in (rings[j], rings[j][:, ::-1])
+                for turn in range(rings.shape[2])
+            )
+            assert distances[i, j] == pytest.approx(1 - best, abs=1e-4)
+
+
+def test_nearest_leaves_an_image_itself_out(castings):
+    images = np.concatenate([castings[:5], castings[2:3]])
+    index, distance = nearest(images)
+    assert (index[2], index[5]) == (5, 2)
+    assert (index != np.arange(6)).all()
+    assert distance[[2, 5]].max() < 1e-4
+    assert distance[[0, 1, 3, 4]].min() > THRESHOLD
+    assert (index.dtype, distance.dtype) == (np.int64, np.float32)
+
+
+def test_flat_images_are_copies_of_nothing():
+    noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    images = np.concatenate([np.full((2, 16, 16, 3), 90, np.uint8), noise])
+    assert near_duplicate_groups(images).tolist() == [0, 1, 2, 3]
+
+
+def test_what_is_no_image_is_refused(castings):
+    with pytest.raises(GanlibError, match="float64 cannot be compared"):
+        near_duplicate_groups(castings / 255)
+    with pytest.raises(GanlibError, match="no neighbour"):
+        nearest(castings[:1])
+    with pytest.raises(GanlibError, match="no neighbour"):
+        nearest(castings, castings[:0])
+    assert near_duplicate_groups(castings[:0]).shape == (0,)
+
+
+# A data set on disk
+
+PARTS = {"train_normal": 8, "test_normal": 4, "test_anomaly": 4}
+
+
+@pytest.fixture
+def dataset(castings, tmp_path):
+    """8 + 4 + 4 images: test normal 0 is training file 0, test normal 1 is training image 1
+    turned; anomalies 0 and 1 are one picture, and anomaly 2 is training file 2."""
+    images = list(castings[:16])
+    images[8], images[9] = images[0], np.rot90(images[1])
+    images[13], images[14] = images[12][::-1], images[2]
+    rows = []
+    for i, part in enumerate(part for part, count in PARTS.items() for _ in range(count)):
+        Image.fromarray(images[i][..., 0]).save(tmp_path / f"{i:02}.png")
+        label = int(part == "test_anomaly")
+        rows.append((f"{i:02}.png", part, label, "dent" if label else "normal"))
+    files = pd.DataFrame(rows, columns=["file", "part", "label", "kind"])
+    digests = dict.fromkeys(PARTS, "0")
+    return Dataset("casting", "unverified", tmp_path, files, digests, (), tmp_path / "data")
+
+
+def test_normals_and_anomalies_are_grouped_apart(dataset):
+    groups = groups_of(dataset)
+    assert groups[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 8, 9]
+    assert groups[12:].tolist() == [10, 10, 11, 12]
+
+
+def test_anomalies_have_no_say_in_the_groups_of_normals(dataset):
+    without = dataclasses.replace(
+        dataset, files=dataset.files.iloc[:12], digests={"train_normal": "1", "test_normal": "1"}
+    )
+    assert groups_of(without).tolist() == groups_of(dataset)[:12].tolist()
+
+
+def test_groups_are_cached_by_images_and_threshold(dataset, monkeypatch):
+    first = groups_of(dataset)
+    assert len(set(groups_of(dataset, 0.5))) < len(set(first))
+    caches = sorted((dataset.cache_dir / "cache").glob("*groups*"))
+    assert len(caches) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(duplicates_module, "near_duplicate_groups", lambda *_: pytest.fail("again"))
+        assert groups_of(dataset).tolist() == first.tolist()
+    for path in caches:
+        path.write_bytes(b"spoilt")
+    assert groups_of(dataset).tolist() == first.tolist()
+    assert groups_of(dataset).tolist() == first.tolist()
+
+
+def test_the_audit_counts_copies_within_and_across_sets(dataset):
+    audit = audit_dataset(dataset)
+    copies = audit.copies.set_index(["of", "within"])
+    assert copies.loc[("test normal", "train")].tolist() == [4, 1, 1, 2]
+    assert copies.loc[("train", "test normal")].tolist() == [8, 1, 1, 2]
+    assert copies.loc[("train", "train")].tolist() == [8, 0, 0, 0]
+    assert copies.loc[("test anomaly", "test anomaly")].tolist() == [4, 0, 0, 2]
+    assert copies.loc[("test anomaly", "train")].tolist()[:3] == [4, 1, 1]
+    assert copies.loc[("test anomaly", "train"), "near"] is pd.NA
+
+    assert audit.groups["images"].tolist() == [2, 2] + [1] * 8
+    assert audit.groups.iloc[0].to_dict() == {
+        "group": 0, "images": 2, "train": 1, "test normal": 1,
+    }  # fmt: skip
+
+    table = audit.nearest
+    assert table["copy"].tolist() == [True, True, False, False]
+    assert table["distance"].is_monotonic_increasing
+    found = table.set_index("row")
+    assert found.loc[[8, 9], "nearest_row"].tolist() == [0, 1]
+    assert found.loc[[8, 9], "nearest_file"].tolist() == ["00.png", "01.png"]
+    assert found["same_file"].to_dict() == {8: True, 9: False, 10: False, 11: False}
+
+
+def test_the_audit_compares_brightness_and_contrast(dataset):
+    line = audit_dataset(dataset).brightness.set_index(["set", "kind"]).loc["test anomaly", "dent"]
+    images = [np.asarray(Image.open(dataset.root / f"{i}.png"), float) for i in range(12, 16)]
+    means, spreads = ([float(f(image)) for image in images] for f in (np.mean, np.std))
+    expected = [4, np.mean(means), np.std(means, ddof=1), np.mean(spreads), np.std(spreads, ddof=1)]
+    assert line.tolist() == pytest.approx(expected)
+
+
+def test_the_audit_follows_the_split_it_is_given(dataset):
+    none = np.empty(0, np.int64)
+    split = Split(np.arange(2, 7), np.arange(2), np.arange(12, 16), none, none, np.array([8]))
+    copies = audit_dataset(dataset, split).copies.set_index(["of", "within"])
+    assert copies.loc[("test normal", "train")].tolist() == [2, 0, 0, 0]
+    assert copies.loc[("test normal", "calibration")].tolist() == [2, 1, 1, 1]
+
+
+@pytest.mark.skipif(not REAL_IMAGES, reason="GANLIB_DATA names no folder with the real images")
+def test_the_real_castings_come_from_18_photographs(tmp_path):
+    """Not from 519: any threshold between .011 and .036 gives the same 18 groups."""
+    casting = open_dataset("casting", "kaggle", tmp_path, lambda _: None)
+    groups = groups_of(casting)
+    normal = casting.files["label"].to_numpy() == 0
+    sizes = np.bincount(groups[normal])
+    assert normal.sum() == 3137
+    assert len(sizes) == 18
+    assert (sizes.min(), sizes.max()) == (27, 339)
+
+    leaks = audit_dataset(casting).nearest
+    assert leaks["same_file"].sum() == 64
+    assert leaks["copy"].all()  # each of the paper's 262 is a copy of a training image
+
+    assert len(np.intersect1d(*(groups[rows] for rows in paper_split(casting)[:2]))) == 16
+    split = grouped_split(casting, groups)
+    assert len(split.test_normal) >= 262
+    held_out = np.concatenate([split.test_normal, split.calibration])
+    images = load_images(casting, SIZE, 1)
+    assert nearest(images[held_out], images[split.train])[1].min() > 0.036

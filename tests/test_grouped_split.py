@@ -1,0 +1,165 @@
+"""The split by groups: what it promises holds for any images and any groups."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
+
+from ganlib.data import Dataset, grouped_split, paper_split, to_score
+from ganlib.errors import GanlibError
+
+
+def bare(name, **counts):
+    """Make a Dataset of rows without files."""
+    rows = [
+        (f"{part}{i}", part, int(part.endswith("anomaly")), "kind")
+        for part, count in counts.items()
+        for i in range(count)
+    ]
+    files = pd.DataFrame(rows, columns=["file", "part", "label", "kind"])
+    return Dataset(name, "unverified", Path(), files, dict.fromkeys(counts, "0"), (), Path())
+
+
+def split_or_discard(*args):
+    try:
+        return grouped_split(*args)
+    except GanlibError:
+        assume(False)
+
+
+@st.composite
+def grouped(draw):
+    """Draw a data set with groups of normal images, some of them large."""
+    normal = draw(st.integers(30, 150))
+    tested = draw(st.integers(1, 10))
+    counts = {"train_normal": normal - tested, "test_normal": tested, "test_anomaly": 5}
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    groups = np.floor(rng.random(normal + 5) ** 2 * draw(st.integers(8, 60))).astype(int)
+    return bare("casting", **counts), groups
+
+
+@settings(max_examples=100, deadline=None)
+@given(grouped(), st.integers(0, 99), st.sampled_from([None, 1, 6]))
+def test_groups_never_straddle_and_every_image_has_one_use(case, seed, limit):
+    dataset, groups = case
+    split = split_or_discard(dataset, groups, seed, limit)
+    uses = [split.train, split.calibration, split.test_normal]
+    kept = np.concatenate(uses)
+    normal = np.flatnonzero(dataset.files["label"] == 0)
+    for i, rows in enumerate(uses):
+        assert len(rows)
+        assert rows.dtype == np.int64
+        assert rows.tolist() == sorted(rows.tolist())
+        for other in uses[:i]:
+            assert not set(groups[rows]) & set(groups[other])
+    assert len(set(kept)) == len(kept)
+    assert set(kept) <= set(normal)  # anomalies in none
+    if limit is None:
+        assert len(kept) == len(normal)
+        tested = (dataset.files["part"] == "test_normal").sum()
+        assert len(split.test_normal) >= tested
+        assert len(split.calibration) >= (len(normal) - len(split.test_normal)) / 10
+    else:
+        assert max(map(len, uses)) <= limit
+        whole = grouped_split(dataset, groups, seed)
+        assert all(set(few) <= set(all_) for few, all_ in zip(split, whole, strict=True))
+    papers = paper_split(dataset, seed, limit)
+    assert split.test_anomaly.tolist() == papers.test_anomaly.tolist()
+    assert set(split.scatter_normal) <= set(split.test_normal)
+    again = grouped_split(dataset, groups, seed, limit)
+    assert all(map(np.array_equal, split, again))
+    renamed = grouped_split(dataset, 1000 - 7 * groups, seed, limit)
+    assert all(map(np.array_equal, split, renamed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0.005, 0.08), st.integers(0, 9))
+def test_no_held_out_normal_has_a_training_image_nearer_than_the_threshold(
+    points_seed, threshold, seed
+):
+    points = np.random.default_rng(points_seed).random((120, 2))
+    groups = connected_components(cdist(points, points) < threshold, directed=False)[1]
+    dataset = bare("casting", train_normal=100, test_normal=10, test_anomaly=10)
+    groups = np.append(groups[:110], groups[110:])  # anomalies may lie in normals' groups
+    split = split_or_discard(dataset, groups, seed)
+    train, kept, tested = (
+        points[rows] for rows in (split.train, split.calibration, split.test_normal)
+    )
+    for one, other in ((tested, train), (kept, train), (tested, kept)):
+        assert cdist(one, other).min() >= threshold
+
+
+def test_held_out_sets_are_as_large_as_the_papers_and_not_larger_than_needed():
+    dataset = bare("casting", train_normal=500, test_normal=60, test_anomaly=9)
+    split = grouped_split(dataset, np.arange(569) // 5)
+    assert (len(split.test_normal), len(split.calibration), len(split.train)) == (60, 50, 450)
+    cloud = bare("cloud", normal=720, anomaly=130)
+    split = grouped_split(cloud, np.arange(850))
+    assert (len(split.test_normal), len(split.calibration), len(split.train)) == (100, 62, 558)
+    assert len(split.test_anomaly) == 100
+    assert 200 < split.test_normal.mean() < 520  # from everywhere, not from one end
+
+
+def test_few_large_groups_are_not_one_witness():
+    dataset = bare("casting", train_normal=1500, test_normal=100, test_anomaly=9)
+    groups = np.arange(1609) // 100  # each of 16 is enough for the test
+    for seed in range(5):
+        split = grouped_split(dataset, groups, seed)
+        assert len(set(groups[split.test_normal])) == 4
+        assert len(set(groups[split.calibration])) == 4
+        assert len(set(groups[split.train])) == 8
+
+
+def test_a_giant_group_trains():
+    dataset = bare("casting", train_normal=350, test_normal=50, test_anomaly=9)
+    groups = np.append(np.zeros(200, int), np.arange(1, 210))
+    for seed in range(20):
+        assert set(range(200)) <= set(grouped_split(dataset, groups, seed).train)
+
+
+def test_seeds_draw_other_groups():
+    dataset = bare("cloud", normal=300, anomaly=9)
+    first, other = (grouped_split(dataset, np.arange(309), seed) for seed in (0, 1))
+    assert first.test_normal.tolist() != other.test_normal.tolist()
+    assert first.calibration.tolist() != other.calibration.tolist()
+
+
+def test_a_split_is_the_same_on_every_machine():
+    split = grouped_split(bare("cloud", normal=1500, anomaly=100), np.arange(1600))
+    assert split.test_normal[:6].tolist() == [21, 68, 82, 97, 98, 108]
+    assert split.calibration[:6].tolist() == [2, 3, 28, 32, 40, 43]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.arange(8), r"shape \(8,\), expected \(120,\)"),
+        (np.zeros(120, int), "fall into 1 groups, the largest of 110"),
+        (np.arange(120) // 60, "fall into 2 groups"),
+    ],
+)
+def test_groups_that_give_no_split_are_refused(groups, message):
+    dataset = bare("casting", train_normal=100, test_normal=10, test_anomaly=10)
+    with pytest.raises(GanlibError, match=message):
+        grouped_split(dataset, groups)
+    with pytest.raises(GanlibError, match="limit is at least 1"):
+        grouped_split(dataset, np.arange(120), limit=0)
+
+
+def test_calibration_images_are_scored_too():
+    dataset = bare("casting", train_normal=500, test_normal=60, test_anomaly=9)
+    split = grouped_split(dataset, np.arange(569) // 5)
+    table = to_score(dataset, split)
+    assert table["group"].unique().tolist() == [
+        "train normal", "calibration", "test normal", "test anomaly",
+    ]  # fmt: skip
+    kept = table[table["group"] == "calibration"]
+    assert kept["row"].tolist() == split.calibration.tolist()
+    assert (kept["label"] == 0).all()
+    assert not kept["scatter"].any()
+    assert "calibration" not in set(to_score(dataset, paper_split(dataset))["group"])
