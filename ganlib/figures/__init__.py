@@ -4,7 +4,9 @@ Each takes a title and a caption (small print: where the data come from, profile
 a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. Whoever called closes it.
 """
 
-from ganlib.figures.comparison import auroc_bars
+from ganlib.figures.comparison import auroc_forest
+from ganlib.figures.errata import errata_effects
+from ganlib.figures.failures import worst_errors
 from ganlib.figures.frame import (
     DPI,
     GROUP_COLOURS,
@@ -16,9 +18,12 @@ from ganlib.figures.frame import (
     Frame,
     save,
 )
+from ganlib.figures.kinds import auroc_by_kind, score_against_complexity
+from ganlib.figures.leaks import distance_histogram, leaks
 from ganlib.figures.pictures import image_grid, reconstructions, residual_images
 from ganlib.figures.roc import roc_and_precision_recall
 from ganlib.figures.scores import score_scatter
+from ganlib.figures.thresholds import threshold_rates
 from ganlib.figures.training import samples_over_epochs, search_loss, training_curves
 
 __all__ = [
@@ -30,14 +35,21 @@ __all__ = [
     "STYLE",
     "WIDTH",
     "Frame",
-    "auroc_bars",
+    "auroc_by_kind",
+    "auroc_forest",
+    "distance_histogram",
+    "errata_effects",
     "image_grid",
+    "leaks",
     "reconstructions",
     "residual_images",
     "roc_and_precision_recall",
     "samples_over_epochs",
     "save",
+    "score_against_complexity",
     "score_scatter",
     "search_loss",
+    "threshold_rates",
     "training_curves",
+    "worst_errors",
 ]

@@ -2,11 +2,12 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
@@ -105,6 +106,27 @@ def reconstructions(
     return frame.figure
 
 
+def scale_end(residuals: Iterable[np.ndarray]) -> float:
+    """Find where the scale of some residuals ends: at their 99.5th percentile."""
+    return float(np.percentile(np.concatenate([image.ravel() for image in residuals]), 99.5))
+
+
+def show_residual(axes: plt.Axes, residual: np.ndarray, highest: float) -> AxesImage:
+    """Draw one residual `(h, w)`, >= 0, black where there is none."""
+    shown = axes.imshow(residual, cmap="magma", vmin=0, vmax=highest or 1.0, aspect="auto")
+    bare(axes)
+    return shown
+
+
+def draw_scale(frame: Frame, shown: AxesImage, axes: plt.Axes) -> None:
+    """Draw what the colours of residuals mean, in axes beside them."""
+    bar = frame.figure.colorbar(shown, cax=axes, extend="max")
+    bar.outline.set_linewidth(0.5)
+    bar.ax.tick_params(labelsize=8, length=2)
+    bar.locator = MaxNLocator(4)
+    bar.set_label("grey levels", fontsize=8.5)
+
+
 @plt.rc_context(STYLE)
 def residual_images(
     panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
@@ -142,7 +164,7 @@ def residual_images(
         top = (index // across) * block_height
         frame.text(left, top + 0.22, panel_heading(panels, method), weight="bold", size=10)
         means = {kind: residuals.mean(axis=-1) for kind, (_, residuals) in kinds.items()}
-        highest = float(np.percentile(np.concatenate([m.ravel() for m in means.values()]), 99.5))
+        highest = scale_end(means.values())
         if label:
             for row, words in enumerate(("image", "residual")):
                 y = top + heading + row * (height + gap) + height / 2
@@ -153,10 +175,7 @@ def residual_images(
             for i, image in enumerate(images):
                 show_image(frame.axes(x, top + heading, side, height), image)
                 axes = frame.axes(x, top + heading + height + gap, side, height)
-                shown = axes.imshow(
-                    means[kind][i], cmap="magma", vmin=0, vmax=highest or 1.0, aspect="auto"
-                )
-                bare(axes)
+                shown = show_residual(axes, means[kind][i], highest)
                 x += side + gap
             frame.text((start + x - gap) / 2, top + 0.43, kind, ha="center", size=9)
             strip = frame.axes(start, top + 0.48, x - gap - start, 0.05)
@@ -166,11 +185,7 @@ def residual_images(
                 strip.patch.set_hatch("////")
             x += gap
         scale = frame.axes(x + 0.02, top + heading + height + gap, 0.12, height)
-        bar_of = frame.figure.colorbar(shown, cax=scale, extend="max")
-        bar_of.outline.set_linewidth(0.5)
-        bar_of.ax.tick_params(labelsize=8, length=2)
-        bar_of.locator = MaxNLocator(4)
-        bar_of.set_label("grey levels", fontsize=8.5)
+        draw_scale(frame, shown, scale)
     frame.legend(
         [
             Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),

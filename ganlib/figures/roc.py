@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,10 @@ from ganlib.figures.frame import INK, STYLE, Frame
 
 @plt.rc_context(STYLE)
 def roc_and_precision_recall(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, caption: str
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    title: str,
+    caption: str,
+    baselines: Collection[str] = (),
 ) -> Figure:
     """Draw how well the scores part anomalies from normal images, at every threshold.
 
@@ -30,6 +33,7 @@ def roc_and_precision_recall(
             scores `(n,)`, higher is more anomalous.
         title: the title of the figure.
         caption: the small print.
+        baselines: the methods that others are held against; their curves are thin and grey.
 
     Returns:
         The figure: the ROC on the left, precision over recall on the right, AUROC and average
@@ -40,25 +44,25 @@ def roc_and_precision_recall(
     frame = Frame(4.0, title, caption, legend=0.1 + 0.2 * legend_rows)
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
-    looks = zip(
-        # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
-        itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"]),
-        itertools.cycle(dashes),
-        itertools.cycle("osD^vPX*hd"),
-        strict=False,
-    )
+    # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
+    colours = itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"])
+    greys = itertools.cycle(["#3c3c3c", "#8c8c8c", "#636363"])
+    looks = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
     handles, chances = [], set()
-    for index, ((method, (labels, scores)), (colour, dash, marker)) in enumerate(
+    for index, ((method, (labels, scores)), (dash, marker)) in enumerate(
         zip(curves.items(), looks, strict=False)
     ):
+        thin = method in baselines
         style = {
-            "color": colour,
+            "color": next(greys if thin else colours),
             "linestyle": dash,
             "marker": marker,
-            "linewidth": 1.7,
-            "markersize": 5,
+            "linewidth": 1.0 if thin else 1.7 if not baselines else 2.2,
+            "markersize": 5 if thin or not baselines else 6.5,
+            "zorder": 2.5 if thin else 3,
             "markeredgecolor": "white",
             "markeredgewidth": 0.5,
+            **({"markerfacecolor": "white", "markeredgecolor": INK} if thin else {}),
             # Each curve has its markers at other places, so that curves in one place still differ.
             "markevery": (0.02 + 0.013 * index, 0.17),
             "label": method,
