@@ -1,5 +1,4 @@
 import functools
-import itertools
 import math
 
 import keras
@@ -11,13 +10,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import (
+    CAPTION,
+    assert_title_and_caption,
+    assert_words_apart,
+    images_of,
+    pictures,
+    random,
+    texts_of,
+)
 from keras import layers
 from matplotlib.colors import to_hex
 from PIL import Image
 
 from ganlib import architecture, figures
-
-CAPTION = "Casting, profile quick, seed 7."
 
 
 @pytest.fixture(autouse=True)
@@ -26,28 +32,7 @@ def close_figures():
     plt.close("all")
 
 
-def texts_of(figure):
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
-
-
-def images_of(figure):
-    """The images drawn, with their left and bottom edge in the figure."""
-    return [
-        (axes.images[0], axes.get_position().x0, axes.get_position().y0)
-        for axes in figure.axes
-        if axes.images
-    ]
-
-
 # Data
-
-
-def random():
-    return np.random.default_rng(0)
-
-
-def pictures(n=4, side=16, channels=1):
-    return random().integers(0, 256, (n, side, side, channels), dtype=np.uint8)
 
 
 def score_panel(train=50, outliers=()):
@@ -95,14 +80,6 @@ HISTORY = {
     "contextual_loss": [1.0, 0.1, 0.001],
     "encoder_loss": [0.5, 0.4, 0.3],
 }
-TABLE = pd.DataFrame(
-    {
-        "dataset": ["casting", "casting", "cloud"],
-        "method": ["AnoGAN", "brightness", "AnoGAN"],
-        "ours": [0.612, 0.866, 0.7],
-        "published": [0.6, np.nan, 0.71],
-    }
-)
 
 
 def trunk(side, channels, width):
@@ -186,7 +163,6 @@ DRAW = {
     "image_grid": lambda t, c: figures.image_grid(
         pictures(10, channels=3), [f"image {i}" for i in range(10)], t, c
     ),
-    "auroc_bars": lambda t, c: figures.auroc_bars(TABLE, t, c),
     "anogan_architecture": draw_anogan,
     "ganomaly_architecture": draw_ganomaly,
 }
@@ -199,48 +175,13 @@ DRAW = {
 def test_title_and_caption_stand_in_the_figure_whole(name):
     title, caption = "A title of the figure", " ".join(["source, profile, seed 7;"] * 30)
     figure = DRAW[name](title, caption)
-    assert figure.get_suptitle() == title
-    (small_print,) = [text for text in figure.texts if text.get_gid() == "caption"]
-    assert " ".join(small_print.get_text().split()) == caption
-    box = small_print.get_window_extent(figure.canvas.get_renderer())
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.width
-    assert box.y0 >= 0
+    assert_title_and_caption(figure, title, caption)
 
 
 @pytest.mark.parametrize("name", DRAW)
 def test_no_words_lie_over_other_words_or_outside(name):
     figure = DRAW[name]("A title", CAPTION)
     assert_words_apart(figure)
-
-
-def unseen_ticks(figure):
-    """The labels of ticks beyond an axis's ends, which matplotlib holds but does not draw."""
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    yield tick.label1
-                    yield tick.label2
-
-
-def assert_words_apart(figure):
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    unseen = set(unseen_ticks(figure))
-    boxes = [
-        (text.get_text(), text.get_window_extent(renderer).padded(-1))
-        for text in figure.findobj(matplotlib.text.Text)
-        if text.get_visible() and text.get_text().strip() and text not in unseen
-    ]
-    # Ticks of hidden axes, such as a gallery's, have no width.
-    boxes = [(words, box) for words, box in boxes if box.width > 0]
-    for words, box in boxes:
-        assert box.x0 > -1, words
-        assert box.x1 < figure.bbox.width + 1, words
-    for (words, box), (others, other) in itertools.combinations(boxes, 2):
-        assert not box.overlaps(other), (words, others)
 
 
 @pytest.mark.parametrize("name", ["score_scatter", "anogan_architecture"])
@@ -280,7 +221,7 @@ def test_a_save_that_fails_keeps_the_old_file(tmp_path, monkeypatch):
 
 def test_drawing_leaves_matplotlib_as_it_was():
     before = dict(plt.rcParams)
-    DRAW["auroc_bars"]("t", CAPTION)
+    DRAW["score_scatter"]("t", CAPTION)
     assert dict(plt.rcParams) == before
 
 
@@ -491,14 +432,6 @@ def test_search_loss_draws_median_and_middle_of_each_group():
     assert medians["test anomaly (11 images)"].get_ydata().tolist() == [60, 60, 60]
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (2, 10)
-
-
-def test_auroc_points_are_the_tables_values():
-    figure = figures.auroc_bars(TABLE, "t", CAPTION)
-    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert lines["ours"].get_xdata() == pytest.approx(TABLE["ours"])
-    assert lines["published"].get_xdata() == pytest.approx(TABLE["published"], nan_ok=True)
-    assert {"casting", "cloud", "brightness", "0.866", "\N{EN DASH}"} <= set(texts_of(figure))
 
 
 # Architectures
