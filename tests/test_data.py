@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageFile
 
-from ganlib.data import ARCHIVES, Dataset, load_images, locate, open_dataset, paper_split, to_score
+from ganlib.data import ARCHIVES, Dataset, load_images, locate, open_dataset, paper_split
 from ganlib.data import catalogue as catalogue_module
 from ganlib.data import dataset as dataset_module
 from ganlib.data import download as download_module
@@ -860,29 +860,3 @@ def test_the_real_images_are_recognised(monkeypatch, tmp_path):
     assert cloud.source == "unverified"
     assert len(cloud.notes) == 1
     assert load_images(cloud, 64, 3).shape == (len(cloud.files), 64, 64, 3)
-
-
-def test_to_score_lists_all_tests_and_a_sample_of_the_training_images(tiny, tmp_path):
-    files = pd.DataFrame(
-        {
-            "file": [f"{n}.png" for n in range(500)],
-            "part": ["normal"] * 400 + ["anomaly"] * 100,
-            "label": [0] * 400 + [1] * 100,
-            "kind": ["normal"] * 400 + ["haze"] * 100,
-        }
-    )
-    digests = {"normal": "0", "anomaly": "0"}
-    dataset = Dataset("cloud", "unverified", tmp_path, files, digests, (), tmp_path)
-    split = paper_split(dataset, seed=3)
-    table = to_score(dataset, split)
-    counts = table["group"].value_counts().to_dict()
-    assert counts == {"train normal": 100, "test normal": 100, "test anomaly": 100}
-    rows = {group: set(part["row"]) for group, part in table.groupby("group")}
-    assert rows["train normal"] < set(split.train)
-    assert rows["test normal"] == set(split.test_normal)
-    assert rows["test anomaly"] == set(split.test_anomaly)
-    assert (table["label"] == (table["group"] == "test anomaly")).all()
-    assert (table["file"] == files["file"].iloc[table["row"]].to_numpy()).all()
-    assert table["scatter"].all()  # there are no more than 100 of each
-    again = to_score(dataset, split)
-    assert again.equals(table)

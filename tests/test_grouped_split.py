@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
-from ganlib.data import Dataset, grouped_split, paper_split, to_score
+from ganlib.data import (
+    Dataset,
+    add_truth,
+    grouped_split,
+    paper_split,
+    split_dataset,
+    splits,
+    to_score,
+)
 from ganlib.errors import GanlibError
 
 
@@ -60,10 +68,20 @@ def test_groups_never_straddle_and_every_image_has_one_use(case, seed, limit):
     assert len(set(kept)) == len(kept)
     assert set(kept) <= set(normal)  # anomalies in none
     if limit is None:
-        assert len(kept) == len(normal)
         tested = (dataset.files["part"] == "test_normal").sum()
-        assert len(split.test_normal) >= tested
-        assert len(split.calibration) >= (len(normal) - len(split.test_normal)) / 10
+        assert len(split.test_normal) in (tested, len(set(groups[split.test_normal])))
+        assert len(split.calibration) <= max(
+            -(-(len(normal) - tested) // 10), len(set(groups[split.calibration]))
+        )
+        # What is left unused is of the groups that were held out.
+        assert set(groups[normal]) == set(groups[kept])
+        trains = np.isin(groups[normal], groups[split.train])
+        assert split.train.tolist() == normal[trains].tolist()
+        for held_out in uses[1:]:
+            there = {g: (groups[normal] == g).sum() for g in groups[held_out]}
+            taken = {g: (groups[held_out] == g).sum() for g in there}
+            most = max(taken.values())
+            assert all(taken[g] >= min(there[g], most - 1) for g in there)  # evenly
     else:
         assert max(map(len, uses)) <= limit
         whole = grouped_split(dataset, groups, seed)
@@ -151,15 +169,38 @@ def test_groups_that_give_no_split_are_refused(groups, message):
         grouped_split(dataset, np.arange(120), limit=0)
 
 
-def test_calibration_images_are_scored_too():
-    dataset = bare("casting", train_normal=500, test_normal=60, test_anomaly=9)
-    split = grouped_split(dataset, np.arange(569) // 5)
+def test_truth_is_added_to_what_is_scored_and_is_not_in_it(monkeypatch):
+    dataset = bare("casting", train_normal=500, test_normal=60, test_anomaly=40)
+    groups = np.arange(600) // 5
+    monkeypatch.setattr(splits, "groups_of", lambda dataset: groups)
+    split = split_dataset(dataset, "grouped")
+    assert split.test_normal.tolist() == grouped_split(dataset, groups).test_normal.tolist()
     table = to_score(dataset, split)
-    assert table["group"].unique().tolist() == [
+    assert table.columns.tolist() == ["row", "role"]
+    assert table["role"].value_counts().to_dict() == {"train": 100, "calibration": 50, "test": 100}
+    assert table.loc[table["role"] == "calibration", "row"].tolist() == split.calibration.tolist()
+    tested = table.loc[table["role"] == "test", "row"]
+    assert set(tested) == {*split.test_normal, *split.test_anomaly}
+    # Not in the order either: the anomalies are as early as the others.
+    places = np.flatnonzero(tested >= 560)
+    assert 30 < places.mean() < 70
+    known = add_truth(dataset, split, table.assign(score=np.arange(len(table))))
+    assert known["group"].drop_duplicates().tolist() == [
         "train normal", "calibration", "test normal", "test anomaly",
     ]  # fmt: skip
-    kept = table[table["group"] == "calibration"]
-    assert kept["row"].tolist() == split.calibration.tolist()
-    assert (kept["label"] == 0).all()
-    assert not kept["scatter"].any()
-    assert "calibration" not in set(to_score(dataset, paper_split(dataset))["group"])
+    for group, rows in known.groupby("group")["row"]:
+        assert rows.tolist() == sorted(rows)
+        assert group != "test anomaly" or rows.tolist() == split.test_anomaly.tolist()
+    assert known["label"].tolist() == (known["row"] >= 560).astype(int).tolist()
+    assert known["cluster"].tolist() == groups[known["row"]].tolist()
+    assert known.index.tolist() == known["score"].tolist()  # still says which line of the arrays
+    assert known.groupby("group")["scatter"].sum().to_dict() == {
+        "train normal": 100, "calibration": 0, "test normal": 60, "test anomaly": 40,
+    }  # fmt: skip
+
+
+def test_protocols_have_names():
+    dataset = bare("cloud", normal=300, anomaly=9)
+    assert all(map(np.array_equal, split_dataset(dataset, "paper", 3), paper_split(dataset, 3)))
+    with pytest.raises(GanlibError, match="no protocol 'random'"):
+        split_dataset(dataset, "random")

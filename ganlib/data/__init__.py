@@ -5,13 +5,21 @@ from ganlib.data.catalogue import ARCHIVES
 from ganlib.data.dataset import Dataset, locate, open_dataset
 from ganlib.data.duplicates import groups_of, near_duplicate_groups, nearest
 from ganlib.data.images import load_images
-from ganlib.data.splits import Split, grouped_split, paper_split, to_score
+from ganlib.data.splits import (
+    Split,
+    add_truth,
+    grouped_split,
+    paper_split,
+    split_dataset,
+    to_score,
+)
 
 __all__ = [
     "ARCHIVES",
     "Audit",
     "Dataset",
     "Split",
+    "add_truth",
     "audit_dataset",
     "grouped_split",
     "groups_of",
@@ -21,5 +29,6 @@ __all__ = [
     "nearest",
     "open_dataset",
     "paper_split",
+    "split_dataset",
     "to_score",
 ]

@@ -6,6 +6,7 @@ import numpy as np
 
 from ganlib.data.catalogue import HELD_OUT
 from ganlib.data.dataset import Dataset
+from ganlib.data.duplicates import groups_of
 from ganlib.errors import GanlibError
 
 if TYPE_CHECKING:  # as in `dataset`: `locate` does without
@@ -74,8 +75,10 @@ def grouped_split(
     until there are as many normal images as in the paper's split (casting 262, cloud 100), then for
     calibration, until there are a tenth of the others. Each of the two goes on until it has four
     groups (or a quarter of all groups, if that is less), because copies of one picture say no more
-    than the picture. The rest trains. A group that holds more than a third of the normal images
-    always trains. The anomalies are those of `paper_split` with the same seed and limit.
+    than the picture. Of more images than wanted, as many as wanted are kept, evenly from the
+    groups; the others are not used. The groups that were not drawn train. A group that holds more
+    than a third of the normal images always trains. The anomalies are those of `paper_split` with
+    the same seed and limit.
 
     Args:
         dataset: What `open_dataset` returned.
@@ -123,12 +126,46 @@ def grouped_split(
     side = np.full(len(sizes), 2)
     side[order[:kept]] = 1
     side[order[:tested]] = 0
-    normal, calibration, train = (rows[side[member] == which] for which in range(3))
+    most = max(len(normal), tested), max(-(-(len(rows) - len(normal)) // 10), kept - tested)
+    normal, calibration = (
+        _draw_evenly(rows[side[member] == which], member[side[member] == which], count, seed)
+        for which, count in enumerate(most)
+    )
+    train = rows[side[member] == 2]
     return _limited(train, normal, anomaly, calibration, seed, limit)
 
 
+def split_dataset(
+    dataset: Dataset, protocol: str = "paper", seed: int = 0, limit: int | None = None
+) -> Split:
+    """Split a data set by the name of the protocol.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        protocol: "paper", see `paper_split`, or "grouped", see `grouped_split`, with the groups
+            that `ganlib.data.groups_of` finds.
+        seed: As for `paper_split`.
+        limit: As for `paper_split`.
+
+    Returns:
+        The split.
+
+    Raises:
+        GanlibError: If there is no such protocol, or no such split.
+    """
+    match protocol:
+        case "paper":
+            return paper_split(dataset, seed, limit)
+        case "grouped":
+            return grouped_split(dataset, groups_of(dataset), seed, limit)
+    raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped.")
+
+
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
-    """List the images that a detector is to score: all test images and some it was trained on.
+    """List the images that a detector is to score: all test images and some of the others.
+
+    Which of the test images are anomalies is not in the table, nor in their order: `add_truth` adds
+    it when the scores are there.
 
     Args:
         dataset: What `open_dataset` returned.
@@ -136,23 +173,51 @@ def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
         seed: Seed of the draw among the training images.
 
     Returns:
-        One line per image: `row` (its row in `Dataset.files`), `file`, `kind`, `label` (0 normal,
-        1 anomaly), `group` ("train normal": up to 100 drawn at random, "calibration", "test
-        normal" or "test anomaly") and `scatter` (whether the paper's scatter plots show it).
+        One line per image: `row` (its row in `Dataset.files`) and `role` ("train": up to 100 drawn
+        at random, "calibration" or "test").
     """
-    groups = {
-        "train normal": _draw(split.train, SCATTER, seed, 7),
+    import pandas as pd
+
+    roles = {
+        "train": _draw(split.train, SCATTER, seed, 7),
         "calibration": split.calibration,
-        "test normal": split.test_normal,
-        "test anomaly": split.test_anomaly,
+        "test": np.random.default_rng([seed, 12]).permutation(
+            np.concatenate([split.test_normal, split.test_anomaly])
+        ),
     }
-    rows = np.concatenate(list(groups.values()))
-    table = dataset.files[["file", "kind", "label"]].iloc[rows].reset_index(drop=True)
-    table.insert(0, "row", rows)
-    table["group"] = np.repeat(list(groups), [len(group) for group in groups.values()])
+    lengths = [len(rows) for rows in roles.values()]
+    return pd.DataFrame(
+        {"row": np.concatenate(list(roles.values())), "role": np.repeat(list(roles), lengths)}
+    )
+
+
+def add_truth(dataset: Dataset, split: Split, table: "pd.DataFrame") -> "pd.DataFrame":
+    """Add what the images are to a table of images, for evaluation.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        split: How it was split.
+        table: From `to_score`, with any further columns.
+
+    Returns:
+        The table with `file`, `kind`, `label` (0 normal, 1 anomaly), `group` ("train normal",
+        "calibration", "test normal" or "test anomaly"), `cluster` (equal for near-duplicates) and
+        `scatter` (whether the paper's scatter plots show it), in the order of `group` and `row`.
+    """
+    import pandas as pd
+
+    rows = table["row"].to_numpy()
+    known = dataset.files[["file", "kind", "label"]].iloc[rows].set_index(table.index)
+    role, names = table["role"], ["train normal", "calibration", "test normal", "test anomaly"]
+    group = role.where(
+        role == "calibration", role + np.where(known["label"] == 1, " anomaly", " normal")
+    )
     in_scatter = np.concatenate([split.scatter_normal, split.scatter_anomaly])
-    table["scatter"] = table["group"].eq("train normal") | table["row"].isin(in_scatter)
-    return table
+    known["group"] = pd.Categorical(group, names, ordered=True)
+    known["cluster"] = groups_of(dataset)[rows]
+    known["scatter"] = role.eq("train") | (role.eq("test") & table["row"].isin(in_scatter))
+    order = known.assign(row=rows).sort_values(["group", "row"], kind="stable").index
+    return table.join(known.astype({"group": str})).loc[order]
 
 
 def _papers_rows(
@@ -202,3 +267,13 @@ def _draw(
     order = np.random.default_rng([seed, stream]).random(len(rows)).argsort(kind="stable")
     drawn = rows[order[:count]]
     return np.sort(drawn) if ordered else drawn
+
+
+def _draw_evenly(rows: np.ndarray, member: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw up to `count` rows, sorted: one of every group, then a second of every group, ..."""
+    random = np.random.default_rng([seed, 10]).random(len(rows))
+    turn = np.empty(len(rows), np.int64)
+    for group in np.unique(member):
+        mine = np.flatnonzero(member == group)
+        turn[mine[random[mine].argsort(kind="stable")]] = np.arange(len(mine))
+    return np.sort(rows[np.lexsort((random, turn))[:count]])
