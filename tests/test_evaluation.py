@@ -199,6 +199,9 @@ def test_perfect_scores_are_not_certain():
     assert (low, high) == (0, pytest.approx(stats.binomtest(0, 30).proportion_ci().high))
     groups = np.r_[np.arange(30) // 3, np.arange(30, 80)]
     assert auroc_interval(labels, labels, groups)[0] == pytest.approx(0.025 ** (1 / 10))
+    # Groups that each hold as much right as wrong, so that draws of groups never differ.
+    alike = auroc_interval([0, 0, 0, 0, 1, 1], [1, 4, 2, 3, 2.5, 2.6], [1, 1, 2, 2, 3, 4])
+    assert alike == (0, 1)
     # Two perfect methods: no difference seen, one is possible.
     judged = paired_difference(labels, labels, 2 * labels)
     assert (judged["difference"], judged["p_value"]) == (0, 1)
@@ -229,6 +232,11 @@ def test_tiny_sets_give_wide_intervals_and_no_nan(labels, scores):
     assert judged["low"] <= judged["difference"] <= judged["high"]
     assert 0 < judged["p_value"] <= 1
     json.dumps([low, high, judged], allow_nan=False)
+
+
+def test_draws_too_few_for_bca_give_no_nan():
+    labels, scores = simulated(20, 20, 1, np.random.default_rng(0))
+    assert np.isfinite(auroc_interval(labels, scores, resamples=1)).all()
 
 
 def test_intervals_are_drawn_the_same_again():
