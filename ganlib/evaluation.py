@@ -132,7 +132,8 @@ def paired_difference(
     Returns:
         `difference`, AUROC of a minus that of b; the ends of its interval, `low` and `high`; and
         `p_value`, two-sided, of there being none. The interval of 95 % leaves 0 out where the
-        p-value is below 0.05. It is never below 2 / (resamples + 1).
+        p-value is below 0.05, but for rounding to whole draws; it is never below
+        2 / (resamples + 1).
 
     Raises:
         GanlibError: a label is missing, or a score is no finite number.
@@ -238,8 +239,8 @@ def _bootstrap(
     sums = members[0] @ wins @ members[1].T
     sizes = [member.sum(axis=1) for member in members]
     fewest = min(map(len, sizes))
-    if fewest < 2 or np.ptp(wins) == 0:  # see the reference of `auroc_interval`
-        margin = 1 - ((1 - confidence) / 2) ** (1 / fewest) if fewest > 1 else np.ptp(limits)
+    if fewest < 2 or np.ptp(sums / np.outer(*sizes)) == 0:  # see `auroc_interval`, reference
+        margin = 1 - ((1 - confidence) / 2) ** (1 / fewest) if fewest > 1 else 2.0
         value = float(wins.mean())
         low, high = max(value - margin, limits[0]), min(value + margin, limits[1])
         return low, high, min(1.0, 2 * 0.5**fewest) if value and fewest > 1 else 1.0
@@ -250,7 +251,7 @@ def _bootstrap(
         return means if anomalies.ndim > 1 else means[0]
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of samples too small for BCa, which is seen to below
+        warnings.simplefilter("ignore")  # of draws too few for BCa, which is seen to below
         drawn = stats.bootstrap(
             tuple(np.arange(len(size)) for size in sizes),
             mean_of_draws,

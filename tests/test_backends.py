@@ -30,6 +30,7 @@ def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
     second = run(loads, tmp_path, "load")
     assert (first["backend"], second["backend"]) == (trains, loads)
     assert first["moved"]
-    for method in ("AnoGAN", "GANomaly"):
+    assert second["thresholds"] == first["thresholds"]
+    for method in ("AnoGAN", "GANomaly", "Autoencoder"):
         assert np.ptp(first[method]) > 1e-3 * np.mean(first[method])
         np.testing.assert_allclose(second[method], first[method], rtol=1e-4)

@@ -41,6 +41,7 @@ def test_histogram_is_of_levels_not_of_places():
     half = np.array([[0, 3], [254, 255]], "uint8").reshape(1, 2, 2, 1)
     scores = grey_histogram(train, np.concatenate([half, flat(2, 4)])).scores
     np.testing.assert_allclose(scores, [0, 0.5 + 0.5, 1 + 0.5 + 0.5])
+    assert grey_histogram(flat(252), flat(251)).scores == 2  # 248..251 is a bin of its own
     coarse = grey_histogram(train, flat(100, 200), bins=2).scores
     np.testing.assert_allclose(coarse, [1, 1])
 

@@ -1,4 +1,4 @@
-"""What must hold of DCGAN, AnoGAN and GANomaly whatever they are trained on."""
+"""What must hold of every model whatever it is trained on."""
 
 import keras
 import numpy as np
@@ -7,11 +7,13 @@ from keras import ops
 
 from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
+from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
 
 SMALL = {"image_size": 32, "latent_dim": 6, "filters": 4}
-MODELS = [DCGAN, GANomaly]
+GANS = [DCGAN, GANomaly]
+MODELS = [*GANS, Autoencoder]
 
 
 def some_images(n=12, channels=1, seed=0):
@@ -62,6 +64,7 @@ def test_every_trainable_variable_of_every_network_moves(model_class, channels):
     networks = {
         DCGAN: ("generator", "discriminator"),
         GANomaly: ("encoder", "decoder", "encoder2", "discriminator"),
+        Autoencoder: ("encoder", "decoder"),
     }
     assert all(moved)
     assert len(moved) == sum(
@@ -87,7 +90,7 @@ def gradients(model, loss, variables):
     pytest.skip("gradients of single terms are looked at on TensorFlow and torch")
 
 
-@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("model_class", GANS)
 def test_each_network_gets_the_gradient_of_its_own_loss_only(model_class, monkeypatch):
     """Silence one side's losses: then the other side's variables alone have a gradient."""
     from ganlib import losses
@@ -166,6 +169,7 @@ def test_discriminator_of_dcgan_sees_that_a_batch_is_all_alike(dcgan):
 
 
 def test_losses_are_logged_by_name():
+    assert set(trained(Autoencoder).history.history) == {"loss", "contextual_loss"}
     assert set(trained(DCGAN).history.history) == {"loss", "generator_loss", "discriminator_loss"}
     assert set(trained(GANomaly).history.history) == {
         "loss",
@@ -176,7 +180,9 @@ def test_losses_are_logged_by_name():
     }
 
 
-@pytest.mark.parametrize("make", [lambda d: searching(d), lambda d: trained(GANomaly)])
+@pytest.mark.parametrize(
+    "make", [lambda d: searching(d), lambda d: trained(GANomaly), lambda d: trained(Autoencoder)]
+)
 def test_detection_is_of_one_shape_and_says_what_it_claims(make, dcgan):
     images = some_images(5, seed=3)
     scores, reconstructions, residuals = make(dcgan).detect(images)
@@ -217,6 +223,26 @@ def test_anogan_scores_by_the_equation_at_the_z_it_found(dcgan):
     np.testing.assert_allclose(detection.scores, 0.7 * residual + 0.3 * discrimination, rtol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_autoencoder_scores_how_badly_an_image_is_rebuilt(channels):
+    images = some_images(8, channels, seed=5)
+    model = trained(Autoencoder, images=images, channels=channels)
+    z = model.encoder.predict(images.astype("float32") / 127.5 - 1, verbose=0)
+    x_hat = (model.decoder.predict(z, verbose=0) + 1) * 127.5
+    scores, reconstructions, residuals = model.detect(images)
+    np.testing.assert_allclose(scores, np.abs(images - x_hat).mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_array_equal(reconstructions, np.rint(x_hat).astype("uint8"))
+    np.testing.assert_allclose(residuals, np.abs(images - x_hat), atol=1e-3)
+    loss = float(model.compute_loss(images, y_pred=x_hat / 127.5 - 1))
+    assert loss == pytest.approx(scores.mean() / 127.5, rel=1e-5)
+
+
+def test_autoencoder_learns_to_rebuild():
+    images = np.repeat(some_images(4), 4, axis=0)
+    before, after = (trained(Autoencoder, n, images).detect(images).scores for n in (2, 40))
+    assert after.mean() < 0.9 * before.mean()
+
+
 def test_authors_score_is_the_mean_square():
     paper, authors = trained(GANomaly), trained(GANomaly, score="l2")
     images = some_images(4)
@@ -229,10 +255,10 @@ def test_authors_score_is_the_mean_square():
 def test_scores_do_not_depend_on_batch_size_or_order(dcgan):
     images = some_images(11, seed=7)
     order = np.random.default_rng(0).permutation(len(images))
-    ganomaly = trained(GANomaly)
-    expected = ganomaly.detect(images).scores
-    np.testing.assert_allclose(ganomaly.detect(images, batch_size=3).scores, expected, rtol=1e-5)
-    np.testing.assert_allclose(ganomaly.detect(images[order]).scores, expected[order], rtol=1e-5)
+    for model in (trained(GANomaly), trained(Autoencoder)):
+        expected = model.detect(images).scores
+        np.testing.assert_allclose(model.detect(images, batch_size=3).scores, expected, rtol=1e-5)
+        np.testing.assert_allclose(model.detect(images[order]).scores, expected[order], rtol=1e-5)
     expected = searching(dcgan).detect(images).scores
     for batch_size in (1, 3, 16):
         scores = searching(dcgan, batch_size=batch_size).detect(images).scores
@@ -280,7 +306,7 @@ def test_same_seed_same_weights(model_class):
     first, second, other = (trained(model_class, seed=seed) for seed in (1, 1, 2))
     for a, b in zip(values(first.variables), values(second.variables), strict=True):
         np.testing.assert_array_equal(a, b)
-    kernels = [values(model.discriminator.variables)[0] for model in (first, other)]
+    kernels = [values(model.trainable_variables)[0] for model in (first, other)]
     assert not np.array_equal(*kernels)
 
 
@@ -293,7 +319,11 @@ def test_saved_models_answer_the_same(dcgan, tmp_path):
         "batch_size": 3,
         "seed": 7,
     }
-    for model in (searching(dcgan, **unusual), trained(GANomaly, score="l2")):
+    for model in (
+        searching(dcgan, **unusual),
+        trained(GANomaly, score="l2"),
+        trained(Autoencoder),
+    ):
         model.save(tmp_path / "model.keras")
         loaded = keras.saving.load_model(tmp_path / "model.keras")
         for a, b in zip(model.detect(images), loaded.detect(images), strict=True):
@@ -315,3 +345,36 @@ def test_training_goes_on_after_loading_as_if_uninterrupted(model_class, tmp_pat
         each.fit(images, batch_size=4, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(values(model.variables), values(loaded.variables), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda d: searching(d), lambda d: trained(GANomaly), lambda d: trained(Autoencoder)]
+)
+def test_a_loaded_detector_gives_one_image_alone_its_verdict(make, dcgan, tmp_path):
+    model = make(dcgan)
+    with pytest.raises(GanlibError, match="call calibrate"):
+        model.is_anomaly(some_images(1))
+    model.calibrate(model.detect(some_images(30, seed=20)).scores, 0.2, deviations=1.5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert dict(loaded.thresholds) == dict(model.thresholds)
+    images = some_images(20, seed=21)
+    scores = model.detect(images).scores
+    seen = set()
+    for rule in ("quantile", "deviations", "tail"):
+        together = loaded.is_anomaly(images, rule)
+        assert together.dtype == bool
+        np.testing.assert_array_equal(together, scores >= model.thresholds[rule])
+        alone = [loaded.is_anomaly(image[np.newaxis], rule) for image in images]
+        np.testing.assert_array_equal(np.concatenate(alone), together)
+        seen |= set(together)
+    assert seen == {False, True}
+    with pytest.raises(GanlibError, match="'oracle': choose one of quantile, deviations, tail"):
+        loaded.is_anomaly(images, "oracle")
+
+
+def test_at_the_threshold_is_an_alarm():
+    model = trained(GANomaly)
+    images = some_images(3)
+    model.thresholds = {"quantile": float(model.detect(images).scores[1])}
+    assert model.is_anomaly(images)[1]

@@ -84,6 +84,14 @@ def test_tail_of_known_shape():
     assert tail_threshold(exponential, 0.001) == pytest.approx(4 * np.log(1000), rel=0.03)
 
 
+def test_tail_is_scipys_fit():
+    scores = draw("gamma", 1, 200)[0]
+    start = np.quantile(scores, 0.8)
+    shape, _, scale = stats.genpareto.fit(scores[scores > start] - start, floc=0)
+    expected = start + scale / shape * ((0.02 * 200 / 40) ** -shape - 1)
+    assert tail_threshold(scores, 0.02) == pytest.approx(expected, rel=1e-3)
+
+
 def test_tail_with_little_to_fit_is_exponential():
     few = np.r_[np.zeros(16), 1.0, 1.0, 1.0, 1.0]  # four equal excesses of 1 over 0
     start = np.quantile(few, 0.8)
@@ -93,7 +101,10 @@ def test_tail_with_little_to_fit_is_exponential():
     equal = np.r_[np.zeros(160), np.ones(40)]
     assert np.isfinite(tail_threshold(equal, 0.05))
     nearly_bounded = np.r_[np.linspace(0, 1, 160), np.full(39, 2.0), 2.1]
-    assert 1 < tail_threshold(nearly_bounded, 0.05) < 10
+    start = np.quantile(nearly_bounded, 0.8)  # the likelihood of these 40 has no maximum
+    mean = (nearly_bounded[160:] - start).mean()
+    expected = start + mean * np.log(40 / (0.05 * 200))
+    assert tail_threshold(nearly_bounded, 0.05) == pytest.approx(expected, rel=1e-6)
     assert tail_threshold(np.arange(100.0), 0.3) == quantile_threshold(np.arange(100.0), 0.3)
 
 

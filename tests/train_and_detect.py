@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ganlib.models.anogan import AnoGAN
+from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
 
@@ -19,12 +20,14 @@ answer = {"backend": keras.backend.backend()}
 if what == "train":
     keras.utils.set_random_seed(0)
     moved = []
-    for model in (DCGAN(32, 1, 6, 4), GANomaly(32, 1, 6, 4)):
+    for model in (DCGAN(32, 1, 6, 4), GANomaly(32, 1, 6, 4), Autoencoder(32, 1, 6, 4)):
         model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
         before = [ops.convert_to_numpy(v.value) for v in model.trainable_variables]
         model.fit(images, batch_size=4, epochs=20, verbose=0)
         after = [ops.convert_to_numpy(v.value) for v in model.trainable_variables]
         moved += [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+        if not isinstance(model, DCGAN):
+            model.calibrate(model.detect(images).scores, false_alarm_rate=0.3)
         model.save(folder / f"{type(model).__name__.lower()}.keras")
     answer["moved"] = all(moved)
 dcgan = keras.saving.load_model(folder / "dcgan.keras")
@@ -35,6 +38,8 @@ if what == "train":
         folder / "anogan.keras"
     )
 anogan = keras.saving.load_model(folder / "anogan.keras")
-answer["AnoGAN"] = anogan.detect(images).scores.tolist()
-answer["GANomaly"] = ganomaly.detect(images).scores.tolist()
+autoencoder = keras.saving.load_model(folder / "autoencoder.keras")
+for detector in (anogan, ganomaly, autoencoder):
+    answer[type(detector).__name__] = detector.detect(images).scores.tolist()
+answer["thresholds"] = [dict(detector.thresholds) for detector in (ganomaly, autoencoder)]
 print(json.dumps(answer))
