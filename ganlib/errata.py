@@ -3,7 +3,9 @@
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import pandas as pd
 
+from ganlib import evaluation
 from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.dcgan import DCGAN
@@ -167,3 +169,43 @@ def anogan(
     return CarriedAnoGAN(
         dcgan.generator, dcgan.discriminator, learning_rate=1e-3, batch_size=chains, **common
     )
+
+
+def judge(
+    truth: pd.DataFrame, scores: np.ndarray, corrected: np.ndarray, first_files: int | None = None
+) -> dict[str, float]:
+    """Say what a preset reaches, and how far it is from the corrected one.
+
+    Args:
+        truth: the test images, as `ganlib.data.add_truth` returns them.
+        scores: `(n,)`, the preset's score of each line.
+        corrected: `(n,)`, the corrected preset's.
+        first_files: judge the preset on so many images of each label alone, the first by name. The
+            images then differ, so the interval of the difference is that of its AUROC alone.
+
+    Returns:
+        `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low`, `auroc_high`, `difference`,
+        `difference_low` and `difference_high`; 95 % intervals.
+    """
+    scores, corrected = np.asarray(scores), np.asarray(corrected)
+    whole = evaluation.evaluate(truth["label"], corrected)["auroc"]
+    kept = np.ones(len(truth), bool)
+    if first_files is not None:
+        rank = truth.sort_values("file").groupby("label").cumcount()
+        kept = (rank.reindex(truth.index) < first_files).to_numpy()
+    labels, groups = truth["label"].to_numpy()[kept], truth["cluster"].to_numpy()[kept]
+    auroc = evaluation.evaluate(labels, scores[kept])["auroc"]
+    low, high = evaluation.auroc_interval(labels, scores[kept], groups)
+    difference = {"low": low - whole, "high": high - whole}
+    if first_files is None:
+        difference = evaluation.paired_difference(labels, scores, corrected, groups)
+    return {
+        "n_test_normal": int((labels == 0).sum()),
+        "n_test_anomaly": int((labels == 1).sum()),
+        "auroc": auroc,
+        "auroc_low": low,
+        "auroc_high": high,
+        "difference": auroc - whole,
+        "difference_low": difference["low"],
+        "difference_high": difference["high"],
+    }

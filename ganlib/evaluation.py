@@ -1,6 +1,7 @@
 """How good scores are, whatever made them."""
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -101,9 +102,8 @@ def auroc_interval(
         certain; the exact binomial limit of m pairs without a common image stands in, m being the
         number of groups of the rarer label. From a single group of a label nothing follows: 0 to 1.
     """
-    low, high, _ = _bootstrap(
-        _wins(labels, scores), labels, groups, confidence, resamples, seed, "BCa", (0.0, 1.0)
-    )
+    run = _wins(labels, scores), labels, groups
+    low, high, _ = _bootstrap([run], confidence, resamples, seed, "BCa", (0.0, 1.0))
     return low, high
 
 
@@ -144,10 +144,62 @@ def paired_difference(
         `auroc_interval`.
     """
     wins = _wins(labels, scores_a) - _wins(labels, scores_b)
-    low, high, p_value = _bootstrap(
-        wins, labels, groups, confidence, resamples, seed, "percentile", (-1.0, 1.0)
-    )
+    run = wins, labels, groups
+    low, high, p_value = _bootstrap([run], confidence, resamples, seed, "percentile", (-1.0, 1.0))
     return {"difference": float(wins.mean()), "low": low, "high": high, "p_value": p_value}
+
+
+def over_seeds(
+    tables: Sequence[pd.DataFrame],
+    others: Sequence[pd.DataFrame] | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Judge several runs of one method, or compare them with those of another, over test images.
+
+    The interval is that of the mean: all runs are judged on the same draws of images, so that it
+    gets no narrower by training again and testing on the same images. Runs may have different test
+    images; near-duplicates are drawn together, across the runs too.
+
+    Args:
+        tables: for each run its test images, with the columns `label`, `score` and `cluster` (equal
+            for near-duplicates, in all runs alike).
+        others: the same images in the same order, scored by another method; None: no comparison.
+        confidence: how often such an interval holds the true value, 0..1.
+        resamples: number of draws.
+        seed: seed of the draws.
+
+    Returns:
+        `value`, the mean AUROC over the runs, or the mean of its difference to the other method's;
+        the ends of its interval, `low` and `high`; with `others` also `p_value`, two-sided, of
+        there being no difference.
+
+    Raises:
+        GanlibError: a label is missing, a score is no finite number, or the images differ.
+
+    Reference:
+        As `auroc_interval` and `paired_difference`; in a draw, a run counts by how many of its
+        pairs of an anomaly and a normal image were drawn.
+    """
+    runs = []
+    for index, table in enumerate(tables):
+        wins = _wins(table["label"], table["score"])
+        if others is not None:
+            other = others[index]
+            if not np.array_equal(table[["label", "cluster"]], other[["label", "cluster"]]):
+                raise GanlibError(
+                    f"Run {index + 1} of the two methods has not the same test images in the same "
+                    "order: only such can be compared in pairs."
+                )
+            wins = wins - _wins(other["label"], other["score"])
+        runs.append((wins, table["label"], table["cluster"]))
+    value = float(np.mean([wins.mean() for wins, _, _ in runs]))
+    if others is None:
+        low, high, _ = _bootstrap(runs, confidence, resamples, seed, "BCa", (0.0, 1.0))
+        return {"value": value, "low": low, "high": high}
+    low, high, p_value = _bootstrap(runs, confidence, resamples, seed, "percentile", (-1.0, 1.0))
+    return {"value": value, "low": low, "high": high, "p_value": p_value}
 
 
 def by_kind(
@@ -216,44 +268,55 @@ def _wins(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def _bootstrap(
-    wins: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None,
+    runs: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
     confidence: float,
     resamples: int,
     seed: int,
     method: str,
     limits: tuple[float, float],
 ) -> tuple[float, float, float]:
-    """Draw groups of images anew, within each label: interval of the mean of `wins`, p-value of 0.
+    """Draw groups of images anew, within each label: interval of the mean of wins, p-value of 0.
 
-    A draw takes image i so many times: a_i for anomalies, b_j for normal images. Its AUROC is then
-    a' wins b / (sum a  sum b), which is far faster than sorting scores, and exact with ties.
+    A run is its wins, labels and groups. A draw takes image i so many times: a_i for anomalies, b_j
+    for normal images. Its AUROC is then a' wins b / (sum a  sum b), which is far faster than
+    sorting scores, and exact with ties; with several runs a' (sum of wins) b / a' (pairs) b.
     """
-    labels = np.asarray(labels)
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    members = []  # per label, (groups, images): 1 where the image is of the group
-    for label in (1, 0):
-        names, of_image = np.unique(groups[labels == label], return_inverse=True)
-        members.append((of_image == np.arange(len(names))[:, np.newaxis]).astype("float64"))
-    sums = members[0] @ wins @ members[1].T
-    sizes = [member.sum(axis=1) for member in members]
-    fewest = min(map(len, sizes))
-    if fewest < 2 or np.ptp(sums / np.outer(*sizes)) == 0:  # see `auroc_interval`, reference
+    names = ([], [])  # per label, the groups of each run's images
+    for _, labels, groups in runs:
+        groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
+        for place, label in enumerate((1, 0)):
+            names[place].append(groups[np.asarray(labels) == label])
+    every = [np.unique(np.concatenate(of_runs)) for of_runs in names]
+    sums, pairs = np.zeros([2, *map(len, every)])
+    for (wins, _, _), anomalies, normals in zip(runs, *names, strict=True):
+        # (groups, images): 1 where the image is of the group
+        members = [
+            (of_image == known[:, np.newaxis]).astype("float64")
+            for of_image, known in zip((anomalies, normals), every, strict=True)
+        ]
+        sums += members[0] @ wins @ members[1].T
+        pairs += np.outer(*(member.sum(axis=1) for member in members))
+    sizes = sums.shape
+    fewest = min(sizes)
+    means = sums[pairs > 0] / pairs[pairs > 0]
+    if fewest < 2 or np.ptp(means) == 0:  # see `auroc_interval`, reference
         margin = 1 - ((1 - confidence) / 2) ** (1 / fewest) if fewest > 1 else 2.0
-        value = float(wins.mean())
+        value = float(sums.sum() / pairs.sum())
         low, high = max(value - margin, limits[0]), min(value + margin, limits[1])
         return low, high, min(1.0, 2 * 0.5**fewest) if value and fewest > 1 else 1.0
 
     def mean_of_draws(anomalies, normals, axis):
-        a, b = _counts(anomalies, len(sizes[0])), _counts(normals, len(sizes[1]))
-        means = ((a @ sums) * b).sum(axis=1) / ((a @ sizes[0]) * (b @ sizes[1]))
+        a, b = _counts(anomalies, sizes[0]), _counts(normals, sizes[1])
+        # Two runs may share no pair of groups, so that a draw has no pair: it counts as the mean.
+        drawn_sums, drawn_pairs = ((a @ sums) * b).sum(axis=1), ((a @ pairs) * b).sum(axis=1)
+        rest = sums.sum() / pairs.sum()
+        means = np.where(drawn_pairs > 0, drawn_sums / np.maximum(drawn_pairs, 1), rest)
         return means if anomalies.ndim > 1 else means[0]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of draws too few for BCa, which is seen to below
         drawn = stats.bootstrap(
-            tuple(np.arange(len(size)) for size in sizes),
+            tuple(map(np.arange, sizes)),
             mean_of_draws,
             n_resamples=resamples,
             batch=500,  # bounds the memory

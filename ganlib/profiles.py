@@ -16,7 +16,8 @@ class Settings:
         latent_dim: length of z.
         filters: width of the networks, see `ganlib.networks`.
         batch_size: images per training step.
-        dcgan_epochs: passes of DCGAN over the training images.
+        dcgan_steps: updates of DCGAN, one batch each; whole epochs are trained, so it is the least
+            number.
         dcgan_learning_rate: Adam's step for G and D of DCGAN.
         ganomaly_steps: updates of GANomaly, one batch each; whole epochs are trained, so it is the
             least number. The autoencoder of the baselines is trained as long.
@@ -33,7 +34,7 @@ class Settings:
     latent_dim: int = 100
     filters: int = 64
     batch_size: int = 32
-    dcgan_epochs: int = 100
+    dcgan_steps: int = 9000
     dcgan_learning_rate: float = 1e-4
     ganomaly_steps: int = 1000
     ganomaly_learning_rate: float = 1e-3
@@ -44,18 +45,17 @@ class Settings:
     limit: int = 0
 
 
-def _quick(channels: int, dcgan_epochs: int) -> Settings:
+def _quick(channels: int, dcgan_steps: int) -> Settings:
     """64x64 and narrow networks, so that two processor cores are enough.
 
     GANomaly has the authors' rate and the published number of steps; DCGAN a higher rate for its
-    few epochs. On cloud it has about as many updates as the published notebook even where, as in a
-    stand-in, there are only half the images.
+    few steps.
     """
     return Settings(
         image_size=64,
         channels=channels,
         filters=24,
-        dcgan_epochs=dcgan_epochs,
+        dcgan_steps=dcgan_steps,
         dcgan_learning_rate=5e-4,
         ganomaly_learning_rate=2e-4,
     )
@@ -69,7 +69,7 @@ def _smoke(channels: int) -> Settings:
         latent_dim=16,
         filters=8,
         batch_size=16,
-        dcgan_epochs=2,
+        dcgan_steps=8,
         ganomaly_steps=20,
         search_steps=20,
         limit=64,
@@ -79,13 +79,14 @@ def _smoke(channels: int) -> Settings:
 PROFILES = {
     "smoke": {"casting": _smoke(1), "cloud": _smoke(3)},
     "quick": {
-        "casting": _quick(1, dcgan_epochs=30),
-        "cloud": _quick(3, dcgan_epochs=70),
+        "casting": _quick(1, dcgan_steps=2700),
+        "cloud": _quick(3, dcgan_steps=1400),
     },
-    # The published notebooks' sizes, lengths and rates; the widths of their networks.
+    # The published notebooks' sizes, lengths and rates; the widths of their networks. Steps, not
+    # epochs: 100 epochs of 2,875 castings and 50 of 1,400 clear tiles, whatever a protocol leaves.
     "paper": {
         "casting": Settings(image_size=128, channels=1),
-        "cloud": Settings(image_size=64, channels=3, filters=128, batch_size=50, dcgan_epochs=50),
+        "cloud": Settings(image_size=64, channels=3, filters=128, batch_size=50, dcgan_steps=1400),
     },
 }
 

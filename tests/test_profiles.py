@@ -10,7 +10,11 @@ def test_paper_profile_has_the_published_sizes_lengths_and_rates():
     casting, cloud = (profiles.settings("paper", name) for name in ("casting", "cloud"))
     assert (casting.image_size, casting.channels, casting.batch_size) == (128, 1, 32)
     assert (cloud.image_size, cloud.channels, cloud.batch_size) == (64, 3, 50)
-    assert (casting.dcgan_epochs, cloud.dcgan_epochs) == (100, 50)
+    epochs = (
+        profiles.epochs(each.dcgan_steps, images, each.batch_size)
+        for each, images in ((casting, 2875), (cloud, 1400))
+    )
+    assert tuple(epochs) == (100, 50)
     for settings in (casting, cloud):
         assert settings.ganomaly_steps == 1000
         assert settings.ganomaly_learning_rate == 1e-3
