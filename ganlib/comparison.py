@@ -144,7 +144,7 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
 
     Returns:
         A line per run and rule ("quantile", "deviations", "tail" of `ganlib.thresholds`, and
-        "oracle", the threshold of the best accuracy, which is chosen on the test images): `rule`,
+        "best accuracy", an oracle, which is chosen on the test images): `rule`,
         `oracle`, `asked` (the false-alarm rate asked for; NaN where the rule knows none),
         `threshold`, and `false_alarm_rate` and `detection_rate` on the test images with their 95 %
         intervals.
@@ -159,12 +159,12 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
         test = tested(table)
         chosen = thresholds.fit_thresholds(held_out, FALSE_ALARM_RATE, DEVIATIONS)
         oracle = evaluation.evaluate(test["label"], test["score"])["best_accuracy_threshold"]
-        for rule, threshold in {**chosen, "oracle": oracle}.items():
+        for rule, threshold in {**chosen, "best accuracy": oracle}.items():
             lines.append(
                 {
                     **{name: getattr(run, name) for name in [*RUN, "family", "seed"]},
                     "rule": rule,
-                    "oracle": rule == "oracle",
+                    "oracle": rule not in chosen,
                     "asked": asked.get(rule, float("nan")),
                     "n_calibration": len(held_out),
                     "threshold": threshold,

@@ -202,22 +202,16 @@ def add_truth(dataset: Dataset, split: Split, table: "pd.DataFrame") -> "pd.Data
     Returns:
         The table with `file`, `kind`, `label` (0 normal, 1 anomaly), `group` ("train normal",
         "calibration", "test normal" or "test anomaly"), `cluster` (equal for near-duplicates) and
-        `scatter` (whether the paper's scatter plots show it), in the order of `group` and `row`.
+        `scatter` (whether the paper's scatter plots show it), its lines in the same order.
     """
-    import pandas as pd
-
     rows = table["row"].to_numpy()
     known = dataset.files[["file", "kind", "label"]].iloc[rows].set_index(table.index)
-    role, names = table["role"], ["train normal", "calibration", "test normal", "test anomaly"]
-    group = role.where(
-        role == "calibration", role + np.where(known["label"] == 1, " anomaly", " normal")
-    )
+    role, label = table["role"], known["label"].map({0: " normal", 1: " anomaly"})
     in_scatter = np.concatenate([split.scatter_normal, split.scatter_anomaly])
-    known["group"] = pd.Categorical(group, names, ordered=True)
+    known["group"] = role.where(role == "calibration", role + label)
     known["cluster"] = groups_of(dataset)[rows]
     known["scatter"] = role.eq("train") | (role.eq("test") & table["row"].isin(in_scatter))
-    order = known.assign(row=rows).sort_values(["group", "row"], kind="stable").index
-    return table.join(known.astype({"group": str})).loc[order]
+    return table.join(known)
 
 
 def _papers_rows(
