@@ -4,10 +4,12 @@ from dataclasses import fields
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from keras import ops
+from sklearn.metrics import roc_auc_score
 
-from ganlib import errata, pixels, profiles
+from ganlib import errata, evaluation, pixels, profiles
 from ganlib.errors import GanlibError
 from ganlib.models.dcgan import DCGAN
 
@@ -189,3 +191,26 @@ def test_prior_of_the_search(dcgan):
     z, _ = detector.search(some_images(12))
     assert z.min() < -0.5
     assert z.max() > 1
+
+
+def test_a_preset_is_judged_in_pairs_or_on_its_first_files():
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 80)
+    files = [f"{n:03}.png" for n in random.permutation(160)]
+    truth = pd.DataFrame({"label": labels, "file": files, "cluster": range(160)})
+    corrected = random.normal(size=160) + labels
+    worse = corrected + random.normal(size=160) * 0.5 - 0.5 * labels
+    whole = errata.judge(truth, worse, corrected)
+    expected = [roc_auc_score(labels, scores) for scores in (worse, corrected)]
+    assert whole["auroc"] == pytest.approx(expected[0])
+    assert whole["difference"] == pytest.approx(expected[0] - expected[1])
+    paired = evaluation.paired_difference(labels, worse, corrected)
+    assert (whole["difference_low"], whole["difference_high"]) == (paired["low"], paired["high"])
+    few = errata.judge(truth, corrected, corrected, first_files=20)
+    assert (few["n_test_normal"], few["n_test_anomaly"]) == (20, 20)
+    named = truth.assign(score=corrected).sort_values("file").groupby("label").head(20)
+    assert few["auroc"] == pytest.approx(roc_auc_score(named["label"], named["score"]))
+    assert few["difference"] == pytest.approx(few["auroc"] - expected[1])
+    assert few["difference_high"] - few["difference_low"] == pytest.approx(
+        few["auroc_high"] - few["auroc_low"]
+    )

@@ -85,20 +85,63 @@ def test_run_row_is_plain_json(tmp_path):
 
     files = pd.DataFrame({"part": ["normal"] * 3, "file": list("abc")})
     dataset = Dataset("cloud", "generated", tmp_path, files, {"normal": "0"}, (), tmp_path)
-    split = Split(*(np.arange(n) for n in (5, 3, 2, 3, 2)))
+    split = Split(*(np.arange(n) for n in (5, 3, 2, 3, 2, 4)))
     row = results.run_row(
         dataset,
         split,
         method="AnoGAN",
+        family="GAN",
+        protocol="grouped",
         seed=1,
         profile="quick",
         settings=profiles.settings("quick", "cloud"),
-        metrics={"auroc": 0.5},
         train_seconds=1.0,
         score_ms_per_image=2.0,
     )
-    asked = """dataset source digest protocol method seed image_size channels n_train n_test_normal
-    n_test_anomaly auroc train_seconds score_ms_per_image keras_backend device versions commit"""
+    asked = """dataset source digest protocol family method preset seed image_size channels n_train
+    n_calibration train_seconds score_ms_per_image keras_backend device versions commit"""
     assert set(asked.split()) <= set(row)
-    assert (row["n_train"], row["n_test_normal"], row["n_test_anomaly"]) == (5, 3, 2)
+    assert (row["n_train"], row["n_calibration"]) == (5, 4)
+    assert (row["protocol"], row["family"], row["preset"]) == ("grouped", "GAN", "corrected")
     json.dumps(row, allow_nan=False)
+
+
+def test_runs_have_folders_of_their_own():
+    folder = results.run_folder("runs", "quick", "casting", "grouped", 2, "untrained GANomaly")
+    assert folder.as_posix() == "runs/quick/casting/grouped/seed-2/untrained-ganomaly"
+    assert results.slug("PCA, 100 parts") == "pca-100-parts"
+
+
+def scored_table():
+    """Six normal test images with scores 0..5, six anomalies with 10..15, two training images."""
+    groups = ["test normal"] * 6 + ["test anomaly"] * 6 + ["train normal"] * 2
+    labels = [0] * 6 + [1] * 6 + [0] * 2
+    return pd.DataFrame(
+        {"group": groups, "label": labels, "score": [*range(6), *range(10, 16), 99, 98]}
+    )
+
+
+def test_examples_are_the_first_and_the_worst():
+    table = scored_table().sample(frac=1, random_state=1)
+    picked = results.pick_examples(table, each=2)
+    worst = picked[picked["group"].isin(["false alarm", "miss"])]
+    assert worst["score"].tolist() == [5, 4, 10, 11]  # of test images alone, worst first
+    for group in ("test normal", "test anomaly", "train normal"):
+        first = table.index[table["group"] == group][:2]
+        assert picked.index[picked["group"] == group].tolist() == first.tolist()
+
+
+def test_a_run_is_written_whole_with_its_result_last(tmp_path):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (14, 4, 4, 1), dtype="uint8")
+    detection = Detection(np.arange(14.0), images, draw.random(images.shape))
+    results.write_run(tmp_path / "run", {"seed": 3}, scored_table(), images, detection)
+    assert results.read_rows([tmp_path / "run"])["seed"].tolist() == [3]
+    assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == 14
+    kept = np.load(tmp_path / "run" / "examples.npz")
+    alarm = kept["images"][kept["groups"] == "false alarm"][0]
+    np.testing.assert_array_equal(alarm, images[5])
+    bad = scored_table().drop(columns="score")
+    with pytest.raises(KeyError):
+        results.write_run(tmp_path / "other", {"seed": 3}, bad, images, detection)
+    assert not (tmp_path / "other" / "result.json").exists()
