@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ganlib import losses, networks
-from ganlib.models.frozen import call_frozen
+from ganlib.models.frozen import call_frozen, call_with, read_weights
 from ganlib.pixels import scale, unscale
 
 
@@ -84,8 +84,9 @@ class DCGAN(keras.Model):
         _, real_logits = y_pred
         latents = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=self.seed_generator)
         fakes = self.generator(latents, training=True)
-        _, fake_logits = self.discriminator(ops.stop_gradient(fakes), training=True)
-        _, fooling_logits = call_frozen(self.discriminator, fakes)
+        weights = read_weights(self.discriminator)
+        _, fake_logits = call_with(self.discriminator, weights, ops.stop_gradient(fakes))
+        _, fooling_logits = call_frozen(self.discriminator, weights, fakes)
         generator_loss = losses.generator_loss(fooling_logits)
         discriminator_loss = losses.discriminator_loss(real_logits, fake_logits)
         self.generator_loss.update_state(generator_loss)

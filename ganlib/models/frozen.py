@@ -4,7 +4,43 @@ import keras
 from keras import ops
 
 
-def call_frozen(network: keras.Model, inputs):
+def read_weights(network: keras.Model) -> list:
+    """Read the trainable weights of a network once, for all its calls in one training step.
+
+    A call that reads them anew may, in a compiled step of TensorFlow, come after the optimiser has
+    changed some of them: nothing that the optimiser waits for depends on the frozen call's reading.
+
+    Args:
+        network: a built model.
+
+    Returns:
+        Its trainable weights as tensors, through which gradients reach them.
+    """
+    # A copy, because `convert_to_tensor` hands TensorFlow's variable through unread.
+    return [ops.copy(variable.value) for variable in network.trainable_variables]
+
+
+def call_with(network: keras.Model, weights: list, inputs):
+    """Call a network in training mode with weights that were read before.
+
+    Args:
+        network: a built model.
+        weights: from `read_weights`.
+        inputs: what the network takes.
+
+    Returns:
+        What it returns. Moving averages of batch normalisation are updated.
+    """
+    kept = network.non_trainable_variables
+    outputs, updated = network.stateless_call(
+        weights, [variable.value for variable in kept], inputs, training=True
+    )
+    for variable, value in zip(kept, updated, strict=True):
+        variable.assign(value)
+    return outputs
+
+
+def call_frozen(network: keras.Model, weights: list, inputs):
     """Call a network in training mode with its weights as constants.
 
     A generator that learns through the discriminator must not change it. With this call, generator
@@ -13,13 +49,14 @@ def call_frozen(network: keras.Model, inputs):
 
     Args:
         network: a built model.
-        inputs: what it takes.
+        weights: from `read_weights`.
+        inputs: what the network takes.
 
     Returns:
         What it returns.
     """
     outputs, _ = network.stateless_call(
-        [ops.stop_gradient(variable.value) for variable in network.trainable_variables],
+        [ops.stop_gradient(weight) for weight in weights],
         [variable.value for variable in network.non_trainable_variables],
         inputs,
         training=True,

@@ -8,7 +8,7 @@ from ganlib import losses, networks
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.models.calibrated import Calibrated
-from ganlib.models.frozen import call_frozen
+from ganlib.models.frozen import call_frozen, call_with, read_weights
 from ganlib.pixels import residual, scale, unscale
 
 SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
@@ -104,9 +104,10 @@ class GANomaly(Calibrated, keras.Model):
         """Add the losses of generator and discriminator on one batch."""
         images = scale(x)
         reconstructions, latents, reconstructed_latents = y_pred
-        image_features, real_logits = self.discriminator(images, training=True)
-        _, fake_logits = self.discriminator(ops.stop_gradient(reconstructions), training=True)
-        reconstruction_features, _ = call_frozen(self.discriminator, reconstructions)
+        weights, detached = read_weights(self.discriminator), ops.stop_gradient(reconstructions)
+        image_features, real_logits = call_with(self.discriminator, weights, images)
+        _, fake_logits = call_with(self.discriminator, weights, detached)
+        reconstruction_features, _ = call_frozen(self.discriminator, weights, reconstructions)
         terms = {
             # f(x) is a target: through it the generator's loss would reach the discriminator.
             self.adversarial_loss: losses.adversarial_loss(

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from ganlib.models.anogan import AnoGAN
-from ganlib.models.frozen import call_frozen
+from ganlib.models.frozen import call_frozen, read_weights
 from ganlib.models.ganomaly import GANomaly
 from ganlib.pixels import scale
 
@@ -26,7 +26,8 @@ class OneEncoderGANomaly(GANomaly):
         latents = self.encoder(scale(images), training=training)
         reconstructions = self.decoder(latents, training=training)
         if training:
-            return reconstructions, latents, call_frozen(self.encoder2, reconstructions)
+            drawn = read_weights(self.encoder2)
+            return reconstructions, latents, call_frozen(self.encoder2, drawn, reconstructions)
         return reconstructions, latents, self.encoder(reconstructions, training=False)
 
 
