@@ -1,4 +1,4 @@
-"""Every number of the README is that of the results file it names."""
+"""Every number of the README is that of the results files it names."""
 
 import re
 from pathlib import Path
@@ -8,31 +8,68 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text()
-RESULTS = pd.read_csv(PROJECT / "figures" / "quick" / "results.csv")
+FIGURES = PROJECT / "figures" / "quick"
+RESULTS = pd.read_csv(FIGURES / "results.csv")
+SUMMARY = pd.read_csv(FIGURES / "summary.csv")
+SECTION = README.split("## Results")[1].split("\n## ")[0]
 
 
 def table_rows():
     table = README.split("<!--table-->")[1].split("<!--/table-->")[0].strip().splitlines()
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in table[2:]]
 
 
-def test_the_table_is_the_results_file():
-    shown = set()
-    for dataset, method, _, ours, train, tested, _ in table_rows():
-        name = dataset.split()[0]
-        rows = RESULTS[(RESULTS["dataset"] == name) & (RESULTS["method"] == method)]
-        expected = f"{rows['auroc'].mean():.3f} ± {rows['auroc'].std():.3f}"
-        assert ours.strip("*") == expected
-        assert train == f"{rows['n_train'].iloc[0]:,}"
-        assert tested == f"{rows['n_test_normal'].iloc[0]} + {rows['n_test_anomaly'].iloc[0]}"
-        shown.add((name, method))
-    assert shown == set(zip(RESULTS["dataset"], RESULTS["method"], strict=True))
+def expected_rows():
+    """The table as the summary has it."""
+    rows = []
+    for (dataset, method), same in SUMMARY.groupby(["dataset", "method"], sort=False):
+        paper, grouped = (same[same["protocol"] == name].iloc[0] for name in ("paper", "grouped"))
+        stand_in = " (stand-in)" if paper["source"] == "unverified" else ""
+        published = "\N{EN DASH}" if pd.isna(paper["published"]) else f"{paper['published']:.3f}"
+        cells = [
+            f"{line['auroc']:.3f} ± {line['sd']:.3f} [{line['low']:.3f}, {line['high']:.3f}]"
+            for line in (paper, grouped)
+        ]
+        tested = [
+            f"{line['n_test_normal']} + {line['n_test_anomaly']}" for line in (paper, grouped)
+        ]
+        assert tested[0] == tested[1]
+        rows.append([f"{dataset}{stand_in}", method, published, *cells, tested[0]])
+    return rows
 
 
-def test_seeds_and_device_are_those_of_the_results_file():
-    assert RESULTS.groupby(["dataset", "method"]).size().unique().tolist() == [
-        int(re.search(r"<!--seeds-->(\d+)<", README)[1])
-    ]
+def test_the_table_is_the_summary():
+    assert table_rows() == expected_rows()
+
+
+def test_the_summary_is_of_the_results():
+    main = RESULTS[(RESULTS["kind"] == "all") & (RESULTS["preset"] == "corrected")]
+    means = main.groupby(["dataset", "protocol", "method"])["auroc"].agg(["mean", "std", "size"])
+    for line in SUMMARY.itertuples():
+        mean, deviation, seeds = means.loc[line.dataset, line.protocol, line.method]
+        assert line.auroc == pytest.approx(mean)
+        assert line.sd == pytest.approx(deviation)
+        assert line.n_seeds == seeds == int(re.search(r"<!--seeds-->(\d+)<", README)[1])
+
+
+def test_every_auroc_and_rate_in_the_text_is_in_a_results_file():
+    tables = [pd.read_csv(path) for path in FIGURES.glob("*.csv")]
+    numbers = [table.select_dtypes("number").to_numpy().ravel() for table in tables]
+    known = {f"{abs(number):.3f}" for each in numbers for number in each if abs(number) <= 1}
+    for number in re.findall(r"\b0\.\d{3}\b", SECTION):
+        assert number in known, number
+
+
+def test_results_csv_tells_protocol_interval_family_preset_and_kind():
+    assert {"protocol", "family", "preset", "kind", "auroc_low", "auroc_high"} <= set(RESULTS)
+    assert set(RESULTS["protocol"]) == {"paper", "grouped"}
+    assert set(RESULTS["family"]) == {"GAN", "baseline"}
+    assert {"corrected", "published"} < set(RESULTS["preset"])
+    assert {"all", "haze", "cloudy", "partly_cloudy"} <= set(RESULTS["kind"])
+    assert RESULTS[["auroc", "auroc_low", "auroc_high"]].notna().all(axis=None)
+
+
+def test_device_is_that_of_the_results_file():
     assert re.search(r"<!--device-->(.*?)<", README)[1] == RESULTS["device"].unique().item()
 
 
