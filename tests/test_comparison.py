@@ -150,7 +150,7 @@ def test_over_seeds_against_a_plain_loop():
         for label in (1, 0)
     ]
     values = []
-    for _ in range(1500):
+    for _ in range(500):
         drawn = [random.choice(pool, len(pool)) for pool in pools]
         total = pairs = 0.0
         for table, other in zip(tables, others, strict=True):
@@ -170,7 +170,7 @@ def test_over_seeds_against_a_plain_loop():
             pairs += n
         values.append(total / pairs)
     expected = np.percentile(values, [2.5, 97.5])
-    assert (found["low"], found["high"]) == pytest.approx(expected, abs=0.03)
+    assert (found["low"], found["high"]) == pytest.approx(expected, abs=0.04)
 
 
 def test_methods_with_other_test_images_are_not_compared():

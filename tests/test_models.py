@@ -154,7 +154,7 @@ def test_one_optimizer_does_what_two_would():
         np.testing.assert_allclose(new[large], expected[large], atol=2e-5)
 
 
-@pytest.mark.parametrize("model_class", MODELS)
+@pytest.mark.parametrize("model_class", [DCGAN, GANomaly])
 def test_the_generator_learns_from_the_discriminator_as_it_was_before_the_step(model_class):
     """In a compiled step nothing makes the frozen call wait for, or precede, the optimiser.
 
@@ -170,7 +170,7 @@ def test_the_generator_learns_from_the_discriminator_as_it_was_before_the_step(m
             y_pred=model(ops.convert_to_tensor(images), training=True),
         )
     )
-    for _ in range(8):
+    for _ in range(6):
         model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
         for variable, value in zip(model.variables, start, strict=True):
             variable.assign(value)
