@@ -34,8 +34,8 @@ PROTOCOLS = ("paper", "grouped")
 # Minutes per notebook on two cores, to say how long the rest takes before one has been run. Those
 # of "paper" are reckoned from the counted operations.
 MINUTES = {
-    "smoke": dict(zip(NOTEBOOKS, (0.3, 0.4, 0.4, 0.3, 0.6, 0.4), strict=True)),
-    "quick": dict(zip(NOTEBOOKS, (0.4, 2.7, 1.3, 0.8, 3.0, 0.6), strict=True)),
+    "smoke": dict(zip(NOTEBOOKS, (0.3, 0.25, 0.25, 0.2, 0.6, 0.4), strict=True)),
+    "quick": dict(zip(NOTEBOOKS, (0.3, 2.0, 1.2, 0.7, 3.8, 0.4), strict=True)),
     "paper": dict(zip(NOTEBOOKS, (0.5, 400.0, 90.0, 40.0, 900.0, 0.6), strict=True)),
 }
 
