@@ -230,14 +230,7 @@ def execute(step: Step) -> None:
     bar = {"desc": "  cells", "leave": False, "file": sys.stdout}
     try:
         with _standard_error_in(step.output.with_suffix(".log")):
-            papermill.execute_notebook(
-                step.notebook,
-                step.output,
-                step.parameters,
-                cwd=step.notebook.parent,
-                kernel_name="python3",
-                progress_bar=bar if sys.stdout.isatty() else False,
-            )
+            _execute_notebook(step, bar if sys.stdout.isatty() else False)
     except PapermillExecutionError as error:
         copy = os.path.relpath(step.output)
         if error.ename == GanlibError.__name__:
@@ -255,6 +248,27 @@ def execute(step: Step) -> None:
     ]
     note = {"key": key(step), "seconds": round(time.time() - started, 1), "made": made}
     write_safely(step.note, lambda path: path.write_text(json.dumps(note, indent=1)))
+
+
+def _execute_notebook(step: Step, progress_bar: dict | bool) -> None:
+    """Run papermill; once more if the kernel did not start, which is before anything was done.
+
+    Two kernels that start at the same moment may choose the same port: one of them then dies.
+    """
+    for last in (False, True):
+        try:
+            papermill.execute_notebook(
+                step.notebook,
+                step.output,
+                step.parameters,
+                cwd=step.notebook.parent,
+                kernel_name="python3",
+                progress_bar=progress_bar,
+            )
+            return
+        except RuntimeError as error:
+            if last or "Kernel died before replying" not in str(error):
+                raise
 
 
 @contextlib.contextmanager

@@ -200,6 +200,27 @@ def test_an_interrupted_run_goes_on_with_the_first_unfinished_notebook(project):
     assert executed(project) == ALL[2:]
 
 
+def test_a_kernel_that_did_not_start_is_started_once_more(project, monkeypatch):
+    calls, execute = [], pipeline.papermill.execute_notebook
+
+    def dies_first(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+        return execute(*arguments, **options)
+
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", dies_first)
+    assert executed(project) == ALL
+    assert len(calls) == len(ALL) + 1
+
+    def always_dies(*arguments, **options):
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", always_dies)
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        executed(project, source="generated")
+
+
 def test_a_users_mistake_in_a_notebook_is_its_message_alone(project):
     mistake = "from ganlib_errors import GanlibError\nraise GanlibError('choose 32 or 64')\n"
     (project / "ganlib_errors.py").write_text("class GanlibError(Exception): pass\n")
