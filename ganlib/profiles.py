@@ -90,7 +90,7 @@ PROFILES = {
     },
 }
 
-# What `04_errata`, which trains ten models per data set, changes in a profile.
+# What `04_errata`, which trains up to seven models per data set, changes in a profile.
 ERRATA = {"quick": {"image_size": 32}}
 
 

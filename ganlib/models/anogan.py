@@ -96,9 +96,9 @@ class AnoGAN(Calibrated, keras.Model):
         Returns:
             G(z) `(batch_size, image_size, image_size, channels)`, -1..1, and f(G(z)).
         """
-        return self._make(self.found())
+        return self._make(self.current_latents())
 
-    def found(self):
+    def current_latents(self):
         """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
         return ops.convert_to_tensor(self.latents)
 
@@ -142,7 +142,7 @@ class AnoGAN(Calibrated, keras.Model):
                 if step % record_every == 0:
                     objective = ops.convert_to_numpy(self.objective.value)
                     objectives[step // record_every, rows] = objective[: len(latents[rows])]
-            latents[rows] = ops.convert_to_numpy(self.found())[: len(latents[rows])]
+            latents[rows] = ops.convert_to_numpy(self.current_latents())[: len(latents[rows])]
         return latents, objectives
 
     def detect(self, images: np.ndarray) -> Detection:

@@ -1,4 +1,4 @@
-"""Running a network so that gradients reach its input and not its weights."""
+"""Running a network with weights that are read once per step, as they are or as constants."""
 
 import keras
 from keras import ops

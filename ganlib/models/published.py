@@ -64,7 +64,7 @@ class CarriedAnoGAN(AnoGAN):
         self.compile(keras.optimizers.Adam(self.learning_rate))
         self.optimizer.build([self.kernel, self.bias])
 
-    def found(self):
+    def current_latents(self):
         """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
         return ops.einsum("ni,nij->nj", self.latents, self.kernel) + self.bias
 
