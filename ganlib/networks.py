@@ -12,10 +12,11 @@ import keras
 from keras import layers
 
 from ganlib.errors import GanlibError
-from ganlib.layers import MinibatchDeviation
+from ganlib.layers import MinibatchDeviation, PatchConv2D
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
 IMAGE_SIZES = (32, 64, 128, 256)
+WIDE = 1024  # channels from which the convolution to the smallest map is a matrix product
 
 
 def encoder(
@@ -136,7 +137,9 @@ def _convolutions(
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
     while size > SMALLEST_MAP:
-        x = layers.Conv2D(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
+        wide = size == 2 * SMALLEST_MAP and depth >= WIDE
+        convolution = PatchConv2D if wide else layers.Conv2D
+        x = convolution(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
         if normalise and size < image_size:  # DCGAN: no batch normalisation next to the image
             x = _batch_normalisation()(x)
         x = layers.LeakyReLU(negative_slope=negative_slope)(x)

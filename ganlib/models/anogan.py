@@ -1,6 +1,7 @@
 """AnoGAN: the search for the latent vector whose image is nearest to the image in question."""
 
 import zlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras import ops
 from ganlib import losses
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.feed import feed
 from ganlib.models.calibrated import Calibrated
 from ganlib.pixels import residual, scale, unscale
 
@@ -22,24 +24,33 @@ class AnoGAN(Calibrated, keras.Model):
 
     The only trainable weight is z, one row per image of a batch. The loss is a sum over the images
     and Adam treats every value by itself, so a batch searches for each image exactly what a search
-    for it alone would. A search begins anew for each image: its first z depends on the seed and the
-    image's pixels alone, and Adam's moments start from zero. The last batch is filled up, so that
-    every search runs the same compiled step.
+    for it alone would. A search begins anew for each image: its first z depends on the image's
+    pixels and the seed, or on the encoder, alone, and Adam's moments start from zero. The last
+    batch is filled up, so that every search runs the same compiled step.
+
+    The steps run in rounds. After each, images that have converged leave, and the others are packed
+    into full batches again, each with the z and the moments that it had: none is changed by it.
 
     Args:
         generator: a trained generator, z `(n, latent_dim)` to images in -1..1. It is copied.
         discriminator: its discriminator, images to [features, logits]. It is copied.
         discrimination_weight: lambda, 0..1, of the discrimination loss.
-        steps: updates of z for each image.
+        steps: updates of z for each image, at most. 0 takes the first z as it is.
         learning_rate: Adam's step on z.
         prior: what the first z is drawn from, "normal" N(0, 1), as in the training of `DCGAN`, or
             "uniform" U(0, 1), as in the published notebooks.
         batch_size: images that are searched at once. It changes speed and memory, not scores.
         seed: seed of the first z.
+        encoder: gives the first z, images in -1..1 to `(n, latent_dim)`, in place of the prior:
+            `FAnoGAN.encoder`. It is copied.
+        tolerance: an image leaves after a round that lowered its objective by less than this share.
+            0 or less: only after all steps.
+        round_steps: steps of a round.
         thresholds: see `Calibrated`.
 
     Raises:
-        GanlibError: the prior is none of the two.
+        GanlibError: the prior is none of the two, or the steps are not whole rounds while images
+            may leave.
 
     Example:
         >>> anogan = AnoGAN(dcgan.generator, dcgan.discriminator)
@@ -61,6 +72,9 @@ class AnoGAN(Calibrated, keras.Model):
         prior: str = "normal",
         batch_size: int = 32,
         seed: int = 0,
+        encoder: keras.Model | None = None,
+        tolerance: float = 0.0,
+        round_steps: int = 50,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +82,7 @@ class AnoGAN(Calibrated, keras.Model):
             raise GanlibError(f"prior is {prior!r}: choose one of {', '.join(PRIORS)}.")
         self.generator = _frozen_copy(generator)
         self.discriminator = _frozen_copy(discriminator)
+        self.encoder = None if encoder is None else _frozen_copy(encoder)
         self.discrimination_weight = discrimination_weight
         self.steps = steps
         self.learning_rate = learning_rate
@@ -75,49 +90,76 @@ class AnoGAN(Calibrated, keras.Model):
         self.batch_size = batch_size
         self.seed = seed
         self.latent_dim = generator.input_shape[-1]
-        self.latents = self.add_weight(
-            shape=(batch_size, self.latent_dim), initializer="zeros", name="latents"
+        self.tolerance = tolerance
+        self.round_steps = round_steps if tolerance > 0 else max(1, steps)
+        if steps % self.round_steps:
+            raise GanlibError(
+                f"steps is {steps}, but images leave after rounds of {round_steps}: choose a "
+                "multiple of it, another round_steps, or tolerance 0."
+            )
+        self.latents = self._rows((self.latent_dim,), "latents", trainable=True)
+        self.targets = self._rows(self.generator.output.shape[1:], "targets")
+        self.target_features = self._rows(self.discriminator.output[0].shape[1:], "features")
+        self.objectives = self._rows((self.round_steps,), "objectives")
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
         )
-        self.objective = self.add_weight(
-            shape=(batch_size,), initializer="zeros", trainable=False, name="objective"
-        )
-        self.compile(keras.optimizers.Adam(learning_rate))
-        self.optimizer.build([self.latents])
-        self.fresh_optimizer = [ops.convert_to_numpy(v) for v in self.optimizer.variables]
+        self._compile()
         self.built = True  # as its networks are
+
+    def _rows(self, shape: tuple, name: str, trainable: bool = False):
+        """Make a variable with one row per image of the batch."""
+        shape = (self.batch_size, *shape)
+        return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
+
+    def _compile(self):
+        # One call runs a whole round on the device. torch cannot.
+        looped = keras.backend.backend() != "torch"
+        self.compile(
+            keras.optimizers.Adam(self.learning_rate),
+            steps_per_execution=self.round_steps if looped else 1,
+        )
+        self.optimizer.build(self.trainable_variables)
 
     def call(self, inputs, training=None):
         """Make the images that the present z stand for.
 
         Args:
-            inputs: the targets, not used: the answer depends on z alone.
+            inputs: not used: the answer depends on z alone.
             training: not used, the networks are frozen.
 
         Returns:
             G(z) `(batch_size, image_size, image_size, channels)`, -1..1, and f(G(z)).
         """
-        return self._make(self.current_latents())
+        reconstructions = self.generator(self.current_latents(), training=False)
+        features, _ = self.discriminator(reconstructions, training=False)
+        return reconstructions, features
 
     def current_latents(self):
         """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
         return ops.convert_to_tensor(self.latents)
 
-    def _make(self, latents):
-        reconstructions = self.generator(latents, training=False)
-        features, _ = self.discriminator(reconstructions, training=False)
-        return reconstructions, features
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum the objective L(z) over the images of the batch."""
-        images, features = x
-        reconstructions, reconstruction_features = y_pred
-        objective = losses.anogan_score(
+        reconstructions, features = y_pred
+        objective = self._objective(
+            ops.convert_to_tensor(self.targets),
+            ops.convert_to_tensor(self.target_features),
+            reconstructions,
+            features,
+        )
+        now = ops.arange(self.round_steps) == self.step
+        recorded = ops.convert_to_tensor(self.objectives)
+        self.objectives.assign(ops.where(now, objective[:, None], recorded))
+        self.step.assign(self.step + 1)
+        return ops.sum(objective)
+
+    def _objective(self, images, image_features, reconstructions, features):
+        return losses.anogan_score(
             losses.residual_loss(images, reconstructions),
-            losses.discrimination_loss(features, reconstruction_features),
+            losses.discrimination_loss(image_features, features),
             self.discrimination_weight,
         )
-        self.objective.assign(objective)
-        return ops.sum(objective)
 
     def search(self, images: np.ndarray, record_every: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Search z for each image.
@@ -128,22 +170,55 @@ class AnoGAN(Calibrated, keras.Model):
 
         Returns:
             float32 `(n, latent_dim)`, the z found, and float32 `(records, n)`, the objective L(z)
-            before steps 0, record_every, 2 record_every, ...
+            before steps 0, record_every, 2 record_every, ...; for an image that has left, the last
+            one recorded.
         """
-        latents = np.zeros((len(images), self.latent_dim), "float32")
-        records = len(range(0, self.steps, record_every))
-        objectives = np.zeros((records, len(images)), "float32")
-        for rows, batch in self._batches(images):
-            targets = scale(batch)
-            features, _ = self.discriminator(targets, training=False)
-            self._start(batch)
-            for step in range(self.steps):
-                self.train_on_batch((targets, features))
-                if step % record_every == 0:
-                    objective = ops.convert_to_numpy(self.objective.value)
-                    objectives[step // record_every, rows] = objective[: len(latents[rows])]
-            latents[rows] = ops.convert_to_numpy(self.current_latents())[: len(latents[rows])]
+        state = [np.zeros((len(images), self.latent_dim), "float32") for _ in self._state()]
+        for rows, batch in self._batches(np.arange(len(images)), images):
+            state[0][rows] = self._first_latents(batch)[: len(rows)]
+        latents = state[0].copy()
+        objectives = np.zeros((len(range(0, self.steps, record_every)), len(images)), "float32")
+        lowest = np.full(len(images), np.inf, "float32")
+        active = np.arange(len(images))
+        for begun in range(0, self.steps, self.round_steps):
+            recorded = np.arange(begun, begun + self.round_steps) % record_every == 0
+            first = -(-begun // record_every)
+            reached = np.empty(len(images), "float32")
+            for rows, batch in self._batches(active, images):
+                self._restore([self._filled(each[rows]) for each in state], begun)
+                trace = self._run_round(batch)[: len(rows)]
+                for each, variable in zip(state, self._state(), strict=True):
+                    each[rows] = ops.convert_to_numpy(variable.value)[: len(rows)]
+                latents[rows] = ops.convert_to_numpy(self.current_latents())[: len(rows)]
+                reached[rows] = trace.min(axis=1)
+                kept = trace[:, recorded].T
+                objectives[first : first + len(kept), rows] = kept
+                objectives[first + len(kept) :, rows] = kept[-1:] if len(kept) else trace[:, -1]
+            before = np.where(np.isinf(lowest), objectives[0], lowest)[active]
+            lowest[active] = np.minimum(before, reached[active])
+            if self.tolerance > 0:
+                active = active[lowest[active] < (1 - self.tolerance) * before]
         return latents, objectives
+
+    def _state(self) -> list:
+        """List what a search changes in every step: z and Adam's moments."""
+        shape = self.latents.shape
+        return [self.latents, *(v for v in self.optimizer.variables if v.shape == shape)]
+
+    def _restore(self, state: list[np.ndarray], steps_done: int) -> None:
+        """Go on where the images of this batch were."""
+        for variable, value in zip(self._state(), state, strict=True):
+            variable.assign(value)
+        self.optimizer.iterations.assign(steps_done)
+
+    def _run_round(self, batch: np.ndarray) -> np.ndarray:
+        """Run a round's steps on the device; returns the objectives `(batch_size, steps)`."""
+        targets = scale(batch)
+        self.targets.assign(targets)
+        self.target_features.assign(self.discriminator.predict_on_batch(targets)[0])
+        self.step.assign(0)
+        self.fit(feed(_Ticks(self.round_steps)), shuffle=False, verbose=0)
+        return ops.convert_to_numpy(self.objectives.value)
 
     def detect(self, images: np.ndarray) -> Detection:
         """Score images: search z for each, then A(x) of the best image found.
@@ -168,40 +243,43 @@ class AnoGAN(Calibrated, keras.Model):
         """
         scores = np.zeros(len(images), "float32")
         values = np.zeros(images.shape, "float32")
-        for rows, batch in self._batches(images):
+        for rows, batch in self._batches(np.arange(len(images)), images):
             targets = scale(batch)
-            features, _ = self.discriminator(targets, training=False)
-            reconstructions, reconstruction_features = self._make(self._filled(latents[rows]))
-            batch_scores = losses.anogan_score(
-                losses.residual_loss(targets, reconstructions),
-                losses.discrimination_loss(features, reconstruction_features),
-                self.discrimination_weight,
+            reconstructions = self.generator.predict_on_batch(self._filled(latents[rows]))
+            batch_scores = self._objective(
+                targets,
+                self.discriminator.predict_on_batch(targets)[0],
+                reconstructions,
+                self.discriminator.predict_on_batch(reconstructions)[0],
             )
-            scores[rows] = ops.convert_to_numpy(batch_scores)[: len(scores[rows])]
-            values[rows] = ops.convert_to_numpy(reconstructions)[: len(scores[rows])]
+            scores[rows] = ops.convert_to_numpy(batch_scores)[: len(rows)]
+            values[rows] = reconstructions[: len(rows)]
         return Detection(scores, unscale(values), residual(images, values))
 
-    def _batches(self, images):
-        for start in range(0, len(images), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            yield rows, self._filled(np.asarray(images[rows]))
+    def _batches(self, rows: np.ndarray, images: np.ndarray) -> Iterator[tuple]:
+        """Yield row numbers and their images, filled up to the batch size."""
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            yield batch, self._filled(np.asarray(images[batch]))
 
-    def _filled(self, rows):
+    def _filled(self, rows: np.ndarray) -> np.ndarray:
         """Repeat the last row up to the batch size, so that no other shape is ever compiled."""
         return np.pad(rows, [(0, self.batch_size - len(rows))] + [(0, 0)] * (rows.ndim - 1), "edge")
 
-    def _start(self, batch):
-        """Begin a search anew: z from the pixels and the seed, Adam from zero."""
-        self.latents.assign(self._draw(batch))
-        for variable, value in zip(self.optimizer.variables, self.fresh_optimizer, strict=True):
-            variable.assign(value)
-
-    def _draw(self, batch):
+    def _first_latents(self, batch: np.ndarray) -> np.ndarray:
+        if self.encoder is not None:
+            return self.encoder.predict_on_batch(scale(batch))
         first = []
         for image in batch:
             random = np.random.default_rng([self.seed, zlib.crc32(image.tobytes())])
             first.append(getattr(random, PRIORS[self.prior])(self.latent_dim, dtype="float32"))
         return np.stack(first)
+
+    def save_own_variables(self, store):
+        """Save nothing of its own: the networks are saved, and a search begins anew."""
+
+    def load_own_variables(self, store):
+        """Load nothing, see `save_own_variables`."""
 
     def get_compile_config(self):
         """Save no optimiser: every search makes its own anew, with the learning rate given."""
@@ -213,12 +291,15 @@ class AnoGAN(Calibrated, keras.Model):
             **super().get_config(),
             "generator": keras.saving.serialize_keras_object(self.generator),
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+            "encoder": self.encoder and keras.saving.serialize_keras_object(self.encoder),
             "discrimination_weight": self.discrimination_weight,
             "steps": self.steps,
             "learning_rate": self.learning_rate,
             "prior": self.prior,
             "batch_size": self.batch_size,
             "seed": self.seed,
+            "tolerance": self.tolerance,
+            "round_steps": self.round_steps,
         }
 
     @classmethod
@@ -226,9 +307,23 @@ class AnoGAN(Calibrated, keras.Model):
         """Make the model that `get_config` describes; loading then fills in the weights."""
         networks = {
             name: keras.saving.deserialize_keras_object(config.pop(name))
-            for name in ("generator", "discriminator")
+            for name in ("generator", "discriminator", "encoder")
         }
         return cls(**networks, **config)
+
+
+class _Ticks(keras.utils.PyDataset):
+    """So many batches of nothing: the search has its images in its variables."""
+
+    def __init__(self, steps: int):
+        super().__init__()
+        self.steps = steps
+
+    def __len__(self):
+        return self.steps
+
+    def __getitem__(self, index):
+        return (np.zeros((1, 1), "float32"),)
 
 
 def _frozen_copy(network: keras.Model) -> keras.Model:

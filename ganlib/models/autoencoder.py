@@ -5,6 +5,7 @@ import numpy as np
 
 from ganlib import losses, networks
 from ganlib.detection import Detection
+from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.pixels import residual, scale, unscale
 
@@ -78,7 +79,7 @@ class Autoencoder(Calibrated, keras.Model):
             A `Detection` for the n images, in their order. Scores are the mean of |x - x_hat| in
             grey levels, 0..255: 127.5 times the image's contextual loss.
         """
-        reconstructions = self.predict(images, batch_size=batch_size, verbose=0)
+        (reconstructions,) = predict(self, images, batch_size)
         residuals = residual(images, reconstructions)
         return Detection(
             scores=residuals.mean(axis=(1, 2, 3), dtype="float64").astype("float32"),

@@ -7,6 +7,7 @@ from keras import ops
 from ganlib import losses, networks
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import call_frozen, call_with, read_weights
 from ganlib.pixels import residual, scale, unscale
@@ -132,9 +133,7 @@ class GANomaly(Calibrated, keras.Model):
         Returns:
             A `Detection` for the n images, in their order.
         """
-        reconstructions, latents, reconstructed_latents = self.predict(
-            images, batch_size=batch_size, verbose=0
-        )
+        reconstructions, latents, reconstructed_latents = predict(self, images, batch_size)
         scores = SCORES[self.score](latents, reconstructed_latents)
         return Detection(
             scores=ops.convert_to_numpy(scores),

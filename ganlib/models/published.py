@@ -61,12 +61,11 @@ class CarriedAnoGAN(AnoGAN):
         self.bias = self.add_weight(
             shape=(self.batch_size, self.latent_dim), initializer="zeros", name="bias"
         )
-        self.compile(keras.optimizers.Adam(self.learning_rate))
-        self.optimizer.build([self.kernel, self.bias])
+        self._compile()
 
     def current_latents(self):
         """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
         return ops.einsum("ni,nij->nj", self.latents, self.kernel) + self.bias
 
-    def _start(self, batch):
-        self.latents.assign(self._draw(batch))
+    def _restore(self, state, steps_done):
+        self.latents.assign(state[0])

@@ -1,0 +1,60 @@
+"""Handing images to a model so that TensorFlow does not idle at the end of every epoch."""
+
+import keras
+import numpy as np
+
+
+def feed(batches: keras.utils.PyDataset):
+    """Make of batches what `fit` takes without waiting.
+
+    `tf.data` tunes its own pipeline in a thread that looks every 10, 20, 40, ... ms, and an epoch
+    that has ended waits for its next look: epochs of arrays or of a `PyDataset` last 0.6, 1.3, 2.6,
+    5.1 s and nothing between, up to twice what they need (TensorFlow 2.21; `benchmarks/README.md`).
+    Keras offers no way to switch the tuning off, so this makes the dataset itself. There is nothing
+    to tune in it: one generator, and two batches ahead of the step.
+
+    Args:
+        batches: any `PyDataset`.
+
+    Returns:
+        With TensorFlow a `tf.data.Dataset` of the same batches, with other backends `batches`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    def generate():
+        for index in range(len(batches)):
+            yield batches[index]
+        batches.on_epoch_end()
+
+    def any_number(array):
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    signature = tf.nest.map_structure(any_number, batches[0])
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def predict(model: keras.Model, images: np.ndarray, batch_size: int = 32) -> list[np.ndarray]:
+    """Do what `model.predict` does, without the wait that `feed` tells of.
+
+    Args:
+        model: a model from images to one or more arrays.
+        images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
+        batch_size: images per pass. The last batch is filled up, so that no other shape is compiled.
+
+    Returns:
+        An array `(n, ...)` per output, in a list.
+    """
+    batches = []
+    for start in range(0, len(images), batch_size):
+        batch = np.asarray(images[start : start + batch_size])
+        missing = min(batch_size, len(images)) - len(batch)
+        filled = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
+        outputs = keras.tree.flatten(model.predict_on_batch(filled))
+        batches.append([output[: len(batch)] for output in outputs])
+    return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
