@@ -145,7 +145,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     from tqdm.auto import tqdm
 
     needed = int(np.prod(shape, dtype=np.int64))
-    files = [dataset.root / file for file in dataset.files["file"]]
+    files = dataset.files["file"]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(files), BATCH):
-                batch = files[start : start + BATCH]
+                batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
                 for pixels in pool.map(lambda path: decode(path, *shape[2:]), batch):
                     file.write(pixels.tobytes())
                 bar.update(len(batch))
