@@ -4,13 +4,12 @@ Keras is imported here and nowhere else in `ganlib.data`, so this module is impo
 """
 
 import math
-import mmap
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from ganlib.data.images import read_rows
 from ganlib.errors import GanlibError
 
 
@@ -94,7 +93,7 @@ class Batches(keras.utils.PyDataset):
         if epoch != self.epoch:
             order = self.order(self.epoch)
             self._order = self.epoch, order
-        batch = _read(self.images, order[index * self.batch_size :][: self.batch_size])
+        batch = read_rows(self.images, order[index * self.batch_size :][: self.batch_size])
         self._left -= 1
         return batch if self.transform is None else self.transform(batch)
 
@@ -118,26 +117,3 @@ class Batches(keras.utils.PyDataset):
         if self._left <= 0:
             self.epoch += 1
         self._left = math.inf
-
-
-def _read(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Copy rows of an array, those of a mapped file without mapping them.
-
-    Pages of a map that were touched count as memory of the process until it ends, so that indexing
-    the map would after one epoch hold all images. Opening it anew for each batch holds none either,
-    but takes two to three times as long as reading.
-    """
-    mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
-    if not mapped or not images.flags.c_contiguous or images.filename is None:
-        return np.asarray(images[rows])
-    batch = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    # Opened for each batch: threads share no position in the file, and no handle is left open.
-    with Path(images.filename).open("rb", buffering=0) as file:
-        for row, image in zip(rows.tolist(), batch, strict=True):
-            file.seek(images.offset + row * image.nbytes)
-            if file.readinto(image) != image.nbytes:
-                raise GanlibError(
-                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
-                    "Delete it to have the images decoded again."
-                )
-    return batch
