@@ -211,17 +211,16 @@ def _fetch(
     return root, f"newly generated, {why}"
 
 
-def _list_images(folder: Path) -> list[Path]:
-    """List a folder's images by name, leaving out hidden files, folders and links."""
+def _list_images(folder: Path) -> list[str]:
+    """List the names of a folder's images, leaving out hidden files, folders and links."""
     with os.scandir(folder) as entries:
-        names = [
+        return sorted(
             entry.name
             for entry in entries
             if not entry.name.startswith(".")
             and Path(entry.name).suffix.lower() in SUFFIXES
             and entry.is_file(follow_symlinks=False)
-        ]
-    return [folder / name for name in sorted(names)]
+        )
 
 
 def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
@@ -233,7 +232,9 @@ def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
     if generated:
         remedy = f"Delete {root} to have it generated again."
 
-    images: dict[str, list[Path]] = {}
+    # Names, not paths, which take five times the memory: there may be a hundred thousand.
+    folders: dict[str, Path] = {}
+    names: dict[str, list[str]] = {}
     for part in archive.counts:
         folder = archive.part_folder(root, part)
         if folder is None:
@@ -241,33 +242,35 @@ def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
                 f"{root} lacks the {part} images of {archive.name}: expected the folder "
                 f"{' or '.join(archive.folders[part])}. {remedy}"
             )
-        images[part] = _list_images(folder)
-        if not images[part]:
+        folders[part], names[part] = folder, _list_images(folder)
+        if not names[part]:
             raise GanlibError(
                 f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}), expected "
                 f"{archive.counts[part]}. {remedy}"
             )
-    counts = {part: len(files) for part, files in images.items()}
+    counts = {part: len(listed) for part, listed in names.items()}
     _check_counts(archive, root, counts, archive.exact or generated, remedy)
 
     kinds = _read_kinds(root)
-    rows = [
-        (
-            file.relative_to(root).as_posix(),
-            part,
-            int(is_anomaly(part)),
-            kinds.get(file.name, "anomaly") if is_anomaly(part) else "normal",
-        )
-        for part, files in images.items()
-        for file in files
-    ]
-    digests = {part: part_digest(files) for part, files in images.items()}
+    tables = []
+    for part, listed in names.items():
+        below, anomalous = folders[part].relative_to(root).as_posix(), is_anomaly(part)
+        table = {
+            "file": [f"{below}/{name}" for name in listed],
+            "part": part,
+            "label": int(anomalous),
+            "kind": [kinds.get(name, "anomaly") if anomalous else "normal" for name in listed],
+        }
+        tables.append(pd.DataFrame(table))
+    digests = {
+        part: part_digest(folders[part] / name for name in listed) for part, listed in names.items()
+    }
     source = "kaggle" if digests == archive.digests else "unverified"
     return Dataset(
         name=archive.name,
         source="generated" if generated else source,
         root=root,
-        files=pd.DataFrame(rows, columns=["file", "part", "label", "kind"]),
+        files=pd.concat(tables, ignore_index=True),
         digests=digests,
         notes=_notes(archive, counts, digests, generated),
         cache_dir=data_dir,

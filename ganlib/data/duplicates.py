@@ -32,7 +32,7 @@ import numpy as np
 
 from ganlib.data.dataset import Dataset
 from ganlib.data.images import CODE_VERSION as DECODE_VERSION
-from ganlib.data.images import load_images
+from ganlib.data.images import load_images, read_rows
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
@@ -66,19 +66,7 @@ def near_duplicate_groups(images: np.ndarray, threshold: float = THRESHOLD) -> n
     Raises:
         GanlibError: If `images` is not such an array.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    codes = _describe(images)
-    groups = np.arange(len(codes))
-    for rows, distances in _distances(codes, codes, later=True):
-        near, other = np.nonzero(distances < threshold)
-        # An edge between groups found so far: the list of all near pairs would not fit in memory.
-        ends = groups[near + rows.start], groups[other + rows.start]
-        graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
-        groups = connected_components(graph, directed=False)[1][groups]
-    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[groups].astype(np.int64)
+    return _components(_describe(images), threshold)
 
 
 def nearest(
@@ -145,14 +133,33 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
     groups = np.empty(len(labels), np.int64)
     count = 0
     for label in (0, 1):
-        groups[labels == label] = count + near_duplicate_groups(images[labels == label], threshold)
+        codes = _describe(images, np.flatnonzero(labels == label))
+        groups[labels == label] = count + _components(codes, threshold)
         count = groups[labels == label].max(initial=count - 1) + 1
     write_safely(path, lambda temporary: np.save(temporary, groups))
     return groups
 
 
-def _describe(images: np.ndarray) -> np.ndarray:
+def _components(codes: np.ndarray, threshold: float) -> np.ndarray:
+    """Group what `_describe` returned, see `near_duplicate_groups`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = np.arange(len(codes))
+    for rows, distances in _distances(codes, codes, later=True):
+        near, other = np.nonzero(distances < threshold)
+        # An edge between groups found so far: the list of all near pairs would not fit in memory.
+        ends = groups[near + rows.start], groups[other + rows.start]
+        graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
+        groups = connected_components(graph, directed=False)[1][groups]
+    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[groups].astype(np.int64)
+
+
+def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Read the rings of straightened images; returns their spectra `(n, ANGLES // 2 + 1, RINGS)`.
+
+    With `rows`, of these images alone.
 
     The sum over all entries of one spectrum times the conjugate of another, turned back to angles,
     is the correlation of the two images at every turn.
@@ -162,9 +169,10 @@ def _describe(images: np.ndarray) -> np.ndarray:
             f"Images of shape {images.shape} and type {images.dtype} cannot be compared: expected "
             "uint8 of shape (n, height, width, channels), as `load_images` returns."
         )
-    codes = np.empty((len(images), ANGLES // 2 + 1, RINGS), np.complex64)
-    for start in range(0, len(images), CHUNK):
-        grey = images[start : start + CHUNK].mean(3, dtype=np.float32)
+    rows = np.arange(len(images)) if rows is None else rows
+    codes = np.empty((len(rows), ANGLES // 2 + 1, RINGS), np.complex64)
+    for start in range(0, len(rows), CHUNK):
+        grey = read_rows(images, rows[start : start + CHUNK]).mean(3, dtype=np.float32)
         rings = _read_rings(grey, *_pose(grey))
         rings -= rings.mean(2, keepdims=True)
         # Flat rings are noise of rounding, which must not be blown up to a pattern.

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import mmap
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,41 @@ def load_images(
     return images
 
 
+def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Copy some images out of all, without holding more of them in memory than these.
+
+    Pages of a mapped file that were touched count as memory of the process until it ends, so that
+    indexing the map would after a pass over the data hold all images. Mapping the file anew each
+    time holds none either, but takes two to three times as long as reading it.
+
+    Args:
+        images: `(n, height, width, channels)`, what `load_images` returned; any other array is
+            indexed.
+        rows: int `(m,)`, which images, 0..n - 1.
+
+    Returns:
+        Array `(m, height, width, channels)` of the images' type.
+
+    Raises:
+        GanlibError: If the file has become shorter since it was opened.
+    """
+    # A view of a map is one too, but says nothing of where in the file it begins.
+    mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
+    if not mapped or not images.flags.c_contiguous or images.filename is None:
+        return np.asarray(images[rows])
+    found = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    # Opened each time: threads share no position in the file, and no handle is left open.
+    with Path(images.filename).open("rb", buffering=0) as file:
+        for row, image in zip(rows.tolist(), found, strict=True):
+            file.seek(images.offset + row * image.nbytes)
+            if file.readinto(image) != image.nbytes:
+                raise GanlibError(
+                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
+                    "Delete it to have the images decoded again."
+                )
+    return found
+
+
 def _check_shape(image_size: int, channels: int) -> None:
     """Refuse shapes that no image can be brought to."""
     if image_size < 1 or channels not in (1, 3):
@@ -145,7 +181,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     from tqdm.auto import tqdm
 
     needed = int(np.prod(shape, dtype=np.int64))
-    files = [dataset.root / file for file in dataset.files["file"]]
+    files = dataset.files["file"]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +200,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(files), BATCH):
-                batch = files[start : start + BATCH]
+                batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
                 for pixels in pool.map(lambda path: decode(path, *shape[2:]), batch):
                     file.write(pixels.tobytes())
                 bar.update(len(batch))

@@ -1,0 +1,119 @@
+"""Batches of decoded images for training, read from disk when they are wanted.
+
+Keras is imported here and nowhere else in `ganlib.data`, so this module is imported by its name.
+"""
+
+import math
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from ganlib.data.images import read_rows
+from ganlib.errors import GanlibError
+
+
+class Batches(keras.utils.PyDataset):
+    """Images for `fit`, shuffled anew in every epoch, of which only a few are in memory at a time.
+
+    `model.fit(images[rows])` works as well, but copies all of these images into memory, and Keras
+    on TensorFlow copies that array once more. Here an image is read from the cache of
+    `load_images` into its place in the batch and copied nowhere else.
+
+    The order of an epoch depends on the seed and the epoch's number alone, and is the same on every
+    backend. So a training that goes on in another process sees what it would have seen: give the
+    new `Batches` the number of the next epoch. Keras has the next batch read while a step runs
+    (TensorFlow in a thread of its own, JAX because its steps do not wait for each other), in order;
+    more workers than that would only have batches read twice.
+
+    Args:
+        images: `(n, height, width, channels)`, what `load_images` returned. Any other array works
+            too, it is indexed.
+        rows: int `(m,)`, which of the images, for instance `split.train`.
+        batch_size: images per batch; the last batch of an epoch has those that are left.
+        seed: of the order, at least 0.
+        shuffle: False keeps the order of `rows` in every epoch.
+        transform: called with every batch, returns what the model gets instead.
+        epoch: number of the epoch that comes next, at least 0; Keras's `fit` counts it up.
+
+    Raises:
+        GanlibError: there is no row, a row is not in `images`, or a number is too small.
+
+    Example:
+        >>> batches = Batches(images, split.train, batch_size=32, seed=0)
+        >>> dcgan.fit(batches, epochs=30, shuffle=False)  # else Keras shuffles the batches again
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        batch_size: int = 32,
+        seed: int = 0,
+        shuffle: bool = True,
+        transform: Callable[[np.ndarray], np.ndarray] | None = None,
+        epoch: int = 0,
+    ):
+        super().__init__()
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+            raise GanlibError(
+                f"rows has the shape {rows.shape} and the type {rows.dtype}: expected a list of at "
+                "least one row number, as split.train."
+            )
+        if rows.min() < 0 or rows.max() >= len(images):
+            raise GanlibError(
+                f"rows reach from {rows.min()} to {rows.max()}, but there are {len(images)} "
+                "images: are they of another data set?"
+            )
+        if batch_size < 1 or seed < 0 or epoch < 0:
+            raise GanlibError(
+                f"batch_size={batch_size}, seed={seed}, epoch={epoch} give no batches: batch_size "
+                "is at least 1, the others at least 0."
+            )
+        self.images = images
+        self.rows = rows
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.transform = transform
+        self.epoch = epoch
+        self._order = None, rows
+        self._left = math.inf
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Read one batch of the present epoch, `(batch_size, height, width, channels)`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"There is no batch {index}, an epoch has {len(self)}.")
+        epoch, order = self._order
+        if epoch != self.epoch:
+            order = self.order(self.epoch)
+            self._order = self.epoch, order
+        batch = read_rows(self.images, order[index * self.batch_size :][: self.batch_size])
+        self._left -= 1
+        return batch if self.transform is None else self.transform(batch)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the rows in the order in which one epoch has them, `(m,)`."""
+        if not self.shuffle:
+            return self.rows
+        # Ranks of uniform numbers: NumPy may change how `permutation` uses the generator.
+        random = np.random.default_rng([self.seed, epoch, 0]).random(len(self.rows))
+        return self.rows[random.argsort(kind="stable")]
+
+    def on_epoch_begin(self):
+        """Count from here what Keras takes."""
+        self._left = len(self)
+
+    def on_epoch_end(self):
+        """Go on to the next epoch if this one was seen to its end.
+
+        Keras says so too where it has only looked at the first batches, before it trains.
+        """
+        if self._left <= 0:
+            self.epoch += 1
+        self._left = math.inf

@@ -1,0 +1,285 @@
+"""Batches: the right images in the right order on every backend, and hardly any memory for them."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmarks import memory
+from ganlib.data import Dataset, load_images
+from ganlib.data import images as images_module
+from ganlib.data.batches import Batches
+from ganlib.errors import GanlibError
+from ganlib.models.autoencoder import Autoencoder
+
+
+@pytest.fixture
+def images(tmp_path):
+    """50 images on disk as `load_images` returns them; the first pixel is the row number."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 1), dtype="uint8")
+    pixels[:, 0, 0, 0] = np.arange(50)
+    np.save(tmp_path / "images.npy", pixels)
+    return np.load(tmp_path / "images.npy", mmap_mode="r")
+
+
+ROWS = np.arange(3, 46, 2)  # 22 of the 50
+
+
+def rows_of(batch):
+    return batch[:, 0, 0, 0].tolist()
+
+
+def an_epoch(batches):
+    return [row for batch in batches for row in rows_of(batch)]
+
+
+def test_an_epoch_has_every_row_once_and_the_last_batch_has_the_rest(images):
+    batches = Batches(images, ROWS, batch_size=8, seed=1)
+    assert len(batches) == 3
+    assert [len(batch) for batch in batches] == [8, 8, 6]
+    assert sorted(an_epoch(batches)) == ROWS.tolist()
+    assert an_epoch(batches) != ROWS.tolist()
+    with pytest.raises(IndexError):
+        batches[3]
+
+
+def test_a_batch_has_the_pixels_of_its_rows(images):
+    batches = Batches(images, ROWS, batch_size=8, seed=1)
+    for index in (2, 0, 1):
+        batch = batches[index]
+        assert type(batch) is np.ndarray
+        assert batch.dtype == np.uint8
+        np.testing.assert_array_equal(batch, images[batches.order(0)[index * 8 : index * 8 + 8]])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda images: np.array(images),
+        lambda images: images[2:],
+        lambda images: images[:, 4:],
+        lambda images: images[::-1],
+    ],
+    ids=["array", "later rows", "lower half", "backwards"],
+)
+def test_other_arrays_are_indexed(images, other):
+    batches = Batches(other(images), ROWS, batch_size=8)
+    np.testing.assert_array_equal(batches[1], other(images)[batches.order(0)[8:16]])
+
+
+def test_the_order_depends_on_seed_and_epoch_alone(images):
+    orders = {
+        (seed, epoch): tuple(an_epoch(Batches(images, ROWS, 8, seed=seed, epoch=epoch)))
+        for seed in (0, 1)
+        for epoch in (0, 1, 2)
+    }
+    assert len(set(orders.values())) == 6
+    first = Batches(images, ROWS, 8, seed=1)
+    assert tuple(an_epoch(first)) == orders[1, 0]
+    assert tuple(an_epoch(first)) == orders[1, 0]  # a second iterator of the same epoch
+    assert tuple(first.order(2)) == orders[1, 2]
+    assert an_epoch(Batches(images, ROWS, 8, shuffle=False, epoch=5)) == ROWS.tolist()
+
+
+class Spy(keras.Model):
+    """Keeps the row numbers of the images that Keras gives it."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.seen = self.add_weight(shape=(n,), initializer="zeros", trainable=False)
+        self.step = self.add_weight(shape=(), initializer="ones", dtype="int32", trainable=False)
+        self.weight = self.add_weight(shape=(), initializer="ones")
+        self.built = True
+
+    def call(self, x):
+        return keras.ops.cast(x, "float32") * self.weight
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        here = keras.ops.arange(self.seen.shape[0]) == self.step.value - 1
+        row = keras.ops.cast(x[0, 0, 0, 0], "float32")
+        self.seen.assign(keras.ops.where(here, row, self.seen.value))
+        self.step.assign_add(1)
+        return keras.ops.mean(y_pred)
+
+
+def test_fit_takes_epoch_after_epoch_and_goes_on_where_it_was(images):
+    """Batches of one image, so that the model sees the order."""
+    batches = Batches(images, ROWS, batch_size=1, seed=3)
+    spy = Spy(4 * len(ROWS))
+    spy.compile(keras.optimizers.SGD(0.0))
+    spy.fit(batches, epochs=1, shuffle=False, verbose=0)
+    spy.fit(batches, epochs=2, shuffle=False, verbose=0)
+    assert batches.epoch == 3
+    resumed = Batches(images, ROWS, batch_size=1, seed=3, epoch=3)
+    spy.fit(resumed, epochs=4, initial_epoch=3, shuffle=False, verbose=0)
+    expected = np.concatenate([batches.order(epoch) for epoch in range(4)])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(spy.seen), expected)
+
+
+@pytest.mark.parametrize("batch_size", [11, 22])
+def test_looking_at_the_first_batches_is_no_epoch(images, batch_size):
+    """Keras on TensorFlow takes one or two batches before it trains; here they are all there is."""
+    batches = Batches(images, ROWS, batch_size)
+    model = Autoencoder(32, 1, 2, 2)
+    for epoch in (1, 2, 3):
+        taken = Batches(np.zeros((50, 32, 32, 1), "uint8"), ROWS, batch_size, epoch=batches.epoch)
+        model.compile(keras.optimizers.SGD(0.0))
+        model.fit(taken, epochs=1, shuffle=False, verbose=0)
+        batches = taken
+        assert batches.epoch == epoch
+
+
+def test_training_is_that_on_the_array_in_the_same_order(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 1), dtype="uint8")
+    np.save(tmp_path / "images.npy", pixels)
+    batches = Batches(np.load(tmp_path / "images.npy", mmap_mode="r"), ROWS[:13], 4, seed=2)
+
+    def trained(*epochs):
+        keras.utils.set_random_seed(0)
+        model = Autoencoder(32, 1, 4, 4)
+        model.compile(keras.optimizers.Adam(1e-3))
+        losses = [
+            model.fit(x, batch_size=size, epochs=n, shuffle=False, verbose=0).history["loss"]
+            for x, size, n in epochs
+        ]
+        return np.concatenate(losses), model.get_weights()
+
+    arrays = [(pixels[batches.order(epoch)], 4, 1) for epoch in range(2)]
+    losses, weights = trained((batches, None, 2))
+    expected_losses, expected_weights = trained(*arrays)
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-6)
+    for got, expected in zip(weights, expected_weights, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_next_batch_is_read_while_a_step_runs(images):
+    """On TensorFlow: a step waits until a later batch has been asked for."""
+    asked, waited = threading.Event(), []
+
+    def note(batch):
+        if threading.current_thread() is not threading.main_thread():
+            taken.append(rows_of(batch)[0])
+            if len(taken) > 1:
+                asked.set()
+        return batch
+
+    taken = []
+    batches = Batches(images, ROWS, batch_size=2, transform=note)
+    spy = Spy(len(batches))
+    spy.compile(keras.optimizers.SGD(0.0))
+    wait = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: waited.append(asked.wait(10))
+    )
+    spy.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[wait])
+    assert all(waited)
+    assert taken == batches.order(0)[::2].tolist()  # in order
+
+
+def test_what_the_model_gets_can_be_changed(images):
+    batches = Batches(images, ROWS, 8, transform=lambda batch: batch.astype("float32") * 4)
+    np.testing.assert_array_equal(batches[0], 4.0 * images[batches.order(0)[:8]])
+    assert batches[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": []}, "at least one row number"),
+        ({"rows": [True, False]}, "type bool"),
+        ({"rows": [3, 50]}, "from 3 to 50, but there are 50"),
+        ({"rows": [-1, 4]}, "from -1 to 4"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"seed": -1}, "seed=-1"),
+        ({"epoch": -1}, "epoch=-1"),
+    ],
+)
+def test_what_gives_no_batches_is_refused(images, change, message):
+    with pytest.raises(GanlibError, match=message):
+        Batches(**{"images": images, "rows": ROWS, **change})
+
+
+def test_a_file_that_was_cut_off_is_an_error(images):
+    with Path(images.filename).open("r+b") as file:
+        file.truncate(images.offset + 45 * 64 + 10)
+    batches = Batches(images, [44, 45], 1, shuffle=False)
+    assert batches[0].shape == (1, 8, 8, 1)
+    with pytest.raises(GanlibError, match="before row 45"):
+        batches[1]
+
+
+def test_each_image_is_decoded_once(tmp_path, monkeypatch):
+    for n in range(40):
+        Image.new("L", (8, 8), n).save(tmp_path / f"{n}.png")
+    files = pd.DataFrame({"file": [f"{n}.png" for n in range(40)], "part": "x", "label": 0})
+    dataset = Dataset("casting", "unverified", tmp_path, files, {"x": "0"}, (), tmp_path)
+    decoded, decode = [], images_module.decode
+
+    def counted(path, *shape):
+        decoded.append(path.name)
+        return decode(path, *shape)
+
+    monkeypatch.setattr(images_module, "decode", counted)
+    images = load_images(dataset, 8, 1)
+    batches = Batches(images, np.arange(40), 16)
+    for epoch in range(3):
+        batches.epoch = epoch
+        assert sorted(an_epoch(batches)) == list(range(40))
+    load_images(dataset, 8, 1)
+    assert sorted(decoded) == sorted(files["file"])
+
+
+def test_the_benchmark_of_memory_runs_on_few_images():
+    """What it finds on 100,000 takes minutes; here, that it measures what it says."""
+    rows = {row["name"]: row for row in memory.growth([300])}
+    assert all(set(row) == {"name", "value", "unit", "note"} for row in rows.values())
+    assert 100 < rows["peak memory, 300 images"]["value"] < 4096
+    assert rows["decode 300 images"]["value"] > 50
+
+
+MEMORY = """
+import json, sys
+import numpy as np
+from ganlib.data.batches import Batches
+
+def resident():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS")) / 1024
+
+images = np.load(sys.argv[1], mmap_mode="r")
+batches = Batches(images, np.arange(len(images)), 32)
+total = int(batches[0][0].sum())
+before = resident()
+for batch in batches:
+    total += int(batch[-1].sum())
+read = resident() - before
+for start in range(0, len(images), 32):
+    total += int(images[start : start + 32].sum())
+print(json.dumps([read, resident() - before]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_epoch_leaves_no_images_in_memory(tmp_path):
+    path = tmp_path / "images.npy"
+    written = np.lib.format.open_memmap(path, "w+", "uint8", (3200, 256, 256, 1))  # 210 MB
+    written[:] = 1
+    written.flush()
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, path],
+        env={**os.environ, "KERAS_BACKEND": "numpy"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    read, mapped = json.loads(done.stdout.splitlines()[-1])
+    assert read < 30
+    assert mapped > 150  # what the test would find if batches were taken from the map
