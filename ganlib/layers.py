@@ -1,7 +1,9 @@
-"""The one layer that Keras does not have."""
+"""A layer that Keras does not have, and one that knows of several devices."""
 
 import keras
 from keras import ops
+
+from ganlib import devices
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -22,9 +24,22 @@ class MinibatchDeviation(keras.layers.Layer):
     def call(self, inputs):
         """Append the map."""
         # The small number keeps the gradient of the root finite where all images are equal.
-        deviation = ops.mean(ops.sqrt(ops.var(inputs, axis=0) + 1e-8))
+        _, variance = ops.moments(inputs, axes=[0], synchronized=devices.replicas() > 1)
+        deviation = ops.mean(ops.sqrt(variance + 1e-8))
         return ops.concatenate([inputs, ops.ones_like(inputs[..., :1]) * deviation], axis=-1)
 
     def compute_output_shape(self, input_shape):
         """Return the shape with one more map."""
         return (*input_shape[:-1], input_shape[-1] + 1)
+
+
+@keras.saving.register_keras_serializable(package="ganlib")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer, whose statistics are those of the whole batch on several devices too.
+
+    Keras can do that on TensorFlow, at some cost, and refuses a model saved with it elsewhere. So
+    it is asked for where there are replicas, whatever the saved model says.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "synchronized": devices.replicas() > 1})
