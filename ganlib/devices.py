@@ -31,6 +31,7 @@ def every_device() -> Iterator[int]:
     those of one device up to rounding, also where rows are left over. (TensorFlow gives each device
     ceil(rows / devices) of them until none is left, and says so if a device gets none.) The model
     works on after the block as any other; AnoGAN's search keeps one z per row and belongs outside.
+    `steps_per_execution` may be set; `jit_compile=True` TensorFlow refuses here, leave it "auto".
 
     Yields:
         How many devices are used.
