@@ -14,7 +14,7 @@ def feed(batches: keras.utils.PyDataset):
     to tune in it: one generator, and two batches ahead of the step.
 
     Args:
-        batches: any `PyDataset`.
+        batches: any `PyDataset`. Give `fit` shuffle=False, for it has its own order.
 
     Returns:
         With TensorFlow a `tf.data.Dataset` of the same batches, with other backends `batches`.
@@ -24,6 +24,7 @@ def feed(batches: keras.utils.PyDataset):
     import tensorflow as tf
 
     def generate():
+        batches.on_epoch_begin()
         for index in range(len(batches)):
             yield batches[index]
         batches.on_epoch_end()
@@ -45,7 +46,7 @@ def predict(model: keras.Model, images: np.ndarray, batch_size: int = 32) -> lis
     Args:
         model: a model from images to one or more arrays.
         images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
-        batch_size: images per pass. The last batch is filled up, so that no other shape is compiled.
+        batch_size: images per pass. The last one is filled up: no other shape is compiled.
 
     Returns:
         An array `(n, ...)` per output, in a list.

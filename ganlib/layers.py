@@ -1,8 +1,11 @@
-"""The layers that Keras does not have."""
+"""Layers that Keras does not have, and one that knows of several devices."""
+
+import math
 
 import keras
-import numpy as np
 from keras import ops
+
+from ganlib import devices
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -23,12 +26,25 @@ class MinibatchDeviation(keras.layers.Layer):
     def call(self, inputs):
         """Append the map."""
         # The small number keeps the gradient of the root finite where all images are equal.
-        deviation = ops.mean(ops.sqrt(ops.var(inputs, axis=0) + 1e-8))
+        _, variance = ops.moments(inputs, axes=[0], synchronized=devices.replicas() > 1)
+        deviation = ops.mean(ops.sqrt(variance + 1e-8))
         return ops.concatenate([inputs, ops.ones_like(inputs[..., :1]) * deviation], axis=-1)
 
     def compute_output_shape(self, input_shape):
         """Return the shape with one more map."""
         return (*input_shape[:-1], input_shape[-1] + 1)
+
+
+@keras.saving.register_keras_serializable(package="ganlib")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer, whose statistics are those of the whole batch on several devices too.
+
+    Keras can do that on TensorFlow, at some cost, and refuses a model saved with it elsewhere. So
+    it is asked for where there are replicas, whatever the saved model says.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**{**kwargs, "synchronized": devices.replicas() > 1})
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -51,11 +67,11 @@ class PatchConv2D(keras.layers.Conv2D):
             for y in range(height)
             for x in range(width)
         ]
-        flat = ops.reshape(ops.concatenate(patches, axis=-1), (-1, np.prod(kernel.shape[:3])))
+        flat = ops.reshape(ops.concatenate(patches, axis=-1), (-1, math.prod(kernel.shape[:3])))
         products = ops.matmul(flat, ops.reshape(kernel, (-1, self.filters)))
         return ops.reshape(products, (-1, rows, columns, self.filters))
 
 
 def _same(kernel: int, stride: int) -> list[int]:
-    """Padding before and after, for sizes that the stride divides."""
+    """Return the padding before and after, for sizes that the stride divides."""
     return [(kernel - stride) // 2, kernel - stride - (kernel - stride) // 2]

@@ -12,7 +12,7 @@ import keras
 from keras import layers
 
 from ganlib.errors import GanlibError
-from ganlib.layers import MinibatchDeviation, PatchConv2D
+from ganlib.layers import BatchNormalization, MinibatchDeviation, PatchConv2D
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -161,7 +161,7 @@ def _weights(normalise: bool = True) -> dict:
 
 def _batch_normalisation() -> layers.Layer:
     gamma = keras.initializers.RandomNormal(1.0, 0.02)
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)
 
 
 def _check(image_size: int, channels: int) -> None:

@@ -2,8 +2,9 @@
 
 import keras
 import numpy as np
+from keras import ops
 
-from ganlib import losses, networks
+from ganlib import devices, losses, networks
 from ganlib.detection import Detection
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
@@ -60,13 +61,16 @@ class Autoencoder(Calibrated, keras.Model):
         Returns:
             x_hat `(n, image_size, image_size, channels)`, -1..1.
         """
-        return self.decoder(self.encoder(scale(images), training=training), training=training)
+        images = devices.split_rows(scale(images))
+        return self.decoder(self.encoder(images, training=training), training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Return the contextual loss of one batch."""
-        contextual_loss = losses.contextual_loss(scale(x), y_pred)
+        images = devices.split_rows(scale(x))
+        contextual_loss = losses.contextual_loss(images, y_pred)
+        (contextual_loss,) = devices.batch_means([contextual_loss], ops.shape(x)[0])
         self.contextual_loss.update_state(contextual_loss)
-        return contextual_loss
+        return contextual_loss / devices.replicas()
 
     def detect(self, images: np.ndarray, batch_size: int = 32) -> Detection:
         """Score images: one pass through the networks.

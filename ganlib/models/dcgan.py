@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import losses, networks
+from ganlib import devices, losses, networks
 from ganlib.models.frozen import call_frozen, call_with, read_weights
 from ganlib.pixels import scale, unscale
 
@@ -77,21 +77,30 @@ class DCGAN(keras.Model):
         Returns:
             Features `(n, 4, 4, depth)` and logits `(n, 1)`.
         """
-        return self.discriminator(scale(images), training=training)
+        images = devices.split_rows(scale(images))
+        return self.discriminator(images, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Add the losses of generator and discriminator on one batch, see the class."""
         _, real_logits = y_pred
-        latents = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=self.seed_generator)
+        rows = ops.shape(x)[0]
+        latents = devices.draw_rows(
+            lambda n: keras.random.normal((n, self.latent_dim), seed=self.seed_generator), rows
+        )
         fakes = self.generator(latents, training=True)
         weights = read_weights(self.discriminator)
         _, fake_logits = call_with(self.discriminator, weights, ops.stop_gradient(fakes))
         _, fooling_logits = call_frozen(self.discriminator, weights, fakes)
-        generator_loss = losses.generator_loss(fooling_logits)
-        discriminator_loss = losses.discriminator_loss(real_logits, fake_logits)
+        generator_loss, discriminator_loss = devices.batch_means(
+            [
+                losses.generator_loss(fooling_logits),
+                losses.discriminator_loss(real_logits, fake_logits),
+            ],
+            rows,
+        )
         self.generator_loss.update_state(generator_loss)
         self.discriminator_loss.update_state(discriminator_loss)
-        return generator_loss + discriminator_loss
+        return (generator_loss + discriminator_loss) / devices.replicas()
 
     def draw_latents(self, n: int, seed: int = 0) -> np.ndarray:
         """Draw z from the prior N(0, 1).

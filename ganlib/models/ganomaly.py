@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import losses, networks
+from ganlib import devices, losses, networks
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.feed import predict
@@ -97,13 +97,14 @@ class GANomaly(Calibrated, keras.Model):
         Returns:
             x_hat `(n, image_size, image_size, channels)`, -1..1; z and z_hat `(n, latent_dim)`.
         """
-        latents = self.encoder(scale(images), training=training)
+        images = devices.split_rows(scale(images))
+        latents = self.encoder(images, training=training)
         reconstructions = self.decoder(latents, training=training)
         return reconstructions, latents, self.encoder2(reconstructions, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Add the losses of generator and discriminator on one batch."""
-        images = scale(x)
+        images = devices.split_rows(scale(x))
         reconstructions, latents, reconstructed_latents = y_pred
         weights, detached = read_weights(self.discriminator), ops.stop_gradient(reconstructions)
         image_features, real_logits = call_with(self.discriminator, weights, images)
@@ -119,9 +120,11 @@ class GANomaly(Calibrated, keras.Model):
             self.discriminator_loss: losses.discriminator_loss(real_logits, fake_logits),
         }
         weights = (self.adversarial_weight, self.contextual_weight, self.encoder_weight, 1.0)
-        for metric, value in terms.items():
+        values = devices.batch_means(list(terms.values()), ops.shape(x)[0])
+        for metric, value in zip(terms, values, strict=True):
             metric.update_state(value)
-        return sum(weight * value for weight, value in zip(weights, terms.values(), strict=True))
+        loss = sum(weight * value for weight, value in zip(weights, values, strict=True))
+        return loss / devices.replicas()
 
     def detect(self, images: np.ndarray, batch_size: int = 32) -> Detection:
         """Score images: one pass through the networks, no search.
