@@ -181,6 +181,7 @@ def _work(
 
     from ganlib import data as images_of
     from ganlib.data.batches import Batches
+    from ganlib.feed import feed
     from ganlib.models.dcgan import DCGAN
     from ganlib.models.ganomaly import GANomaly
 
@@ -201,7 +202,7 @@ def _work(
         ends.append(time.perf_counter())
 
     network.fit(
-        batches,
+        feed(batches),
         steps_per_epoch=steps and min(steps, len(batches)),
         shuffle=False,
         verbose=0,

@@ -87,6 +87,27 @@ def anogan_score(residual, discrimination, weight: float):
     return (1.0 - weight) * residual + weight * discrimination
 
 
+def fanogan_score(images, reconstructions, image_features, reconstruction_features, kappa: float):
+    """A(x) of f-AnoGAN, whose mean over a batch is the loss of its encoder.
+
+    Args:
+        images: `(n, height, width, channels)`, -1..1.
+        reconstructions: same shape, G(E(x)), -1..1.
+        image_features: `(n, height, width, depth)`, f(x).
+        reconstruction_features: same shape, f(G(E(x))).
+        kappa: weight of the features.
+
+    Returns:
+        `(n,)`, mean square over pixels and channels + kappa mean square over features.
+
+    Reference:
+        Schlegl et al. 2019, the loss of izi_f; not in the paper.
+    """
+    in_pixels = ops.mean(ops.square(images - reconstructions), axis=(1, 2, 3))
+    in_features = ops.mean(ops.square(image_features - reconstruction_features), axis=(1, 2, 3))
+    return in_pixels + kappa * in_features
+
+
 def adversarial_loss(image_features, reconstruction_features):
     """L_adv of GANomaly: feature matching instead of fooling the discriminator.
 

@@ -10,6 +10,7 @@ from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
+from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
 
 SMALL = {"image_size": 32, "latent_dim": 6, "filters": 4}
@@ -50,6 +51,14 @@ def dcgan():
 
 def searching(dcgan, **options):
     return AnoGAN(dcgan.generator, dcgan.discriminator, **{"steps": 15, "batch_size": 4, **options})
+
+
+def encoding(dcgan, epochs=1, images=None, **options):
+    keras.utils.set_random_seed(0)
+    model = FAnoGAN(dcgan.generator, dcgan.discriminator, filters=4, **options)
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(some_images() if images is None else images, batch_size=4, epochs=epochs, verbose=0)
+    return model
 
 
 @pytest.mark.parametrize("model_class", MODELS)
@@ -206,7 +215,13 @@ def test_losses_are_logged_by_name():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda d: searching(d), lambda d: trained(GANomaly), lambda d: trained(Autoencoder)]
+    "make",
+    [
+        lambda d: searching(d),
+        lambda d: encoding(d),
+        lambda d: trained(GANomaly),
+        lambda d: trained(Autoencoder),
+    ],
 )
 def test_detection_is_of_one_shape_and_says_what_it_claims(make, dcgan):
     images = some_images(5, seed=3)
@@ -286,6 +301,106 @@ def test_scores_do_not_depend_on_batch_size_or_order(dcgan):
     )
 
 
+def test_the_search_is_that_of_one_image_at_a_time_step_by_step(dcgan):
+    """Adam and the objective written out in NumPy; rounds, batches and the loop on the device."""
+    images = some_images(5, seed=30)
+    model = searching(dcgan, steps=12, round_steps=4, tolerance=1e-9, learning_rate=0.05)
+    first, _ = searching(dcgan, steps=0).search(images)
+    found, objectives = model.search(images, record_every=3)
+    assert objectives.shape == (4, 5)
+    for image, z, expected_z, recorded in zip(images, first, found, objectives.T, strict=True):
+        x = ops.convert_to_tensor(image[None].astype("float32") / 127.5 - 1)
+        f, _ = dcgan.discriminator(x, training=False)
+        z, m, v = keras.Variable(z[None]), 0.0, 0.0
+        for step in range(12):
+
+            def objective(z=z, x=x, f=f):
+                made = dcgan.generator(z, training=False)
+                f_made, _ = dcgan.discriminator(made, training=False)
+                return 0.9 * ops.sum(ops.abs(x - made)) + 0.1 * ops.sum(ops.abs(f - f_made))
+
+            if step % 3 == 0:
+                assert float(objective()) == pytest.approx(recorded[step // 3], rel=1e-4)
+            (gradient,) = gradients(dcgan, objective, [z])
+            gradient = ops.convert_to_numpy(gradient)
+            m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+            corrected = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
+            z.assign(ops.convert_to_numpy(z) - 0.05 * corrected[0] / (corrected[1] ** 0.5 + 1e-7))
+        np.testing.assert_allclose(expected_z, ops.convert_to_numpy(z)[0], rtol=1e-3, atol=1e-4)
+        plain = float(objective())
+        fast = model.score(image[None], expected_z[None]).scores[0]
+        assert fast == pytest.approx(plain, rel=1e-4)
+
+
+def test_images_that_have_converged_leave_and_change_no_other(dcgan):
+    images = some_images(11, seed=31)
+    images[::2] = dcgan.generate(dcgan.draw_latents(6, seed=5))  # these the search can improve
+    options = {"steps": 40, "learning_rate": 0.02}
+    latents, objectives = searching(dcgan, **options).search(images, record_every=1)
+    lows = objectives.reshape(4, 10, -1).min(axis=1)
+    gains = np.minimum.accumulate(lows, axis=0)
+    shares = 1 - gains / np.vstack([objectives[:1], gains[:-1]])
+    tolerance = np.median(shares[1:3])
+    leaves = np.array([np.argmax([*(share <= tolerance), True]) for share in shares.T])
+    early = searching(dcgan, **options, tolerance=float(tolerance), round_steps=10)
+    found, recorded = early.search(images, record_every=1)
+    assert 0 < (leaves < 3).sum() < len(images)
+    for i, last in enumerate(leaves):
+        steps = 10 * min(last + 1, 4)
+        np.testing.assert_allclose(recorded[:steps, i], objectives[:steps, i], rtol=1e-4)
+        np.testing.assert_array_equal(recorded[steps:, i], recorded[steps - 1, i])
+        if steps == 40:
+            np.testing.assert_allclose(found[i], latents[i], rtol=1e-3, atol=1e-4)
+    with pytest.raises(GanlibError, match="steps is 45"):
+        searching(dcgan, steps=45, tolerance=0.1, round_steps=10)
+
+
+def test_a_warm_search_begins_where_the_encoder_says(dcgan):
+    images = some_images(5, seed=32)
+    fanogan = encoding(dcgan, epochs=3)
+    expected = fanogan.encoder.predict(images.astype("float32") / 127.5 - 1, verbose=0)
+    options = {"encoder": fanogan.encoder, "batch_size": 2}
+    first, _ = searching(dcgan, steps=0, **options).search(images)
+    np.testing.assert_allclose(first, expected, rtol=1e-4, atol=1e-5)
+    warm = searching(dcgan, steps=10, **options)
+    detection = warm.detect(images)
+    assert (detection.scores < warm.score(images, first).scores).all()
+    assert len(warm.trainable_variables) == 1
+
+
+def test_fanogan_scores_the_squares_of_its_authors(dcgan):
+    model = encoding(dcgan, kappa=0.3)
+    images = some_images(3, seed=33)
+    x = images.astype("float32") / 127.5 - 1
+    z = model.encoder.predict(x, verbose=0)
+    x_hat = dcgan.generator.predict(z, verbose=0)
+    f, f_hat = (dcgan.discriminator.predict(each, verbose=0)[0] for each in (x, x_hat))
+    expected = ((x - x_hat) ** 2).mean((1, 2, 3)) + 0.3 * ((f - f_hat) ** 2).mean((1, 2, 3))
+    detection = model.detect(images)
+    np.testing.assert_allclose(detection.scores, expected, rtol=1e-4)
+    batch = ops.convert_to_tensor(images)
+    loss = float(model.compute_loss(batch, y_pred=model(batch)))
+    assert loss == pytest.approx(expected.mean(), rel=1e-4)
+    shuffled = model.detect(images[::-1], batch_size=2).scores[::-1]
+    np.testing.assert_allclose(shuffled, detection.scores, rtol=1e-5)
+
+
+def test_only_the_encoder_of_fanogan_learns_and_it_learns(dcgan):
+    images = np.repeat(some_images(4), 4, axis=0)
+    originals = values(dcgan.generator.variables + dcgan.discriminator.variables)
+    few, many = encoding(dcgan, 1, images), encoding(dcgan, 30, images)
+    assert many.detect(images).scores.mean() < 0.95 * few.detect(images).scores.mean()
+    assert len(many.trainable_variables) == len(many.encoder.trainable_variables)
+    assert all(
+        not np.array_equal(a, b)
+        for a, b in zip(
+            values(few.trainable_variables), values(many.trainable_variables), strict=True
+        )
+    )
+    kept = values(many.generator.variables + many.discriminator.variables)
+    assert all(np.array_equal(a, b) for a, b in zip(originals, kept, strict=True))
+
+
 def test_a_search_leaves_nothing_behind(dcgan):
     """Earlier images change neither the next score nor the networks."""
     model = searching(dcgan)
@@ -336,9 +451,13 @@ def test_saved_models_answer_the_same(dcgan, tmp_path):
         "prior": "uniform",
         "batch_size": 3,
         "seed": 7,
+        "tolerance": 0.01,
+        "round_steps": 5,
     }
     for model in (
         searching(dcgan, **unusual),
+        searching(dcgan, encoder=encoding(dcgan).encoder),
+        encoding(dcgan, kappa=2.0),
         trained(GANomaly, score="l2"),
         trained(Autoencoder),
     ):
@@ -366,7 +485,13 @@ def test_training_goes_on_after_loading_as_if_uninterrupted(model_class, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "make", [lambda d: searching(d), lambda d: trained(GANomaly), lambda d: trained(Autoencoder)]
+    "make",
+    [
+        lambda d: searching(d),
+        lambda d: encoding(d),
+        lambda d: trained(GANomaly),
+        lambda d: trained(Autoencoder),
+    ],
 )
 def test_a_loaded_detector_gives_one_image_alone_its_verdict(make, dcgan, tmp_path):
     model = make(dcgan)

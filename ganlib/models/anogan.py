@@ -12,6 +12,7 @@ from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.feed import feed
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.frozen import frozen_copy
 from ganlib.pixels import residual, scale, unscale
 
 # name of the prior -> method of a NumPy generator that draws from it
@@ -80,9 +81,9 @@ class AnoGAN(Calibrated, keras.Model):
         super().__init__(**kwargs)
         if prior not in PRIORS:
             raise GanlibError(f"prior is {prior!r}: choose one of {', '.join(PRIORS)}.")
-        self.generator = _frozen_copy(generator)
-        self.discriminator = _frozen_copy(discriminator)
-        self.encoder = None if encoder is None else _frozen_copy(encoder)
+        self.generator = frozen_copy(generator)
+        self.discriminator = frozen_copy(discriminator)
+        self.encoder = None if encoder is None else frozen_copy(encoder)
         self.discrimination_weight = discrimination_weight
         self.steps = steps
         self.learning_rate = learning_rate
@@ -324,10 +325,3 @@ class _Ticks(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return (np.zeros((1, 1), "float32"),)
-
-
-def _frozen_copy(network: keras.Model) -> keras.Model:
-    copy = keras.models.clone_model(network)
-    copy.set_weights(network.get_weights())
-    copy.trainable = False
-    return copy

@@ -1,4 +1,4 @@
-"""Running a network with weights that are read once per step, as they are or as constants."""
+"""Networks that another one learns through: their weights read once per step, or frozen."""
 
 import keras
 from keras import ops
@@ -62,3 +62,18 @@ def call_frozen(network: keras.Model, weights: list, inputs):
         training=True,
     )
     return outputs
+
+
+def frozen_copy(network: keras.Model) -> keras.Model:
+    """Copy a network for use without training it; its owner can go on training the original.
+
+    Args:
+        network: a built functional model.
+
+    Returns:
+        A model of the same weights, none of them trainable.
+    """
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    copy.trainable = False
+    return copy
