@@ -11,8 +11,12 @@ PROTOCOL ?= paper grouped
 SEED ?= 0
 DATA ?= auto
 
+# Knobs of make bench: turns of each pair, and training steps of the 128x128 networks.
+REPEATS ?= 3
+TRAIN ?= 100
+
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test lint format lab clean clean-all
+.PHONY: help setup figures test bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -40,6 +44,9 @@ figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal
+
+bench: $(VENV)/ready ## measure our code beside the published loops; REPEATS=5 TRAIN=300 for longer
+	@$(RUN) -m benchmarks --data "$(DATA)" --repeats "$(REPEATS)" --train "$(TRAIN)"
 
 lint: $(VENV)/ready ## check style, and that notebooks are without outputs
 	@$(RUN) -m ruff check .

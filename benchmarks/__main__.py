@@ -1,0 +1,275 @@
+"""`make bench`: our code beside the published loops, in one run on this machine.
+
+Every pair takes turns; medians, with the fastest and the slowest, go to `results.csv`, the course
+of the search to `steps.csv`, both to figures, and the table to README.md.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from benchmarks import ceiling, draw, memory, published
+from ganlib import data, evaluation, profiles, results
+from ganlib.data.batches import Batches
+from ganlib.feed import feed
+from ganlib.models.anogan import AnoGAN
+from ganlib.models.dcgan import DCGAN
+from ganlib.models.fanogan import FAnoGAN
+from ganlib.models.ganomaly import GANomaly
+
+HERE = Path(__file__).parent
+STEPS = 200  # of the published search
+# Images searched at once, and steps after a warm start. The steps are the fewest of 10, 25, 50
+# with which held-out training images reach what 200 steps from the prior reach.
+CASES = {
+    "64x64, networks of quick": {"batch_size": 64, "warm_steps": 25},
+    "128x128, published networks": {"batch_size": 16, "warm_steps": 25},
+}
+
+
+def main() -> None:
+    """Measure everything and write it down."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of each pair")
+    parser.add_argument("--train", type=int, default=100, help="steps of the 128x128 networks")
+    given = parser.parse_args()
+    started = time.perf_counter()
+    keras.utils.set_random_seed(0)
+    casting = data.open_dataset("casting", given.data, HERE.parent / "data")
+    rows = []
+    dcgan, fanogan, images = quick_networks(casting)
+    rows += searches("64x64, networks of quick", dcgan, fanogan, images, given.repeats)
+    steps = course_of_the_search(casting, dcgan, fanogan)
+    dcgan, fanogan, images = published_networks(casting, given.train)
+    rows += searches("128x128, published networks", dcgan, fanogan, images, given.repeats)
+    rows += ganomaly(casting, given.repeats)
+    rows += epochs(casting, given.repeats)
+    for row in memory.measure(data=given.data):
+        value = row["value"]
+        rows.append({"what": row["name"], "ours": value, "unit": row["unit"], "note": row["note"]})
+    table = pd.DataFrame(rows)
+    table = table.assign(images=casting.caption, **results.environment())
+    results.write_csv(HERE / "results.csv", table)
+    results.write_csv(HERE / "steps.csv", steps)
+    caption = f"{casting.caption} · {results.device()}"
+    draw.save(draw.ratios(table, caption), HERE / "speed")
+    draw.save(draw.steps(steps, caption), HERE / "steps")
+    draw.fill(HERE / "README.md", table, time.perf_counter() - started)
+
+
+def turns(variants: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+    """Let variants take turns; each says how long it took, in seconds."""
+    times = {name: [] for name in variants}
+    for _ in range(repeats):
+        for name, run in variants.items():
+            times[name].append(run())
+    return times
+
+
+def timed(function: Callable, *arguments) -> float:
+    """Say how long a call takes, in seconds."""
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
+def pair(what: str, unit: str, times: dict[str, list[float]], bound=None, note="") -> dict:
+    """Make a row of two variants, "published" and "ours", times in seconds for one `unit`."""
+    row = {"what": what, "unit": unit, "note": note, "bound": bound}
+    for name, values in times.items():
+        row |= {
+            name: np.median(values),
+            f"{name}_fastest": min(values),
+            f"{name}_slowest": max(values),
+        }
+    row["ratio"] = row["published"] / row["ours"]
+    print(f"{what}: {row['published']:.4g} / {row['ours']:.4g} {unit} = {row['ratio']:.1f}")
+    return row
+
+
+def quick_networks(casting: data.Dataset) -> tuple[DCGAN, FAnoGAN, np.ndarray]:
+    """Train DCGAN as the profile `quick` does, and the encoder as long."""
+    settings = profiles.settings("quick", "casting")
+    images = data.load_images(casting, settings.image_size, settings.channels)
+    dcgan = DCGAN(settings.image_size, settings.channels, settings.latent_dim, settings.filters)
+    dcgan.compile(keras.optimizers.Adam(settings.dcgan_learning_rate, settings.beta_1))
+    return _trained(casting, dcgan, images, settings.filters, settings.dcgan_steps)
+
+
+def published_networks(casting: data.Dataset, steps: int) -> tuple[DCGAN, FAnoGAN, np.ndarray]:
+    """Train the published 128x128 networks for a few steps: they need not be good for a race."""
+    images = data.load_images(casting, 128, 1)
+    dcgan = DCGAN(128, 1, filters=64)
+    dcgan.generator, dcgan.discriminator = published.generator(), published.discriminator()
+    dcgan.compile(keras.optimizers.Adam(5e-4, 0.5))
+    return _trained(casting, dcgan, images, 32, steps)
+
+
+def _trained(casting, dcgan, images, filters, steps):
+    train = data.paper_split(casting).train
+    fanogan = None
+    for model, rate in ((dcgan, None), (fanogan, 1e-3)):
+        if model is None:
+            model = fanogan = FAnoGAN(dcgan.generator, dcgan.discriminator, filters)
+            model.compile(keras.optimizers.Adam(rate))
+        batches = feed(Batches(images, np.resize(train, 32 * steps), 32))
+        seconds = timed(lambda m=model, b=batches: m.fit(b, shuffle=False, verbose=0))
+        print(f"{type(model).__name__}: {steps} steps in {seconds:.0f} s")
+    return dcgan, fanogan, images
+
+
+def searches(
+    case: str, dcgan: DCGAN, fanogan: FAnoGAN, images: np.ndarray, repeats: int
+) -> list[dict]:
+    """Search test images: the published loop, all steps from the prior, a few from the encoder."""
+    batch_size, warm_steps = CASES[case]["batch_size"], CASES[case]["warm_steps"]
+    networks = (dcgan.generator, dcgan.discriminator)
+    chosen = np.random.default_rng(0).permutation(len(images))[:batch_size]
+    chosen = images[np.sort(chosen)]
+    common = {"batch_size": batch_size}
+    cold = AnoGAN(*networks, steps=STEPS, **common)
+    warm = AnoGAN(*networks, steps=warm_steps, encoder=fanogan.encoder, **common)
+    at_once = AnoGAN(*networks, steps=0, encoder=fanogan.encoder, **common)
+    loop = published.Search(*(_copy(network) for network in networks))
+    loop(chosen[:1], 2)
+    found = {name: model.search(chosen)[0] for name, model in (("cold", cold), ("warm", warm))}
+    found["at once"] = at_once.search(chosen)[0]
+    fanogan.detect(chosen)
+    searched = []
+
+    def one():
+        z, seconds = loop(chosen[len(searched)][None], STEPS)
+        searched.append(z[0])
+        return seconds
+
+    times = turns(
+        {
+            "published": one,
+            "cold": lambda: timed(cold.search, chosen) / batch_size,
+            "warm": lambda: timed(warm.search, chosen) / batch_size,
+            "at once": lambda: timed(fanogan.detect, chosen) / batch_size,
+        },
+        repeats,
+    )
+    same = chosen[:repeats]
+    reached = cold.score(same, np.stack(searched)).scores.mean()
+    rows = []
+    named = {
+        "cold": (f"{STEPS} steps from the prior", {"64": 35, "128": 8}),
+        "warm": (f"{warm_steps} steps from the encoder", {"64": 200, "128": 60}),
+        "at once": ("encoder alone (f-AnoGAN)", {}),
+    }
+    for name, (label, bounds) in named.items():
+        ours = cold.score(same, found[name][:repeats]).scores.mean()
+        note = f"objective {ours:.4g}, published loop {reached:.4g} on the same {repeats} images"
+        pairs = {"published": times["published"], "ours": times[name]}
+        bound = bounds.get(case.split("x")[0])
+        row = pair(f"AnoGAN {case}: {label}", "s per image", pairs, bound, note)
+        rows.append({**row, "objective": ours, "published_objective": reached})
+    return rows
+
+
+def _copy(network: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def course_of_the_search(casting: data.Dataset, dcgan: DCGAN, fanogan: FAnoGAN) -> pd.DataFrame:
+    """Objective and AUROC after every step, on all test images, from both starts."""
+    settings = profiles.settings("quick", "casting")
+    images = data.load_images(casting, settings.image_size, settings.channels)
+    split = data.paper_split(casting)
+    table = data.to_score(casting, split)
+    table = table[table["role"] == "test"].reset_index(drop=True)
+    tested = images[table["row"]]
+    courses = {}
+    for start, encoder in (("prior", None), ("encoder", fanogan.encoder)):
+        model = AnoGAN(
+            dcgan.generator, dcgan.discriminator, encoder=encoder, steps=STEPS, batch_size=64
+        )
+        latents, objectives = model.search(tested, record_every=1)
+        last = model.score(tested, latents).scores
+        courses[start] = np.vstack([objectives, last])
+    labels = data.add_truth(casting, split, table)["label"].to_numpy()
+    return pd.DataFrame(
+        {
+            "start": start,
+            "steps": step,
+            "objective_normal": scores[labels == 0].mean(),
+            "objective_anomaly": scores[labels == 1].mean(),
+            "auroc": evaluation.evaluate(labels, scores)["auroc"],
+        }
+        for start, course in courses.items()
+        for step, scores in enumerate(course)
+    )
+
+
+def ganomaly(casting: data.Dataset, repeats: int) -> list[dict]:
+    """One training step and scoring at 128x128x1, batch 32, beside the published loop."""
+    images = np.asarray(data.load_images(casting, 128, 1)[:64])
+    scaled = images.astype("float32") / 127.5 - 1
+    loop, model = published.GANomaly(), GANomaly(128, 1)
+    model.compile(keras.optimizers.Adam(1e-3))
+    count = ceiling.ganomaly_step(model, 32)
+    runs = {
+        "published": lambda: timed(loop.step, scaled[:32]),
+        "ours": lambda: timed(model.train_on_batch, images[:32]),
+    }
+    scoring = {
+        "published": lambda: timed(loop.score, scaled) / len(images),
+        "ours": lambda: timed(model.detect, images) / len(images),
+    }
+    for run in (*runs.values(), *scoring.values()):
+        run()  # compiles
+    rates = []
+    runs["ceiling"] = lambda: rates.append(ceiling.rates()) or 0.0
+    times = turns(runs, repeats + 2)
+    del times["ceiling"]
+    what = "GANomaly 128x128x1, batch 32: training step"
+    step = pair(what, "s", times, 1.5, f"{count / 1e9:.0f} GFLOP")
+    fastest = max(rate["convolution"] for rate in rates)
+    product = max(rate["matrix product"] for rate in rates)
+    share = {
+        "what": "GANomaly's step: share of the convolution rate",
+        "ours": count / step["ours"] / fastest,
+        "unit": "1",
+        "bound": 0.65,
+        "note": f"{count / step['ours'] / 1e9:.0f} of {fastest / 1e9:.0f} GFLOP/s; matrix product "
+        f"{product / 1e9:.0f} GFLOP/s",
+    }
+    print(share)
+    scored = turns(scoring, repeats)
+    return [step, share, pair("GANomaly 128x128x1: scoring", "s per image", scored, 3.0)]
+
+
+def epochs(casting: data.Dataset, repeats: int) -> list[dict]:
+    """Train an epoch of `quick` through Keras's own handling of arrays, and through `feed`."""
+    settings = profiles.settings("quick", "casting")
+    images = data.load_images(casting, settings.image_size, settings.channels)
+    train = data.paper_split(casting).train
+    array, batches = images[train], feed(Batches(images, train, settings.batch_size))
+    rows = []
+    for kind, rate in ((DCGAN, settings.dcgan_learning_rate), (GANomaly, 2e-4)):
+        model = kind(settings.image_size, 1, settings.latent_dim, settings.filters)
+        model.compile(keras.optimizers.Adam(rate, settings.beta_1))
+        options = {"shuffle": False, "verbose": 0}
+        runs = {
+            "published": lambda m=model, o=options: timed(lambda: m.fit(array, **o)),
+            "ours": lambda m=model, o=options: timed(lambda: m.fit(batches, **o)),
+        }
+        for run in runs.values():
+            run()
+        what = f"{kind.__name__}, an epoch of quick: Keras's arrays against feed()"
+        rows.append(pair(what, "s", turns(runs, repeats)))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Figures and the table of the benchmark."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from ganlib.figures.frame import STYLE, Frame
+from ganlib.figures.frame import save as save
+from ganlib.files import write_safely
+
+BLUE, PINK = "#0072B2", "#CC79A7"
+
+
+def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
+    """Draw how many times faster than the published loop each of ours is, with its bound.
+
+    Args:
+        table: `results.csv`.
+        caption: what it was measured on.
+
+    Returns:
+        The figure.
+    """
+    shown = table[table["ratio"].notna() & ~table["what"].str.contains("epoch")]
+    with plt.rc_context(STYLE):
+        frame = Frame(
+            0.42 * len(shown) + 0.7,
+            "How many times faster than the published loops, on the same machine in the same run",
+            f"{caption} · bars: ratio of medians; black line: what was asked for",
+        )
+        (axes,) = frame.grid(1, 1).ravel()
+        places = np.arange(len(shown))[::-1]
+        axes.barh(places, shown["ratio"], color=BLUE, height=0.55)
+        for place, row in zip(places, shown.itertuples(), strict=True):
+            if row.bound == row.bound:
+                axes.plot([row.bound] * 2, [place - 0.38, place + 0.38], color="black", lw=2)
+            axes.text(row.ratio * 1.08, place, f"{row.ratio:.3g} times", va="center", size=9)
+        axes.set(
+            xscale="log", xlabel="times faster (log scale)", xlim=(1, shown["ratio"].max() * 4)
+        )
+        axes.set_yticks(places, shown["what"])
+        axes.grid(axis="y", visible=False)
+    return frame.figure
+
+
+def steps(table: pd.DataFrame, caption: str) -> plt.Figure:
+    """Draw objective and AUROC against the steps of the search, from the prior and the encoder.
+
+    Args:
+        table: `steps.csv`.
+        caption: what it was measured on.
+
+    Returns:
+        The figure.
+    """
+    with plt.rc_context(STYLE):
+        frame = Frame(
+            2.9,
+            "AnoGAN on castings: what a search gains with its steps, from the prior and from the "
+            "encoder's z",
+            f"{caption} · 64x64, networks of quick; all test images of the paper's split, one seed",
+        )
+        left, right = frame.grid(1, 2).ravel()
+        for start, colour in (("prior", BLUE), ("encoder", PINK)):
+            course = table[table["start"] == start]
+            name = {"prior": "from the prior (AnoGAN)", "encoder": "from the encoder"}[start]
+            for kind, line in (("normal", "-"), ("anomaly", "--")):
+                values = course[f"objective_{kind}"]
+                left.plot(course["steps"], values, line, color=colour, label=f"{name}, {kind}")
+            right.plot(course["steps"], course["auroc"], color=colour, label=name)
+        left.set(xlabel="steps", ylabel="objective L(z), mean", yscale="log")
+        right.set(xlabel="steps", ylabel="AUROC")
+        for axes in (left, right):
+            axes.legend(fontsize=7.5)
+    return frame.figure
+
+
+def fill(path: Path, table: pd.DataFrame, seconds: float) -> None:
+    """Put the table and where it was measured between the marks of a page.
+
+    Args:
+        path: the page.
+        table: `results.csv`.
+        seconds: how long all of it took.
+    """
+    lines = ["| what | published | ours | unit | times | asked for | note |", "|" + "---|" * 7]
+    for row in table.itertuples():
+        numbers = [row.published, row.ours]
+        cells = [row.what, *(_number(each) for each in numbers), row.unit]
+        lines.append("| " + " | ".join([*cells, _number(row.ratio), _number(row.bound), row.note]))
+        lines[-1] += " |"
+    first = table.iloc[0]
+    lines += ["", f"{first.images}; {first.device}; {first.versions}; {seconds / 60:.0f} minutes."]
+    page = path.read_text()
+    before, rest = page.split("<!--table-->\n")
+    after = rest.split("<!--/table-->")[1]
+    page = f"{before}<!--table-->\n" + "\n".join(lines) + f"\n<!--/table-->{after}"
+    write_safely(path, lambda place: place.write_text(page))
+
+
+def _number(value: float) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
