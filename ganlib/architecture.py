@@ -82,8 +82,8 @@ def read_blocks(model: Any) -> list[Block]:
         shape = tuple(int(size) for size in layer.output.shape[1:])
         feature = len(outputs) > 1 and layer.output is outputs[0]
         extra = _activation(layer)
-        if name in {"Conv2D", "PatchConv2D", "Conv2DTranspose"}:
-            kind = "convT" if name == "Conv2DTranspose" else "conv"
+        if name.removeprefix("Patch") in {"Conv2D", "Conv2DTranspose"}:
+            kind = "convT" if name.endswith("Transpose") else "conv"
             size = shape_label(layer.kernel_size)
             stride = f" /{layer.strides[0]}" if max(layer.strides) > 1 else ""
             extras = (extra,) if extra else ()

@@ -7,6 +7,8 @@ from keras import ops
 
 from ganlib import devices
 
+WIDE = 4 * 4 * 512 * 1024  # values of a kernel that is larger than a processor's cache, 32 MiB
+
 
 @keras.saving.register_keras_serializable(package="ganlib")
 class MinibatchDeviation(keras.layers.Layer):
@@ -70,6 +72,59 @@ class PatchConv2D(keras.layers.Conv2D):
         flat = ops.reshape(ops.concatenate(patches, axis=-1), (-1, math.prod(kernel.shape[:3])))
         products = ops.matmul(flat, ops.reshape(kernel, (-1, self.filters)))
         return ops.reshape(products, (-1, rows, columns, self.filters))
+
+
+@keras.saving.register_keras_serializable(package="ganlib")
+class PatchConv2DTranspose(keras.layers.Conv2DTranspose):
+    """`Conv2DTranspose` with padding "same" as one matrix product, see `PatchConv2D`.
+
+    The same function with the same weights, for kernels of twice the stride.
+    """
+
+    def call(self, inputs):
+        """Convolve: every value becomes a patch, and patches that overlap are added up."""
+        rows, columns, channels = inputs.shape[1:]
+        stride = self.strides[0]
+        kernel = ops.transpose(ops.reshape(self.kernel, (-1, channels)))
+        patches = ops.matmul(ops.reshape(inputs, (-1, channels)), kernel)
+        # A patch is 2x2 blocks of stride x stride values; blocks of neighbours lie on each other.
+        patches = ops.reshape(patches, (-1, rows, columns, 2, stride, 2, stride, self.filters))
+        blocks = sum(
+            ops.pad(
+                patches[:, :, :, y, :, x],
+                [[0, 0], [y, 1 - y], [x, 1 - x], [0, 0], [0, 0], [0, 0]],
+            )
+            for y in range(2)
+            for x in range(2)
+        )
+        blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
+        shape = ((rows + 1) * stride, (columns + 1) * stride, self.filters)
+        before, after = _same(2 * stride, stride)
+        outputs = ops.reshape(blocks, (-1, *shape))[:, before:-after, before:-after]
+        if self.use_bias:
+            outputs = outputs + ops.cast(self.bias, outputs.dtype)
+        return self.activation(outputs)
+
+
+def as_product(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Copy a layer of a built model; a wide convolution to or from a small map as a matrix product.
+
+    Args:
+        layer: any layer, for instance as `clone_function` of `keras.models.clone_model`.
+
+    Returns:
+        A new layer of the same configuration, without weights.
+    """
+    kinds = {
+        keras.layers.Conv2D: (PatchConv2D, "output"),
+        keras.layers.Conv2DTranspose: (PatchConv2DTranspose, "input"),
+    }
+    kind, small_end = kinds.get(type(layer), (None, None))
+    if kind is not None and math.prod(layer.kernel.shape) >= WIDE:
+        fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same"
+        if fits and getattr(layer, small_end).shape[1:3] == (4, 4):
+            return kind.from_config(layer.get_config())
+    return layer.__class__.from_config(layer.get_config())
 
 
 def _same(kernel: int, stride: int) -> list[int]:

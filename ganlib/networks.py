@@ -5,18 +5,23 @@ of DCGAN (Radford et al. 2015) as the authors of GANomaly use them: 4x4 convolut
 no pooling, no bias, weights drawn from N(0, 0.02), batch normalisation everywhere but at the image
 side, LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's own defaults differ
 in three of them (batch normalisation's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3), so
-all are set.
+all are set. What the networks answer is float32, also under `mixed_bfloat16`.
 """
 
 import keras
 from keras import layers
 
 from ganlib.errors import GanlibError
-from ganlib.layers import BatchNormalization, MinibatchDeviation, PatchConv2D
+from ganlib.layers import (
+    WIDE,
+    BatchNormalization,
+    MinibatchDeviation,
+    PatchConv2D,
+    PatchConv2DTranspose,
+)
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
 IMAGE_SIZES = (32, 64, 128, 256)
-WIDE = 1024  # channels from which the convolution to the smallest map is a matrix product
 
 
 def encoder(
@@ -49,7 +54,7 @@ def encoder(
     """
     image, x = _convolutions(image_size, channels, filters, negative_slope)
     x = layers.Conv2D(latent_dim, 4, padding="valid", **_weights())(x)  # (1, 1, z)
-    return keras.Model(image, layers.Reshape((latent_dim,))(x), name=name)
+    return keras.Model(image, layers.Reshape((latent_dim,), dtype="float32")(x), name=name)
 
 
 def decoder(
@@ -85,7 +90,8 @@ def decoder(
         depth //= 2
         x = _upwards(x, depth, strides=2, padding="same")
     x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", **_weights())(x)
-    return keras.Model(latent, layers.Activation("tanh", name="image")(x), name=name)
+    image = layers.Activation("tanh", dtype="float32", name="image")(x)
+    return keras.Model(latent, image, name=name)
 
 
 def discriminator(
@@ -126,7 +132,8 @@ def discriminator(
     )
     x = MinibatchDeviation()(features) if sees_batch else features
     x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
-    return keras.Model(image, [features, layers.Reshape((1,), name="logits")(x)], name=name)
+    logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
+    return keras.Model(image, [features, logits], name=name)
 
 
 def _convolutions(
@@ -137,18 +144,21 @@ def _convolutions(
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
     while size > SMALLEST_MAP:
-        wide = size == 2 * SMALLEST_MAP and depth >= WIDE
+        wide = size == 2 * SMALLEST_MAP and 4 * 4 * x.shape[-1] * depth >= WIDE
         convolution = PatchConv2D if wide else layers.Conv2D
         x = convolution(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
         if normalise and size < image_size:  # DCGAN: no batch normalisation next to the image
             x = _batch_normalisation()(x)
-        x = layers.LeakyReLU(negative_slope=negative_slope)(x)
+        last = size == 2 * SMALLEST_MAP  # f, whose distances are losses and scores
+        x = layers.LeakyReLU(negative_slope, dtype="float32" if last else None)(x)
         depth, size = 2 * depth, size // 2
     return image, x
 
 
 def _upwards(x, depth: int, strides: int, padding: str):
-    x = layers.Conv2DTranspose(depth, 4, strides=strides, padding=padding, **_weights())(x)
+    wide = x.shape[1] == SMALLEST_MAP and 4 * 4 * x.shape[-1] * depth >= WIDE
+    convolution = PatchConv2DTranspose if wide else layers.Conv2DTranspose
+    x = convolution(depth, 4, strides=strides, padding=padding, **_weights())(x)
     return layers.ReLU()(_batch_normalisation()(x))
 
 

@@ -521,3 +521,30 @@ def test_at_the_threshold_is_an_alarm():
     images = some_images(3)
     model.thresholds = {"quantile": float(model.detect(images).scores[1])}
     assert model.is_anomaly(images)[1]
+
+
+@pytest.mark.parametrize("model_class", MODELS)
+def test_under_mixed_precision_losses_and_scores_are_float32_and_nearly_the_same(model_class):
+    losses_of, scores = [], []
+    for policy in ("float32", "mixed_bfloat16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = trained(model_class, epochs=1)
+            history = model.fit(some_images(), batch_size=4, verbose=0).history
+            if model_class is DCGAN:
+                made = searching(model, steps=5).detect(some_images(3, seed=40))
+            else:
+                made = model.detect(some_images(3, seed=40))
+        finally:
+            keras.config.set_dtype_policy("float32")
+        assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+        assert made.scores.dtype == np.float32
+        assert not np.array_equal(
+            made.scores,
+            ops.convert_to_numpy(ops.cast(ops.cast(made.scores, "bfloat16"), "float32")),
+        )
+        losses_of.append(history["loss"][-1])
+        scores.append(made.scores)
+    assert losses_of[0] == pytest.approx(losses_of[1], rel=0.05)
+    assert losses_of[0] != losses_of[1]
+    np.testing.assert_allclose(*scores, rtol=0.2)

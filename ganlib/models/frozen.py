@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from ganlib.layers import as_product
+
 
 def read_weights(network: keras.Model) -> list:
     """Read the trainable weights of a network once, for all its calls in one training step.
@@ -71,9 +73,10 @@ def frozen_copy(network: keras.Model) -> keras.Model:
         network: a built functional model.
 
     Returns:
-        A model of the same weights, none of them trainable.
+        A model of the same weights, none of them trainable. Wide convolutions are computed as
+        `PatchConv2D` does.
     """
-    copy = keras.models.clone_model(network)
+    copy = keras.models.clone_model(network, clone_function=as_product)
     copy.set_weights(network.get_weights())
     copy.trainable = False
     return copy
