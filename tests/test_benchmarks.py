@@ -1,0 +1,88 @@
+"""What the benchmark counts and writes; how fast anything is, no test asks."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import ceiling, draw, published
+from ganlib.models.ganomaly import GANomaly
+
+
+def test_operations_are_those_counted_by_hand():
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(5, 4, strides=2, padding="same")(image)  # to 4x4
+    x = keras.layers.Conv2DTranspose(2, 4, strides=2, padding="same")(x)  # from 4x4
+    x = keras.layers.Dense(7)(keras.layers.Flatten()(x))
+    first = 2 * 4 * 4 * (4 * 4 * 3) * 5
+    rest = 2 * 4 * 4 * (4 * 4 * 5) * 2 + 2 * (8 * 8 * 2) * 7
+    assert ceiling.operations(keras.Model(image, x)) == (first + rest, first)
+
+
+def test_a_step_of_ganomaly_has_sixteen_passes_less_the_gradients_of_images():
+    model = GANomaly(32, 1, latent_dim=6, filters=4)
+    networks = (model.encoder, model.decoder, model.encoder2, model.discriminator)
+    (e, e_image), (d, _), (e2, _), (judge, judge_image) = map(ceiling.operations, networks)
+    # forward once each, D twice; kernels as often; inputs: not those of real images and of D's own
+    passes = 3 * e - e_image + 3 * d + 3 * e2 + 7 * judge - 2 * judge_image
+    assert ceiling.ganomaly_step(model, 5) == 5 * passes
+
+
+def test_the_published_search_lowers_its_objective_and_trains_the_dense_layer_alone():
+    generator = keras.Sequential(
+        [
+            keras.Input((100,)),
+            keras.layers.Dense(64, activation="tanh"),
+            keras.layers.Reshape((8, 8, 1)),
+        ]
+    )
+    image = keras.Input((8, 8, 1))
+    features = keras.layers.Conv2D(2, 3)(image)
+    judge = keras.Model(image, [features, keras.layers.Dense(1)(keras.layers.Flatten()(features))])
+    search = published.Search(generator, judge)
+    kept = [weight.copy() for weight in generator.get_weights() + judge.get_weights()]
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 1), dtype="uint8")
+
+    def distance(z):
+        return np.abs(pixels / 127.5 - 1 - generator.predict(z, verbose=0)).sum()
+
+    first, _ = search(pixels, 1)
+    last, seconds = search(pixels, 60)
+    assert distance(last) < distance(first)
+    assert seconds > 0
+    now = generator.get_weights() + judge.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(kept, now, strict=True))
+
+
+def test_the_table_replaces_what_was_between_the_marks(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!--table-->\nold\n<!--/table-->\nafter\n")
+    table = pd.DataFrame(
+        [
+            {"what": "search", "published": 9.0, "ours": 0.05, "ratio": 180.0, "bound": 35},
+            {"what": "memory", "ours": 2024.0},
+        ]
+    ).assign(unit="s", note="", images="casting", device="CPU", versions="keras 3")
+    for _ in range(2):
+        draw.fill(page, table, 600)
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert "| search | 9 | 0.05 | s | 180 | 35 |  |" in lines
+    assert "| memory |  | 2,024 | s |  |  |  |" in lines
+    assert lines.count("<!--table-->") == 1
+    assert "casting; CPU; keras 3; 10 minutes." in lines
+
+
+def test_figures_show_every_ratio_and_both_starts():
+    table = pd.DataFrame(
+        {"what": ["a", "b", "an epoch"], "ratio": [3.0, 200.0, 2.0], "bound": [1.5, None, None]}
+    )
+    (axes,) = draw.ratios(table, "caption").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+    assert [bar.get_width() for bar in axes.patches] == [3.0, 200.0]
+    course = pd.DataFrame({"start": ["prior", "encoder"] * 2, "steps": [0, 0, 1, 1]})
+    course = course.assign(objective_normal=[4, 2, 2, 1], objective_anomaly=[5, 3, 3, 2], auroc=0.6)
+    left, right = draw.steps(course, "caption").axes
+    assert (len(left.lines), len(right.lines)) == (4, 2)
+    assert left.lines[0].get_ydata().tolist() == [4, 2]
+    assert pytest.approx(0.6) == right.lines[0].get_ydata()[0]
