@@ -53,23 +53,32 @@ class BatchNormalization(keras.layers.BatchNormalization):
 class PatchConv2D(keras.layers.Conv2D):
     """`Conv2D` with padding "same", as one matrix product over the patches of all images.
 
-    The same function with the same weights. A processor's convolution goes image by image and reads
-    the whole kernel for each: with a map of 4x4 and a kernel of 4x4x512x1024 (32 MiB, more than its
-    cache) it waits for memory. The matrix product reads the kernel once per batch; on such a map
-    its patches, which overlap, are small. Measured in `benchmarks/README.md`.
+    The same function with the same weights, for kernels of twice the stride. A processor's
+    convolution goes image by image and reads the whole kernel for each: with a map of 4x4 and a
+    kernel of 4x4x512x1024 (32 MiB, more than its cache) it waits for memory. The matrix product
+    reads the kernel once per batch; on such a map its patches, which overlap, are small. Measured
+    in `benchmarks/README.md`.
     """
 
     def convolution_op(self, inputs, kernel):
-        """Convolve."""
-        (height, width), stride = self.kernel_size, self.strides[0]
+        """Convolve: every patch is 2x2 blocks of stride x stride values."""
+        stride, channels = self.strides[0], inputs.shape[-1]
         rows, columns = inputs.shape[1] // stride, inputs.shape[2] // stride
-        padded = ops.pad(inputs, [[0, 0], _same(height, stride), _same(width, stride), [0, 0]])
-        patches = [
-            padded[:, y : y + stride * rows : stride, x : x + stride * columns : stride]
-            for y in range(height)
-            for x in range(width)
-        ]
-        flat = ops.reshape(ops.concatenate(patches, axis=-1), (-1, math.prod(kernel.shape[:3])))
+        around = _same(2 * stride, stride)
+        padded = ops.pad(inputs, [[0, 0], around, around, [0, 0]])
+        blocks = ops.reshape(padded, (-1, rows + 1, stride, columns + 1, stride, channels))
+        shape = (ops.shape(inputs)[0], rows, stride, columns, stride, channels)
+
+        def moved(y, x):
+            # Not by indexing, whose gradient is slow in TensorFlow.
+            return ops.slice(blocks, (0, y, 0, x, 0, 0), shape)
+
+        # (n, rows, y, stride, columns, x, stride, channels), then both places before both blocks
+        patches = ops.stack(
+            [ops.stack([moved(y, x) for x in range(2)], axis=4) for y in range(2)], axis=2
+        )
+        patches = ops.transpose(patches, (0, 1, 4, 2, 3, 5, 6, 7))
+        flat = ops.reshape(patches, (-1, 4 * stride * stride * channels))
         products = ops.matmul(flat, ops.reshape(kernel, (-1, self.filters)))
         return ops.reshape(products, (-1, rows, columns, self.filters))
 
@@ -90,17 +99,16 @@ class PatchConv2DTranspose(keras.layers.Conv2DTranspose):
         # A patch is 2x2 blocks of stride x stride values; blocks of neighbours lie on each other.
         patches = ops.reshape(patches, (-1, rows, columns, 2, stride, 2, stride, self.filters))
         blocks = sum(
-            ops.pad(
-                patches[:, :, :, y, :, x],
-                [[0, 0], [y, 1 - y], [x, 1 - x], [0, 0], [0, 0], [0, 0]],
-            )
-            for y in range(2)
-            for x in range(2)
+            ops.pad(block, [[0, 0], [y, 1 - y], [x, 1 - x], [0, 0], [0, 0], [0, 0]])
+            for y, row in enumerate(ops.unstack(patches, 2, axis=3))
+            for x, block in enumerate(ops.unstack(row, 2, axis=4))
         )
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
         shape = ((rows + 1) * stride, (columns + 1) * stride, self.filters)
-        before, after = _same(2 * stride, stride)
-        outputs = ops.reshape(blocks, (-1, *shape))[:, before:-after, before:-after]
+        before, _ = _same(2 * stride, stride)
+        outputs = ops.reshape(blocks, (-1, *shape))
+        size = (ops.shape(inputs)[0], rows * stride, columns * stride, self.filters)
+        outputs = ops.slice(outputs, (0, before, before, 0), size)
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return self.activation(outputs)

@@ -58,6 +58,7 @@ def _quick(channels: int, dcgan_steps: int) -> Settings:
         dcgan_steps=dcgan_steps,
         dcgan_learning_rate=5e-4,
         ganomaly_learning_rate=2e-4,
+        search_batch_size=64,
     )
 
 

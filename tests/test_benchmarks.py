@@ -1,5 +1,8 @@
 """What the benchmark counts and writes; how fast anything is, no test asks."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pandas as pd
@@ -86,3 +89,30 @@ def test_figures_show_every_ratio_and_both_starts():
     assert (len(left.lines), len(right.lines)) == (4, 2)
     assert left.lines[0].get_ydata().tolist() == [4, 2]
     assert pytest.approx(0.6) == right.lines[0].get_ydata()[0]
+
+
+PROJECT = Path(__file__).parent.parent
+
+
+def test_the_readme_says_what_the_benchmark_measured():
+    section = (PROJECT / "README.md").read_text().split("## Speed")[1].split("\n## ")[0]
+    table = pd.read_csv(PROJECT / "benchmarks" / "results.csv")
+    known = {"200", "64", "128", "25", "100,000", "3,000", "256", "3", "2", "1", "16", "32"}
+    for column in ("published", "ours", "ratio"):
+        for value in table[column].dropna():
+            known |= {f"{value:.2g}", f"{value:.3g}", f"{value:,.0f}", f"{value:.2f}"}
+            known |= {f"{100 * value:.0f}"}
+    prose = re.sub(r"`[^`]*`|\([^)]*\)|!\[.*", "", section)
+    numbers = re.findall(r"\d[\d,]*(?:\.\d+)?", prose)
+    assert len(numbers) > 15
+    for number in numbers:
+        assert number in known, number
+
+
+def test_the_table_is_that_of_the_results():
+    page = (PROJECT / "benchmarks" / "README.md").read_text()
+    table = pd.read_csv(PROJECT / "benchmarks" / "results.csv")
+    for row in table.itertuples():
+        assert f"| {row.what} |" in page
+        if row.ratio == row.ratio:
+            assert f" | {row.unit} | {draw._number(row.ratio)} | " in page

@@ -7,13 +7,13 @@ from ganlib import networks
 from ganlib.layers import PatchConv2D, PatchConv2DTranspose, as_product
 
 
-@pytest.mark.parametrize(
-    ("kernel", "strides", "size"), [(4, 2, 8), (3, 1, 5), (5, 2, 6), (2, 2, 4), (4, 1, 4)]
-)
-def test_patches_give_what_a_convolution_gives(kernel, strides, size):
+@pytest.mark.parametrize(("strides", "size"), [(2, 8), (1, 5), (3, 6)])
+def test_patches_give_what_a_convolution_gives(strides, size):
     inputs = np.random.default_rng(0).normal(size=(3, size, size, 6)).astype("float32")
     settings = {"strides": strides, "padding": "same", "bias_initializer": "random_normal"}
-    plain, patches = (kind(7, kernel, **settings) for kind in (keras.layers.Conv2D, PatchConv2D))
+    plain, patches = (
+        kind(7, 2 * strides, **settings) for kind in (keras.layers.Conv2D, PatchConv2D)
+    )
     expected = plain(inputs)
     patches.build(inputs.shape)
     patches.set_weights(plain.get_weights())

@@ -332,6 +332,21 @@ def test_the_search_is_that_of_one_image_at_a_time_step_by_step(dcgan):
         assert fast == pytest.approx(plain, rel=1e-4)
 
 
+def test_further_batches_are_not_traced_again(dcgan, monkeypatch):
+    """Python sees the objective while a step is being compiled, and never again."""
+    from ganlib import losses
+
+    seen = []
+    original = losses.anogan_score
+    monkeypatch.setattr(losses, "anogan_score", lambda *all: seen.append(1) or original(*all))
+    model = searching(dcgan, steps=12)
+    model.search(some_images(4))
+    traced = len(seen)
+    assert 0 < traced < 12
+    model.search(some_images(11, seed=2))
+    assert len(seen) == traced
+
+
 def test_images_that_have_converged_leave_and_change_no_other(dcgan):
     images = some_images(11, seed=31)
     images[::2] = dcgan.generate(dcgan.draw_latents(6, seed=5))  # these the search can improve
