@@ -27,7 +27,7 @@ def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
     with plt.rc_context(STYLE):
         frame = Frame(
             0.42 * len(shown) + 0.7,
-            "How many times faster than the published loops, on the same machine in the same run",
+            "How many times faster than the published loops, in one run on one machine",
             f"{caption} · bars: ratio of medians; black line: what was asked for",
         )
         (axes,) = frame.grid(1, 1).ravel()
@@ -36,9 +36,9 @@ def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
         for place, row in zip(places, shown.itertuples(), strict=True):
             if row.bound == row.bound:
                 axes.plot([row.bound] * 2, [place - 0.38, place + 0.38], color="black", lw=2)
-            axes.text(row.ratio * 1.08, place, f"{row.ratio:.3g} times", va="center", size=9)
+            axes.text(row.ratio * 1.08, place, f"{_number(row.ratio)} times", va="center", size=9)
         axes.set(
-            xscale="log", xlabel="times faster (log scale)", xlim=(1, shown["ratio"].max() * 4)
+            xscale="log", xlabel="times faster (log scale)", xlim=(1, shown["ratio"].max() * 10)
         )
         axes.set_yticks(places, shown["what"])
         axes.grid(axis="y", visible=False)
@@ -58,8 +58,7 @@ def steps(table: pd.DataFrame, caption: str) -> plt.Figure:
     with plt.rc_context(STYLE):
         frame = Frame(
             2.9,
-            "AnoGAN on castings: what a search gains with its steps, from the prior and from the "
-            "encoder's z",
+            "AnoGAN on castings: what each step of the search gains, from either start",
             f"{caption} · 64x64, networks of quick; all test images of the paper's split, one seed",
         )
         left, right = frame.grid(1, 2).ravel()
