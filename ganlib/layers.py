@@ -64,7 +64,7 @@ class PatchConv2D(keras.layers.Conv2D):
         """Convolve: every patch is 2x2 blocks of stride x stride values."""
         stride, channels = self.strides[0], inputs.shape[-1]
         rows, columns = inputs.shape[1] // stride, inputs.shape[2] // stride
-        around = _same(2 * stride, stride)
+        around = [stride // 2, stride - stride // 2]
         padded = ops.pad(inputs, [[0, 0], around, around, [0, 0]])
         blocks = ops.reshape(padded, (-1, rows + 1, stride, columns + 1, stride, channels))
         shape = (ops.shape(inputs)[0], rows, stride, columns, stride, channels)
@@ -105,10 +105,9 @@ class PatchConv2DTranspose(keras.layers.Conv2DTranspose):
         )
         blocks = ops.transpose(blocks, (0, 1, 3, 2, 4, 5))
         shape = ((rows + 1) * stride, (columns + 1) * stride, self.filters)
-        before, _ = _same(2 * stride, stride)
         outputs = ops.reshape(blocks, (-1, *shape))
         size = (ops.shape(inputs)[0], rows * stride, columns * stride, self.filters)
-        outputs = ops.slice(outputs, (0, before, before, 0), size)
+        outputs = ops.slice(outputs, (0, stride // 2, stride // 2, 0), size)
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return self.activation(outputs)
@@ -133,8 +132,3 @@ def as_product(layer: keras.layers.Layer) -> keras.layers.Layer:
         if fits and getattr(layer, small_end).shape[1:3] == (4, 4):
             return kind.from_config(layer.get_config())
     return layer.__class__.from_config(layer.get_config())
-
-
-def _same(kernel: int, stride: int) -> list[int]:
-    """Return the padding before and after, for sizes that the stride divides."""
-    return [(kernel - stride) // 2, kernel - stride - (kernel - stride) // 2]

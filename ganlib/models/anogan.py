@@ -12,7 +12,7 @@ from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.feed import feed
 from ganlib.models.calibrated import Calibrated
-from ganlib.models.frozen import frozen_copy
+from ganlib.models.frozen import frozen_copy, networks_of
 from ganlib.pixels import residual, scale, unscale
 
 # name of the prior -> method of a NumPy generator that draws from it
@@ -306,11 +306,7 @@ class AnoGAN(Calibrated, keras.Model):
     @classmethod
     def from_config(cls, config):
         """Make the model that `get_config` describes; loading then fills in the weights."""
-        networks = {
-            name: keras.saving.deserialize_keras_object(config.pop(name))
-            for name in ("generator", "discriminator", "encoder")
-        }
-        return cls(**networks, **config)
+        return cls(**networks_of(config, "generator", "discriminator", "encoder"))
 
 
 class _Ticks(keras.utils.PyDataset):

@@ -8,7 +8,7 @@ from ganlib import losses, networks
 from ganlib.detection import Detection
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
-from ganlib.models.frozen import frozen_copy
+from ganlib.models.frozen import frozen_copy, networks_of
 from ganlib.pixels import residual, scale, unscale
 
 
@@ -109,8 +109,4 @@ class FAnoGAN(Calibrated, keras.Model):
     @classmethod
     def from_config(cls, config):
         """Make the model that `get_config` describes; loading then fills in the weights."""
-        networks_of = {
-            name: keras.saving.deserialize_keras_object(config.pop(name))
-            for name in ("generator", "discriminator")
-        }
-        return cls(**networks_of, **config)
+        return cls(**networks_of(config, "generator", "discriminator"))

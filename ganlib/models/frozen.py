@@ -80,3 +80,17 @@ def frozen_copy(network: keras.Model) -> keras.Model:
     copy.set_weights(network.get_weights())
     copy.trainable = False
     return copy
+
+
+def networks_of(config: dict, *names: str) -> dict:
+    """Make the networks that a model's configuration holds, without their weights.
+
+    Args:
+        config: from `get_config`, read from a file.
+        *names: the arguments that are networks; one that is None stays None.
+
+    Returns:
+        The configuration with models in place of their descriptions.
+    """
+    made = {name: keras.saving.deserialize_keras_object(config[name]) for name in names}
+    return {**config, **made}
