@@ -16,6 +16,7 @@ from ganlib.data.batches import Batches
 from ganlib.data.images import read_rows
 from ganlib.feed import feed
 from ganlib.files import write_safely
+from ganlib.locks import only_one
 
 # Writing checkpoints may take this share of the time of training.
 SHARE = 1 / 20
@@ -62,6 +63,9 @@ def fit(
     Returns:
         History and time of the whole training.
 
+    Raises:
+        GanlibError: another process trains to the same folder.
+
     Example:
         >>> dcgan.compile(keras.optimizers.Adam(2e-4, 0.5))
         >>> checkpoints.fit(dcgan, Batches(images, split.train), 30, "checkpoint.npz")
@@ -69,17 +73,18 @@ def fit(
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)
     writer = _Writer(checkpoint, _about(model, batches))
-    done = writer.restore(model)
-    batches.epoch = done
-    if done < epochs:
-        model.fit(
-            feed(batches),
-            epochs=epochs,
-            initial_epoch=done,
-            shuffle=False,  # the batches are shuffled already
-            callbacks=[*callbacks, writer],
-            verbose=verbose,
-        )
+    with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
+        done = writer.restore(model)
+        batches.epoch = done
+        if done < epochs:
+            model.fit(
+                feed(batches),
+                epochs=epochs,
+                initial_epoch=done,
+                shuffle=False,  # the batches are shuffled already
+                callbacks=[*callbacks, writer],
+                verbose=verbose,
+            )
     return Training(writer.history, writer.seconds)
 
 

@@ -11,7 +11,7 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (14, 32, 32, 1), dtype="uint8")
-EPOCHS = 4
+EPOCHS = 3
 
 
 class Killed(Exception):
@@ -43,6 +43,11 @@ def trained(path, model=None, killed_in=None, epochs=EPOCHS, **batches):
     return model, training
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("checkpoints") / "c.npz")[0]
+
+
 def state(model):
     return [np.asarray(v.value) for v in (*model.variables, *model.optimizer.variables)]
 
@@ -52,8 +57,10 @@ def assert_same(model, other):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("model_class", [DCGAN, GANomaly, Autoencoder])
-@pytest.mark.parametrize("killed_in", [0, 1, EPOCHS - 1])
+@pytest.mark.parametrize(
+    ("model_class", "killed_in"),
+    [(DCGAN, 0), (DCGAN, 1), (DCGAN, EPOCHS - 1), (GANomaly, 1), (Autoencoder, 1)],
+)
 def test_a_killed_training_ends_as_an_uninterrupted_one(model_class, killed_in, tmp_path, capsys):
     expected, whole = trained(tmp_path / "whole.npz", made(model_class))
     path = tmp_path / "killed.npz"
@@ -68,37 +75,36 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(model_class, killed_in, 
     assert (f"Going on after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
 
 
-def test_time_adds_up_and_a_finished_training_trains_no_more(tmp_path):
+def test_time_adds_up_and_a_finished_training_trains_no_more(uninterrupted, tmp_path):
     _, first = trained(tmp_path / "c.npz")
     model, again = trained(tmp_path / "c.npz", made(weights=1))
     assert again == first
     assert first.seconds > 0
     _, longer = trained(tmp_path / "c.npz", epochs=EPOCHS + 1)
     assert longer.seconds > first.seconds
-    assert_same(model, trained(tmp_path / "other.npz")[0])
+    assert_same(model, uninterrupted)
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        lambda path: trained(path, made(rate=2e-3)),
-        lambda path: trained(path, made(GANomaly)),
-        lambda path: trained(path, seed=1),
-        lambda path: trained(path, batch_size=5),
-        lambda path: trained(path, rows=np.arange(13)),
+        lambda path: trained(path, made(rate=2e-3), epochs=1),
+        lambda path: trained(path, made(GANomaly), epochs=1),
+        lambda path: trained(path, seed=1, epochs=1),
+        lambda path: trained(path, batch_size=5, epochs=1),
+        lambda path: trained(path, rows=np.arange(13), epochs=1),
         lambda path: path.write_bytes(b"PK no archive"),
         lambda path: path.write_bytes(b""),
         lambda path: np.savez(path, state="[]"),
-        lambda path: path.write_bytes(trained(path) and path.read_bytes()[:-5000]),
+        lambda path: path.write_bytes(trained(path, epochs=1) and path.read_bytes()[:-5000]),
     ],
     ids=["rate", "model", "seed", "batch", "rows", "damaged", "empty", "foreign", "truncated"],
 )
-def test_what_is_not_of_this_training_is_not_gone_on_from(other, tmp_path, capsys):
+def test_what_is_not_of_this_training_is_not_gone_on_from(other, uninterrupted, tmp_path, capsys):
     path = tmp_path / "c.npz"
     other(path)
     model, training = trained(path)
-    expected, _ = trained(tmp_path / "new.npz")
-    assert_same(model, expected)
+    assert_same(model, uninterrupted)
     assert len(training.history["loss"]) == EPOCHS
     assert "beginning anew" in capsys.readouterr().out
 
@@ -125,7 +131,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     with pytest.raises(OSError, match="No space left"):
         trained(path, epochs=3)
     assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
+    assert {each.name for each in tmp_path.iterdir()} == {"c.npz", ".lock"}
 
 
 def test_checkpoints_take_a_twentieth_of_the_time(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 
 from ganlib.data.dataset import Dataset
 from ganlib.errors import GanlibError
+from ganlib.files import unfinished
 
 # Part of the cache's file name: raised with every change to what `decode` returns.
 CODE_VERSION = 1
@@ -182,7 +183,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
 
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
