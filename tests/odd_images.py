@@ -327,6 +327,7 @@ READ: dict[str, Odd] = {
     "animated gif.png": Odd(frames("GIF"), rgb(GREY)),
     "animated.png": Odd(frames("PNG"), rgb(GREY)),
     "animated webp.png": Odd(frames("WEBP", lossless=True), rgb(GREY)),
+    "several.jpg": Odd(frames("MPO", quality=98), rgb(GREY), SMOOTH),
     "pages.tif": Odd(frames("TIFF"), rgb(GREY)),
     # Turned as EXIF says
     **{

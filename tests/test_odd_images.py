@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 
 from ganlib import profiles, results
 from ganlib.data import ARCHIVES, load_images, open_dataset, paper_split
+from ganlib.data import dataset as dataset_module
 from ganlib.data import images as images_module
 from ganlib.data import unreadable as unreadable_module
 from ganlib.data.images import decode
@@ -226,6 +227,16 @@ def test_a_file_that_may_not_be_read_is_left_out(cloud, monkeypatch):
     assert dataset.skipped.values.tolist() == [["noncloud/n007.png", "normal", "Permission denied"]]
     with pytest.raises(GanlibError, match=r"n007\.png cannot be read: Permission denied\. Mend"):
         opened(cloud, "raise")
+
+
+def test_a_folder_that_may_not_be_read_is_named(cloud, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(dataset_module.os, "scandir", forbidden)
+    for on_error in ("raise", "skip"):
+        with pytest.raises(GanlibError, match=r"x/noncloud cannot be listed: Permission denied\."):
+            opened(cloud, on_error)
 
 
 def test_castings_may_lack_the_bad_ones_but_no_others(casting):

@@ -237,12 +237,16 @@ def _fetch(
 
 def _list_images(folder: Path) -> list[str]:
     """List what is named like an image and not hidden; what is none is refused in reading it."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in SUFFIXES
-        )
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        raise GanlibError(
+            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
+        ) from error
+    return [
+        name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    ]
 
 
 def _not_opened(folder: Path, names: Iterable[str]) -> dict[str, str]:
