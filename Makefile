@@ -11,12 +11,15 @@ PROTOCOL ?= paper grouped
 SEED ?= 0
 DATA ?= auto
 
+# Knob of make torture: how often a run is killed.
+KILLS ?= 20
+
 # Knobs of make bench: turns of each pair, and training steps of the 128x128 networks.
 REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test bench lint format lab clean clean-all
+.PHONY: help setup figures test torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -45,6 +48,20 @@ figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal
 
+torture: $(VENV)/ready ## kill runs at random moments and read every damaged file: a table of what was lost; KILLS=20
+	@$(RUN) tests/torture.py --kills "$(KILLS)"
+
+test-oldest: ## run the tests with the oldest versions that pyproject.toml allows, in an environment of their own
+	@$(PYTHON) -m venv $(VENV)-oldest
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check -r .ci/oldest.txt
+	@PYTHONPATH=. $(VENV)-oldest/bin/python -m pytest -n 2 --dist worksteal
+
+audit: $(VENV)/ready ## look for known holes in what is installed, and for unsafe code
+	@$(PYTHON) -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 bandit==1.9.4
+	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt
+	@$(VENV)-audit/bin/bandit --quiet --recursive ganlib --severity-level medium
+
 bench: $(VENV)/ready ## measure our code beside the published loops; REPEATS=5 TRAIN=300 for longer
 	@$(RUN) -m benchmarks --data "$(DATA)" --repeats "$(REPEATS)" --train "$(TRAIN)"
 
@@ -66,4 +83,4 @@ clean: ## delete runs, decoded images and caches; keep figures, .venv and the im
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean ## also delete .venv and generated images
-	@rm -rf $(VENV) data/generated
+	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-audit data/generated

@@ -1,6 +1,7 @@
 """Files: written whole or not at all, read only if they are files, and named in one line."""
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    temporary = unfinished(path)
     try:
         write(temporary)
         temporary.replace(path)
@@ -55,3 +56,41 @@ def shown(path: str | Path) -> str:
     """Write a path so that it fits in a line: line breaks and the like are escaped."""
     text = str(path)
     return text if text.isprintable() else repr(text)
+
+
+def unfinished(path: Path) -> Path:
+    """Name what is written until it is whole, and then renamed to its final name.
+
+    Args:
+        path: the final name.
+
+    Returns:
+        A hidden name in the same folder, of the same suffix, that says which process writes it.
+    """
+    return path.with_name(f".{os.getpid()}.unfinished-{path.name}")
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Remove what processes that were killed left unfinished.
+
+    Args:
+        folder: it and all below is looked through.
+    """
+    for path in list(Path(folder).rglob(".*.unfinished-*")):
+        process = path.name.split(".")[1]
+        if not process.isdecimal() or _runs(int(process)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

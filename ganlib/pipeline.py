@@ -19,7 +19,8 @@ from papermill.exceptions import PapermillExecutionError
 
 from ganlib import data, profiles
 from ganlib.errors import GanlibError
-from ganlib.files import write_safely
+from ganlib.files import remove_unfinished, write_safely
+from ganlib.locks import only_one
 
 PROJECT = Path(__file__).parent.parent
 NOTEBOOKS = (
@@ -222,14 +223,15 @@ def execute(step: Step) -> None:
         step: the step.
 
     Raises:
-        GanlibError: the notebook failed; its copy shows where.
+        GanlibError: the notebook failed, its copy shows where; or its process was killed.
     """
     step.output.parent.mkdir(parents=True, exist_ok=True)
     step.note.unlink(missing_ok=True)
     started = time.time()
+    log = step.output.with_suffix(".log")
     bar = {"desc": "  cells", "leave": False, "file": sys.stdout}
     try:
-        with _standard_error_in(step.output.with_suffix(".log")):
+        with _standard_error_in(log):
             _execute_notebook(step, bar if sys.stdout.isatty() else False)
     except PapermillExecutionError as error:
         copy = os.path.relpath(step.output)
@@ -238,6 +240,14 @@ def execute(step: Step) -> None:
         raise GanlibError(
             f"{step.notebook.name} failed: {error.ename}: {error.evalue}\n"
             f"The copy with the whole error is {copy}."
+        ) from error
+    except RuntimeError as error:
+        if "Kernel died" not in str(error):
+            raise
+        raise GanlibError(
+            f"{step.notebook.name} was stopped from outside: its process is gone, which is what "
+            "happens when memory runs out. Call make figures again: it goes on from the last "
+            f"checkpoint. What it said last is in {os.path.relpath(log)}."
         ) from error
     figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
     made = [
@@ -375,7 +385,10 @@ def _run_as_asked(given: argparse.Namespace) -> None:
         f"Profile {profile}; {given.datasets}; protocol {given.protocols}; seed {given.seeds}; "
         f"data: {source}."
     )
-    run(plan(profile, datasets, protocols, [int(seed) for seed in seeds], source), profile)
+    with only_one(PROJECT / "runs", "make figures", wait=0):
+        for folder in ("runs", "figures", "data"):
+            remove_unfinished(PROJECT / folder)
+        run(plan(profile, datasets, protocols, [int(seed) for seed in seeds], source), profile)
 
 
 if __name__ == "__main__":

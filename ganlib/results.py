@@ -18,6 +18,7 @@ from ganlib.data import Dataset, Split
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
+from ganlib.locks import only_one
 from ganlib.profiles import Settings
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scikit-learn")
@@ -159,9 +160,10 @@ def write_run(
         detection: what the detector said of them.
     """
     folder = Path(folder)
-    write_csv(folder / "scores.csv", table)
-    write_examples(folder / "examples.npz", images, detection, pick_examples(table))
-    write_json(folder / "result.json", row)
+    with only_one(folder, "writing results"):
+        write_csv(folder / "scores.csv", table)
+        write_examples(folder / "examples.npz", images, detection, pick_examples(table))
+        write_json(folder / "result.json", row)
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:

@@ -416,6 +416,23 @@ def test_only_the_encoder_of_fanogan_learns_and_it_learns(dcgan):
     assert all(np.array_equal(a, b) for a, b in zip(originals, kept, strict=True))
 
 
+def test_a_search_in_bfloat16_finds_z_as_good(dcgan, tmp_path):
+    images = some_images(4)
+    networks = dcgan.generator, dcgan.discriminator
+    exact = AnoGAN(*networks, steps=30, batch_size=4)
+    half = AnoGAN(*networks, steps=30, batch_size=4, dtype="mixed_bfloat16")
+    half.save(tmp_path / "half.keras")
+    loaded = keras.saving.load_model(tmp_path / "half.keras")
+    for model in (half, loaded):
+        layers = [each for each in model.generator.layers if each.weights]
+        assert layers[0].compute_dtype == "bfloat16"
+        assert layers[0].variable_dtype == model.generator.output.dtype == "float32"
+        latents, objectives = model.search(images)
+        assert objectives[-1].mean() < 0.99 * objectives[0].mean()
+        found = exact.score(images, latents).scores
+        np.testing.assert_allclose(found, exact.detect(images).scores, rtol=0.01)
+
+
 def test_a_search_leaves_nothing_behind(dcgan):
     """Earlier images change neither the next score nor the networks."""
     model = searching(dcgan)

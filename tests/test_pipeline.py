@@ -2,12 +2,14 @@
 
 import json
 import os
+import subprocess
 
 import nbformat
 import pytest
 
 from ganlib import data, pipeline
 from ganlib.errors import GanlibError
+from ganlib.locks import only_one
 
 PARAMETERS = "\n".join(
     [
@@ -217,8 +219,41 @@ def test_a_kernel_that_did_not_start_is_started_once_more(project, monkeypatch):
         raise RuntimeError("Kernel died before replying to kernel_info")
 
     monkeypatch.setattr(pipeline.papermill, "execute_notebook", always_dies)
-    with pytest.raises(RuntimeError, match="Kernel died"):
+    with pytest.raises(GanlibError, match="its process is gone"):
         executed(project, source="generated")
+
+
+def test_a_notebook_that_was_killed_is_told_in_words_and_repeated(project):
+    kill = project / "ganlib" / "ganomaly_code.py"
+    kill.write_text("import os\nos.kill(os.getpid(), 9)\n")
+    with pytest.raises(GanlibError, match=r"02_ganomaly\.ipynb was stopped from outside") as error:
+        executed(project)
+    assert "02_ganomaly.log" in str(error.value)
+    kill.write_text("from ganlib import shared\n")
+    assert executed(project) == ALL[2:]
+
+
+def test_two_runs_at_once_are_refused_and_a_killed_ones_leavings_are_removed(
+    project, monkeypatch, capsys
+):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for place in ("runs", "figures/smoke", "data/cache", "data/generated"):
+        (project / place).mkdir(parents=True)
+        (project / place / f".{ended.pid}.unfinished-a.npy").write_text("half")
+        (project / place / f".{os.getpid()}.unfinished-b.npy").write_text("being written")
+    (project / "data" / f".{ended.pid}.unfinished-casting-x1").mkdir()
+    asked = ["--profile", "smoke", "--datasets", "casting", "--data", "generated"]
+    with only_one(project / "runs", "make figures"):
+        assert pipeline.main(asked) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"Error: {project / 'runs'} is in use: make figures (process ")
+    assert len(said.splitlines()) == 1
+    assert len(list(project.rglob(".*.unfinished-*"))) == 9  # it touched nothing
+    monkeypatch.setattr(pipeline, "run", lambda steps, profile: None)
+    assert pipeline.main(asked) == 0
+    left = {path.name for path in project.rglob(".*.unfinished-*")}
+    assert left == {f".{os.getpid()}.unfinished-b.npy"}
 
 
 def test_a_users_mistake_in_a_notebook_is_its_message_alone(project):

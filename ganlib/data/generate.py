@@ -17,6 +17,7 @@ from ganlib.data.catalogue import ARCHIVES, MARKER, Archive, is_anomaly
 from ganlib.data.generate_casting import CASTING_KINDS, casting_images
 from ganlib.data.generate_cloud import CLOUD_KINDS, cloud_images
 from ganlib.errors import GanlibError
+from ganlib.files import unfinished
 
 __all__ = ["CASTING_KINDS", "CLOUD_KINDS", "casting_images", "cloud_images", "write_dataset"]
 
@@ -92,7 +93,9 @@ def write_dataset(
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix=f"{unfinished(root).name}-", dir=root.parent
+    ) as scratch:
         # A folder inside the scratch folder, because the latter is closed to other users.
         tree = Path(scratch) / root.name
         tree.mkdir()

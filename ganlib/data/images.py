@@ -15,7 +15,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ganlib.data.dataset import Dataset
 from ganlib.errors import GanlibError
-from ganlib.files import open_file, shown
+from ganlib.files import open_file, shown, unfinished
 
 # Part of the cache's file name: raised with every change to what `decode` returns.
 CODE_VERSION = 1
@@ -241,7 +241,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
 
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     refused: list[GanlibError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

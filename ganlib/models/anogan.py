@@ -48,6 +48,8 @@ class AnoGAN(Calibrated, keras.Model):
             0 or less: only after all steps.
         round_steps: steps of a round.
         thresholds: see `Calibrated`.
+        dtype: Keras's policy, what the networks compute in; "mixed_bfloat16" is faster where the
+            processor has it. z, objectives and scores stay float32.
 
     Raises:
         GanlibError: the prior is none of the two, or the steps are not whole rounds while images
@@ -81,9 +83,9 @@ class AnoGAN(Calibrated, keras.Model):
         super().__init__(**kwargs)
         if prior not in PRIORS:
             raise GanlibError(f"prior is {prior!r}: choose one of {', '.join(PRIORS)}.")
-        self.generator = frozen_copy(generator)
-        self.discriminator = frozen_copy(discriminator)
-        self.encoder = None if encoder is None else frozen_copy(encoder)
+        self.generator = frozen_copy(generator, self.dtype_policy)
+        self.discriminator = frozen_copy(discriminator, self.dtype_policy)
+        self.encoder = None if encoder is None else frozen_copy(encoder, self.dtype_policy)
         self.discrimination_weight = discrimination_weight
         self.steps = steps
         self.learning_rate = learning_rate

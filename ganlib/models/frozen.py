@@ -66,17 +66,26 @@ def call_frozen(network: keras.Model, weights: list, inputs):
     return outputs
 
 
-def frozen_copy(network: keras.Model) -> keras.Model:
+def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) -> keras.Model:
     """Copy a network for use without training it; its owner can go on training the original.
 
     Args:
         network: a built functional model.
+        dtype: what the copy computes in; its outputs stay as they were. None: as the network.
 
     Returns:
         A model of the same weights, none of them trainable. Wide convolutions are computed as
         `PatchConv2D` does.
     """
-    copy = keras.models.clone_model(network, clone_function=as_product)
+    last = [output._keras_history.operation for output in network.outputs]
+
+    def copied(layer):
+        copy = as_product(layer)
+        if dtype is not None and layer not in last:
+            copy.dtype_policy = dtype
+        return copy
+
+    copy = keras.models.clone_model(network, clone_function=copied)
     copy.set_weights(network.get_weights())
     copy.trainable = False
     return copy

@@ -1,0 +1,159 @@
+"""`make torture`: kill runs at random moments, then read every damaged file; print what survived.
+
+Runs of `make figures` in the smoke profile, on generated castings, are killed with SIGKILL again
+and again and started anew, until each has ended. Its scores must be, to the last bit, those of a
+run that was left alone. Then the tests marked `torture` run. The exit status is 1 if anything was
+lost.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+PROJECT = Path(__file__).resolve().parent.parent
+ASKED = ["--profile", "smoke", "--datasets", "casting", "--protocols", "paper"]
+COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data", "generated"]
+NOT_COPIED = shutil.ignore_patterns(
+    ".venv", ".git", "runs", "data", "figures", "__pycache__", ".*cache"
+)
+OURS = "runs/smoke/casting/paper/"  # a reference may have run more than the runs that are killed
+MEASURED = re.compile("seconds|_ms_|commit")  # columns that no two runs have in common
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--reference", type=Path, help="a project that has run the same already")
+    parser.add_argument("--kills-only", action="store_true", help="leave the marked tests out")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ganlib-torture-") as folder:
+        table = killed_runs(Path(folder), given.kills, random.Random(given.seed), given.reference)
+        if not given.kills_only:
+            table += marked_tests(Path(folder) / "tests.xml")
+    table = pd.DataFrame(table, columns=["what", "cases", "survived", "lost"])
+    print("\n" + table.to_string(index=False))
+    return int(table["lost"].sum() > 0)
+
+
+def killed_runs(folder: Path, kills: int, moments: random.Random, reference: Path | None) -> list:
+    """Kill runs so many times in all; a run that has ended is compared, and the next one begins."""
+    began = time.monotonic()
+    if reference is None:
+        reference = copy_of_project(folder / "reference")
+        assert attempt(reference, None, "")[0] == 0, "the run that was left alone failed"
+    expected = scores(reference)
+    assert len(expected) > 8, f"{reference} has no scores of a smoke run on castings"
+    length = max(30.0, time.monotonic() - began) if (folder / "reference").exists() else 90.0
+    counted, lost, rounds = Counter(), Counter(), 0
+    while counted.total() < kills:
+        rounds += 1
+        project = copy_of_project(folder / f"run-{rounds}")
+        mine = []
+        status = None
+        while status != 0:
+            if counted.total() < kills:
+                whom = moments.choice(["all", "make figures", "notebook"])
+                status, where, said = attempt(project, moments.uniform(2, length / 2), whom)
+            else:
+                status, where, said = attempt(project, None, "")
+                if status != 0:
+                    print(said)
+                    break
+            if status != 0:
+                mine.append(where)
+                counted[where] += 1
+                print(f"kill {counted.total()} of {kills}: {whom}, in {where}", flush=True)
+                if "Traceback" in said:
+                    print(said)
+                    lost[where] += 1
+        found = scores(project)
+        wrong = [name for name in expected if found.get(name) != expected[name]]
+        left = [str(path) for path in project.rglob(".*.unfinished-*")]
+        if wrong or left:
+            print(f"run {rounds}: other than the run left alone: {wrong}; left behind: {left}")
+            lost.update(mine)
+        shutil.rmtree(project)
+    return [
+        [f"killed in {where}", n, n - min(n, lost[where]), min(n, lost[where])]
+        for where, n in sorted(counted.items())
+    ]
+
+
+def copy_of_project(folder: Path) -> Path:
+    shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
+    return folder
+
+
+def attempt(project: Path, seconds: float | None, whom: str) -> tuple[int, str, str]:
+    """Run until the end or for some seconds; returns the status, the notebook and what was said."""
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    environment.pop("GANLIB_DATA", None)
+    with (project / "said.txt").open("w") as out:
+        process = subprocess.Popen(
+            COMMAND, cwd=project, env=environment, stdout=out, stderr=out, start_new_session=True
+        )
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            kill(process, whom)
+            process.wait(60)
+    said = (project / "said.txt").read_text()
+    notebooks = re.findall(r"^\[\d+/\d+\] (\w+):", said, re.M)
+    return process.returncode, notebooks[-1] if notebooks else "the beginning", said
+
+
+def kill(process: subprocess.Popen, whom: str) -> None:
+    children = descendants(process.pid)
+    targets = {"all": [process.pid, *children], "make figures": [process.pid], "notebook": children}
+    for target in targets[whom] or [process.pid]:
+        try:
+            os.kill(target, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def descendants(process: int) -> list[int]:
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True
+    )
+    children = [int(each) for each in found.stdout.split()]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def scores(project: Path) -> dict[str, str]:
+    """Read the tables of all methods, without what no two runs have in common."""
+    tables = {}
+    for path in sorted(project.glob(f"{OURS}**/*.csv")):
+        table = pd.read_csv(path, dtype=str)
+        kept = [name for name in table.columns if not MEASURED.search(name)]
+        tables[str(path.relative_to(project))] = table[kept].to_csv()
+    return tables
+
+
+def marked_tests(report: Path) -> list:
+    """Run the tests marked `torture`; a line per file."""
+    command = [sys.executable, "-m", "pytest", "-m", "torture", "-n", "2", f"--junitxml={report}"]
+    subprocess.run(command, cwd=PROJECT)
+    counted, lost = Counter(), Counter()
+    for case in ET.parse(report).iter("testcase"):
+        name = case.get("classname")
+        counted[name] += 1
+        lost[name] += any(child.tag in ("failure", "error") for child in case)
+    return [[name, n, n - lost[name], lost[name]] for name, n in sorted(counted.items())]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
