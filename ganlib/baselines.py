@@ -2,14 +2,15 @@
 
 Each looks at the normal images to train on and answers for other images as every detector does. All
 are plain functions of the two: nothing is drawn, and an image's score depends neither on the other
-images nor on their order.
+images nor on their order. Each raises a GanlibError if there are no images, they are not uint8, or
+the two are of different sizes.
 """
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
-from ganlib.detection import Detection
+from ganlib.detection import Detection, check_images
 
 
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
@@ -27,6 +28,7 @@ def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
         A `Detection` for the m images: scores in grey levels, |mean of x - mean of all normal
         pixels|; the reconstruction is the mean normal image.
     """
+    train, images = _checked(train, images)
     brightness = images.mean(axis=(1, 2, 3), dtype="float64")
     return _beside_the_mean(train, images, np.abs(brightness - train.mean(dtype="float64")))
 
@@ -47,6 +49,7 @@ def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Det
         A `Detection` for the m images: scores 0..2, distance of the histogram to the mean histogram
         of normal images, mean over the channels; the reconstruction is the mean normal image.
     """
+    train, images = _checked(train, images)
     normal = _histograms(train, bins).mean(axis=0)
     distances = np.abs(_histograms(images, bins) - normal).sum(axis=2).mean(axis=1)
     return _beside_the_mean(train, images, distances)
@@ -63,6 +66,7 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
         A `Detection` for the m images: scores in grey levels, Euclidean distance; the
         reconstruction is that training image itself.
     """
+    train, images = _checked(train, images)
     # float32 holds 0..255 exactly, and scikit-learn multiplies it piece by piece in float64.
     search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(_flat(train, "float32"))
     nearest = search.kneighbors(_flat(images, "float32"), return_distance=False)[:, 0]
@@ -88,6 +92,7 @@ def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int 
         A `Detection` for the m images: scores in grey levels, mean of |x - projection|, the
         projection limited to 0..255 as the networks' tanh is.
     """
+    train, images = _checked(train, images)
     values = _flat(train, "float64")
     pca = PCA(
         min(n_components, *values.shape),
@@ -106,6 +111,12 @@ def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int 
         reconstructions[i] = np.rint(made)
         residuals[i] = difference
     return Detection(scores, reconstructions, residuals)
+
+
+def _checked(train: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Refuse what `check_images` refuses, and images of another size than those to train on."""
+    train = check_images(train)
+    return train, check_images(images, train.shape[1:])
 
 
 def _beside_the_mean(train: np.ndarray, images: np.ndarray, scores: np.ndarray) -> Detection:

@@ -131,13 +131,15 @@ def ganomaly(preset: Preset, settings: Settings) -> GANomaly:
         The model.
     """
     kind = GANomaly if preset.second_encoder else OneEncoderGANomaly
-    return kind(
+    model = kind(
         settings.image_size,
         settings.channels,
         settings.latent_dim,
         settings.filters,
         negative_slope=preset.negative_slope,
     )
+    model.any_scale = preset.half_range != HALF_RANGE
+    return model
 
 
 def anogan(
@@ -159,16 +161,19 @@ def anogan(
     """
     common = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
     if preset.fresh_search:
-        return AnoGAN(
+        model = AnoGAN(
             dcgan.generator,
             dcgan.discriminator,
             learning_rate=settings.search_learning_rate,
             batch_size=settings.search_batch_size,
             **common,
         )
-    return CarriedAnoGAN(
-        dcgan.generator, dcgan.discriminator, learning_rate=1e-3, batch_size=chains, **common
-    )
+    else:
+        model = CarriedAnoGAN(
+            dcgan.generator, dcgan.discriminator, learning_rate=1e-3, batch_size=chains, **common
+        )
+    model.any_scale = preset.half_range != HALF_RANGE
+    return model
 
 
 def judge(

@@ -1,9 +1,11 @@
-"""Writing files so that nothing half-written ever stands under its final name."""
+"""Files: written whole or not at all, read only if they are files, and named in one line."""
 
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -25,6 +27,35 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def open_file(path: str | Path) -> IO[bytes]:
+    """Open a file for reading; a pipe or a device is refused, for opening it may wait for ever.
+
+    Args:
+        path: the file, or a link to one.
+
+    Returns:
+        The open file.
+
+    Raises:
+        OSError: it is no file, or may not be read; `strerror` says why.
+        ValueError: its name is not UTF-8, so that no table could name it.
+    """
+    path = Path(path)
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name is not UTF-8, rename it") from None
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise OSError(0, "it is a pipe or a device, not a file")
+    return path.open("rb")
+
+
+def shown(path: str | Path) -> str:
+    """Write a path so that it fits in a line: line breaks and the like are escaped."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)
 
 
 def unfinished(path: Path) -> Path:

@@ -131,6 +131,7 @@ def run_row(
         "source": dataset.source,
         "caption": dataset.caption,
         "digest": dataset.digest,
+        "n_skipped": len(dataset.skipped),
         "profile": profile,
         "protocol": protocol,
         "family": family,

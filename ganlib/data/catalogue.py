@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ganlib.errors import GanlibError
+from ganlib.files import open_file, shown
+
 MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
 HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
 
@@ -79,13 +82,26 @@ def part_digest(files: Iterable[Path]) -> str:
 
     Returns:
         64 hexadecimal digits.
+
+    Raises:
+        GanlibError: If a file cannot be read; names it.
     """
     digest = hashlib.sha256()
     # As texts, which take a fifth of a path's memory: there may be a hundred thousand.
     for file in map(Path, sorted(map(str, files), key=os.path.basename)):
-        content = file.read_bytes()
+        try:
+            with open_file(file) as opened:
+                content = opened.read()
+        except (OSError, ValueError) as error:
+            raise GanlibError(f"{shown(file)} cannot be read: {error}. Check the disk.") from error
         digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """Digest the digests of all parts: SHA-256 over their names and digests, 64 digits."""
+    lines = "".join(f"{part}\0{digest}\n" for part, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 ARCHIVES: dict[str, Archive] = {

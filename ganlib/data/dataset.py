@@ -1,9 +1,8 @@
 """Opening a data set: where its images come from, which they are, and whether they are Kaggle's."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,24 @@ from ganlib.data.catalogue import (
     HELD_OUT,
     MARKER,
     Archive,
+    digest_of,
     is_anomaly,
     part_digest,
 )
 from ganlib.data.download import download
 from ganlib.errors import GanlibError
+from ganlib.files import open_file, shown
 
 if TYPE_CHECKING:  # `locate` runs often and needs no tables: pandas is loaded when a set is opened
     import pandas as pd
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+
+
+def _none_skipped() -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame(columns=["file", "part", "reason"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +47,8 @@ class Dataset:
         digests: For every part the `part_digest` of its files.
         notes: Sentences that a reader of results on these images must know.
         cache_dir: The folder in which decoded images are kept, the `data_dir` of `open_dataset`.
+        skipped: One row per image that cannot be read and so is not among `files`: `file`, `part`
+            and `reason`. Empty unless `open_dataset` was called with `on_error="skip"`.
     """
 
     name: str
@@ -49,22 +58,29 @@ class Dataset:
     digests: Mapping[str, str]
     notes: tuple[str, ...]
     cache_dir: Path
+    skipped: "pd.DataFrame" = field(default_factory=_none_skipped)
 
     @property
     def digest(self) -> str:
         """SHA-256 over all parts' names and digests, 64 hexadecimal digits."""
-        lines = "".join(f"{part}\0{digest}\n" for part, digest in sorted(self.digests.items()))
-        return hashlib.sha256(lines.encode()).hexdigest()
+        return digest_of(self.digests)
 
     @property
     def caption(self) -> str:
         """Which images these are, for the small print of a figure."""
+        left_out = f", {len(self.skipped)} unreadable left out" if len(self.skipped) else ""
+        return self._images + left_out
+
+    @property
+    def _images(self) -> str:
+        """Say which images these are, with those that were left out."""
         if self.source == "generated":
             return f"GENERATED images ({self.name}-like)"
         if self.source == "kaggle":
             return f"{self.name}, Kaggle images (digest verified)"
         archive = ARCHIVES[self.name]
-        found = _plus((self.files["part"] == part).sum() for part in archive.counts)
+        listed = [*self.files["part"], *self.skipped["part"]]
+        found = _plus(listed.count(part) for part in archive.counts)
         expected = _plus(archive.counts.values())
         if found != expected:
             return (
@@ -79,6 +95,7 @@ def open_dataset(
     data: str | Path = "auto",
     data_dir: str | Path = "data",
     on_message: Callable[[str], object] = print,
+    on_error: str = "raise",
 ) -> Dataset:
     """Open a data set, fetching or generating its images if they are not there.
 
@@ -92,20 +109,27 @@ def open_dataset(
         data_dir: The folder for downloads, generated images and the cache of decoded images; made
             if absent.
         on_message: Takes the line that says which images were taken and why.
+        on_error: `'raise'`: an image that cannot be read is an error, here or in `load_images`.
+            `'skip'`: all are tried here, and those that cannot be read are left out; the data set
+            lists them in `skipped` and says so in its notes and its caption. They count where the
+            number of images is checked, so the archive must be complete all the same. Whether an
+            image is an anomaly plays no part.
 
     Returns:
         The data set, its files checked against the archive's counts and digested.
 
     Raises:
-        GanlibError: If the name is unknown, no images can be had from `data`, or they are not
-            complete.
+        GanlibError: If the name is unknown, no images can be had from `data`, they are not
+            complete, or too few are left.
     """
     archive = _archive(name)
+    if on_error not in ("raise", "skip"):
+        raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
     data_dir = Path(data_dir)
     root, why = _look(archive, data, data_dir)
     if root is None:
         root, why = _fetch(archive, data, data_dir, on_message)
-    dataset = _read(archive, root, data_dir)
+    dataset = _read(archive, root, data_dir, on_error)
     on_message(f"{dataset.caption}; taken from {root}: {why}.")
     return dataset
 
@@ -212,18 +236,31 @@ def _fetch(
 
 
 def _list_images(folder: Path) -> list[str]:
-    """List the names of a folder's images, leaving out hidden files, folders and links."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".")
-            and Path(entry.name).suffix.lower() in SUFFIXES
-            and entry.is_file(follow_symlinks=False)
-        )
+    """List what is named like an image and not hidden; what is none is refused in reading it."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries)
+    except OSError as error:
+        raise GanlibError(
+            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
+        ) from error
+    return [
+        name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+    ]
 
 
-def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
+def _not_opened(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Find the names that are no files, or of files that may not be read; returns why."""
+    found = {}
+    for name in names:
+        try:
+            open_file(folder / name).close()
+        except (OSError, ValueError) as error:
+            found[name] = getattr(error, "strerror", None) or str(error)
+    return found
+
+
+def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
     """List, check and digest the images below a root."""
     import pandas as pd
 
@@ -248,8 +285,14 @@ def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
                 f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}), expected "
                 f"{archive.counts[part]}. {remedy}"
             )
+    closed = {part: _not_opened(folders[part], listed) for part, listed in names.items()}
+    if on_error == "raise":
+        _refuse_closed(archive, folders, closed)
     counts = {part: len(listed) for part, listed in names.items()}
-    _check_counts(archive, root, counts, archive.exact or generated, remedy)
+    opened = {part: count - len(closed[part]) for part, count in counts.items()}
+    # A folder that is named like an image may be one too many.
+    if opened != archive.counts:
+        _check_counts(archive, root, counts, archive.exact or generated, remedy)
 
     kinds = _read_kinds(root)
     tables = []
@@ -260,20 +303,33 @@ def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
             "part": part,
             "label": int(anomalous),
             "kind": [kinds.get(name, "anomaly") if anomalous else "normal" for name in listed],
+            "reason": [closed[part].get(name, "") for name in listed],
         }
         tables.append(pd.DataFrame(table))
+    files = pd.concat(tables, ignore_index=True)
+    if on_error == "skip":
+        # Imported here because it needs Pillow, which `locate` does without.
+        from ganlib.data.unreadable import add_undecodable
+
+        files = add_undecodable(archive.name, root, files, data_dir)
+    bad = files["reason"] != ""
+    skipped = files.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
+    files = files[~bad].drop(columns="reason").reset_index(drop=True)
+    _check_left(archive, root, files, skipped, remedy)
     digests = {
-        part: part_digest(folders[part] / name for name in listed) for part, listed in names.items()
+        part: part_digest(root / file for file in own)
+        for part, own in files.groupby("part", sort=False)["file"]
     }
     source = "kaggle" if digests == archive.digests else "unverified"
     return Dataset(
         name=archive.name,
         source="generated" if generated else source,
         root=root,
-        files=pd.concat(tables, ignore_index=True),
+        files=files,
         digests=digests,
-        notes=_notes(archive, counts, digests, generated),
+        notes=_notes(archive, counts, digests, generated) + _note_on(skipped, sum(counts.values())),
         cache_dir=data_dir,
+        skipped=skipped,
     )
 
 
@@ -294,6 +350,43 @@ def _check_counts(
             f"least more than {HELD_OUT} normal ones: {HELD_OUT} are held out for the test and the "
             f"rest is trained on. {remedy}"
         )
+
+
+def _refuse_closed(
+    archive: Archive, folders: Mapping[str, Path], closed: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Refuse what is named like an image and cannot be opened."""
+    found = [(folders[part] / name, why) for part in closed for name, why in closed[part].items()]
+    if found:
+        path, why = found[0]
+        others = f", and {len(found) - 1} more of {archive.name} neither" if found[1:] else ""
+        raise GanlibError(
+            f"{shown(path)} cannot be read: {why}{others}. Mend or remove it, or leave out such "
+            'files with on_error="skip".'
+        )
+
+
+def _check_left(
+    archive: Archive, root: Path, files: "pd.DataFrame", skipped: "pd.DataFrame", remedy: str
+) -> None:
+    """Refuse images of which too few can be read."""
+    left = {part: int((files["part"] == part).sum()) for part in archive.counts}
+    if skipped.empty or (all(left.values()) and left.get("normal", HELD_OUT + 1) > HELD_OUT):
+        return
+    file, _, why = skipped.iloc[0]
+    raise GanlibError(
+        f"Too few images of {archive.name} can be read: {_plus(left.values())} "
+        f"({' + '.join(left)}) in {root}; {len(skipped)} cannot, the first is {shown(file)}: "
+        f"{why}. {remedy}"
+    )
+
+
+def _note_on(skipped: "pd.DataFrame", count: int) -> tuple[str, ...]:
+    """Say how many images were left out, and of which parts."""
+    if skipped.empty:
+        return ()
+    parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
+    return (f"{len(skipped)} of {count} images cannot be read and were left out: {parts}.",)
 
 
 def _read_kinds(root: Path) -> dict[str, str]:
@@ -319,6 +412,8 @@ def _notes(
     archive: Archive, counts: Mapping[str, int], digests: Mapping[str, str], generated: bool
 ) -> tuple[str, ...]:
     """Say in sentences what sets the images apart from Kaggle's."""
+    if digests == archive.digests:
+        return ()
     if generated:
         return (
             f"The images are drawn by ganlib after the look of {archive.name}: results on them say "

@@ -2,23 +2,28 @@
 
 import contextlib
 import errno
+import io
 import mmap
 import os
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ganlib.data.dataset import Dataset
 from ganlib.errors import GanlibError
-from ganlib.files import unfinished
+from ganlib.files import open_file, shown, unfinished
 
 # Part of the cache's file name: raised with every change to what `decode` returns.
 CODE_VERSION = 1
 # Images that are decoded but not yet written, which bounds the memory whatever the disk's speed.
 BATCH = 256
+# What a file may hold, whatever its name ends in. Pillow knows forty more, and for one of them
+# (EPS) it runs a program on what the file says.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
@@ -30,11 +35,19 @@ def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
     and edges get no ringing, which an anomaly detector would have to learn. Other aspect ratios are
     squeezed to a square.
 
-    Any mode that Pillow converts to RGB is read. Transparent pixels are laid over black. 16-bit
-    grey levels 0..65535 become 0..255. Grey of colours is Pillow's (ITU-R 601-2 luma).
+    What a file holds counts, not how its name ends: BMP, GIF, JPEG, PNG, TIFF or WebP, the first
+    picture if there are several. It is turned as its EXIF orientation says, as viewers do. Any mode
+    that Pillow converts to RGB is read: transparent pixels are laid over black; 16-bit grey levels
+    0..65535 become 0..255, of 16-bit colours the upper byte is kept; the inks of CMYK are taken to
+    be stored inverted in a JPEG, as is customary. Colour profiles are not applied. Grey of colours
+    is Pillow's (ITU-R 601-2 luma).
+
+    A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` (89 million) is refused before it is
+    decoded; set that to another number, or None, to allow it. A PNG's check sums must be right, a
+    JPEG must have an end. Damage that leaves a file well-formed cannot be told.
 
     Args:
-        path: The image file; of several frames the first is read.
+        path: The image file, or a link to it.
         image_size: Height and width of the result in pixels, at least 1.
         channels: 1 for grey, 3 for RGB.
 
@@ -42,9 +55,9 @@ def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
         uint8 array `(image_size, image_size, channels)`, 0..255.
 
     Raises:
-        GanlibError: If the file is missing, truncated or no image, or its grey levels have no known
-            range (32-bit). If `image_size` or `channels` is out of range, or Pillow is set to fill
-            up truncated images.
+        GanlibError: If the file is missing, truncated, damaged, too large or no image, or its grey
+            levels have no known range (floats, 32-bit). If `image_size` or `channels` is out of
+            range, or Pillow is set to fill up truncated images.
     """
     _check_shape(image_size, channels)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -53,23 +66,24 @@ def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
             "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
         )
     try:
-        with Image.open(path) as image:
-            image.load()
-            if image.mode.startswith("I") or image.mode == "F":
-                image = _from_wide(np.asarray(image))
-            elif image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-                image = image.convert("RGB")
-            elif image.mode != "L":
-                image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
-            if image.mode != "F":
-                image = image.convert("L" if channels == 1 else "RGB")
-            image = image.resize((image_size, image_size), Image.Resampling.BOX)
+        with open_file(path) as file:
+            image = _open(file.read())
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _from_wide(image)
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+            image = image.convert("RGB")
+        elif image.mode != "L":
+            image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
+        if image.mode != "F":
+            image = image.convert("L" if channels == 1 else "RGB")
+        image = image.resize((image_size, image_size), Image.Resampling.BOX)
     except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
         raise GanlibError(
-            f"{path} cannot be read as an image: {error}. Copy or unzip the file again; one broken "
-            "image would change every result."
+            f"{shown(path)} cannot be read as an image: {reason(error)}. Copy or unzip the file "
+            'again, or leave out such files with on_error="skip".'
         ) from error
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
@@ -77,6 +91,46 @@ def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words, on one line, what an exception says."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large()
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return shown(" ".join(text.split())[:200].rstrip("."))
+
+
+def _too_large() -> str:
+    """Say that a picture is over Pillow's limit, and how to allow it."""
+    return (
+        f"it has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS, "
+        "which you may raise"
+    )
+
+
+def _open(content: bytes) -> Image.Image:
+    """Open a picture and check what Pillow does not check."""
+    if not content:
+        raise ValueError("it is empty")
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:  # up to twice that, Pillow warns
+        raise ValueError(_too_large())
+    if image.format == "PNG":
+        image.verify()  # the check sums of the pixels, which are passed over in reading
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        # Pillow stretches these levels to 8 bit, but not the one that stands for clear.
+        if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
+            raise ValueError("a clear level is known of 8 bit only, save it with 8 bit")
+    # In the pixels of a JPEG, 0xff is never followed by 0xd9. Without an end, a file whose rest was
+    # never written and is filled up with zeros would become grey below.
+    elif image.format in ("JPEG", "MPO") and content.find(b"\xff\xd9", image.fp.tell()) < 0:
+        raise ValueError("it is truncated")
+    image.load()
+    return image
 
 
 def load_images(
@@ -99,7 +153,8 @@ def load_images(
         file of `dataset.files.iloc[i]`.
 
     Raises:
-        GanlibError: If an image cannot be read, or the disk is full.
+        GanlibError: If images cannot be read (the first is named, the others are counted), or the
+            disk is full.
     """
     _check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
@@ -159,12 +214,15 @@ def _check_shape(image_size: int, channels: int) -> None:
         )
 
 
-def _from_wide(levels: np.ndarray) -> Image.Image:
+def _from_wide(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
-    # Depending on its version, Pillow opens 16-bit files with 32-bit integers.
-    if levels.dtype.kind == "f" or levels.min() < 0 or levels.max() > 65535:
+    # Some versions of Pillow open 16-bit PNG files with 32-bit integers; a TIFF with these has
+    # them, and if its levels are small nobody knows whether they end at 255 or 65535.
+    if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
-    return Image.fromarray((levels / 257).astype(np.float32))
+    levels = np.asarray(image)
+    clear = levels == image.info.get("transparency", -1)
+    return Image.fromarray(np.where(clear, 0, levels / 257).astype(np.float32))
 
 
 def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
@@ -184,6 +242,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]
     temporary = unfinished(path)
+    refused: list[GanlibError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(path.parent).free
@@ -193,6 +252,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
         # store to a mapped page kills the process.
         with (
             temporary.open("wb") as file,
+            warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
             ThreadPoolExecutor(os.cpu_count()) as pool,
             tqdm(
                 total=len(files), desc=f"decode {dataset.name}", unit="image", mininterval=5
@@ -202,9 +262,15 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(files), BATCH):
                 batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
-                for pixels in pool.map(lambda path: decode(path, *shape[2:]), batch):
-                    file.write(pixels.tobytes())
+                for pixels in pool.map(lambda path: _try_decode(path, *shape[2:]), batch):
+                    if isinstance(pixels, GanlibError):
+                        refused.append(pixels)
+                    elif not refused:  # else the rest is only tried, to say how many are bad
+                        file.write(pixels.tobytes())
                 bar.update(len(batch))
+        if refused:
+            others = f" So it is with {len(refused) - 1} more of {len(files)} images."
+            raise GanlibError(f"{refused[0]}{others if refused[1:] else ''}") from refused[0]
         temporary.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -215,6 +281,14 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def _try_decode(path: Path, image_size: int, channels: int) -> np.ndarray | GanlibError:
+    """Decode an image, or return why it cannot be read."""
+    try:
+        return decode(path, image_size, channels)
+    except GanlibError as error:
+        return error
 
 
 def _no_space(path: Path, needed: int, free: int) -> GanlibError:

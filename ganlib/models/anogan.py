@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ganlib import losses
-from ganlib.detection import Detection
+from ganlib.detection import Detection, check_images
 from ganlib.errors import GanlibError
 from ganlib.feed import feed
 from ganlib.models.calibrated import Calibrated
@@ -175,7 +175,11 @@ class AnoGAN(Calibrated, keras.Model):
             float32 `(n, latent_dim)`, the z found, and float32 `(records, n)`, the objective L(z)
             before steps 0, record_every, 2 record_every, ...; for an image that has left, the last
             one recorded.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
+        images = check_images(images, self.generator.output_shape[1:], self.any_scale)
         state = [np.zeros((len(images), self.latent_dim), "float32") for _ in self._state()]
         for rows, batch in self._batches(np.arange(len(images)), images):
             state[0][rows] = self._first_latents(batch)[: len(rows)]
@@ -231,6 +235,9 @@ class AnoGAN(Calibrated, keras.Model):
 
         Returns:
             A `Detection` for the n images, in their order.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
         return self.score(images, self.search(images)[0])
 
@@ -243,7 +250,17 @@ class AnoGAN(Calibrated, keras.Model):
 
         Returns:
             A `Detection` for the n images, in their order.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`, or the z
+                are not theirs.
         """
+        images = check_images(images, self.generator.output_shape[1:], self.any_scale)
+        if np.shape(latents) != (len(images), self.latent_dim):
+            raise GanlibError(
+                f"latents has the shape {np.shape(latents)}, expected "
+                f"{(len(images), self.latent_dim)}: one z for every image, as `search` returns."
+            )
         scores = np.zeros(len(images), "float32")
         values = np.zeros(images.shape, "float32")
         for rows, batch in self._batches(np.arange(len(images)), images):

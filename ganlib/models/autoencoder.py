@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ganlib import devices, losses, networks
-from ganlib.detection import Detection
+from ganlib.detection import Detection, check_images
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.pixels import residual, scale, unscale
@@ -82,7 +82,11 @@ class Autoencoder(Calibrated, keras.Model):
         Returns:
             A `Detection` for the n images, in their order. Scores are the mean of |x - x_hat| in
             grey levels, 0..255: 127.5 times the image's contextual loss.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
+        images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
         (reconstructions,) = predict(self, images, batch_size)
         residuals = residual(images, reconstructions)
         return Detection(

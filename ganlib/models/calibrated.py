@@ -12,6 +12,7 @@ class Calibrated:
     Attributes:
         thresholds: name of the rule to threshold, see `ganlib.thresholds.fit_thresholds`; None
             until `calibrate` is called. `__init__` takes it, for loading.
+        any_scale: whether `detect` takes floats, of any scale; only `ganlib.errata` needs that.
 
     Example:
         >>> detector.calibrate(detector.detect(held_out_normals).scores)
@@ -19,6 +20,8 @@ class Calibrated:
         >>> detector.is_anomaly(image[np.newaxis])
         array([ True])
     """
+
+    any_scale = False
 
     def __init__(self, thresholds: dict[str, float] | None = None, **kwargs):
         super().__init__(**kwargs)

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ganlib import losses, networks
-from ganlib.detection import Detection
+from ganlib.detection import Detection, check_images
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import frozen_copy, networks_of
@@ -92,7 +92,11 @@ class FAnoGAN(Calibrated, keras.Model):
 
         Returns:
             A `Detection` for the n images, in their order.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
+        images = check_images(images, self.generator.output_shape[1:], self.any_scale)
         reconstructions, scores = predict(self, images, batch_size)
         return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
 

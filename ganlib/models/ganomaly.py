@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ganlib import devices, losses, networks
-from ganlib.detection import Detection
+from ganlib.detection import Detection, check_images
 from ganlib.errors import GanlibError
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
@@ -135,7 +135,11 @@ class GANomaly(Calibrated, keras.Model):
 
         Returns:
             A `Detection` for the n images, in their order.
+
+        Raises:
+            GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
+        images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
         reconstructions, latents, reconstructed_latents = predict(self, images, batch_size)
         scores = SCORES[self.score](latents, reconstructed_latents)
         return Detection(

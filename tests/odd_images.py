@@ -1,0 +1,441 @@
+"""Bad and odd image files, made from nothing, each with what must come of it.
+
+`CORPUS` maps a file name to what makes the file and to its stated behaviour: the pixels that must
+be read, or the reason for which it must be refused. A name is unique whatever its case.
+"""
+
+import base64
+import io
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+SIDE = 16
+Y, X = np.mgrid[:SIDE, :SIDE]
+# Different at every corner, so that a turned picture is another one.
+GREY = (12 * Y + 3 * X).astype(np.uint8)
+COLOUR = np.stack([GREY, 200 - 8 * X, 40 + 5 * Y], -1).astype(np.uint8)
+# 16 x 16 grey, GREY in arithmetic coding (libjpeg with `arith_code`), which Pillow cannot write.
+ARITHMETIC = base64.b85decode(
+    "|JeWF01!$>Nk#wx0RR9200961|JwjV00IF40RaI50RaI50s;a81OoyB0s;jD1Oo&H1qKEN1qKEN2MGuU2MGrT1_%oX"
+    "2?`1d3JL}Y3k(Yi3<(Mf3jfIf3kU!Z01yEI5di<p00saM5C#9*00;pA002J#{{ZdlP1Xc!$R#h8p#K0#_C2jBBMePC"
+    "6A+xb+5Q$KAZFFT|Je"
+)
+
+
+class Odd(NamedTuple):
+    """One file.
+
+    Attributes:
+        make: its content, or a function that is called with the path and makes it.
+        expected: uint8 pixels `(SIDE, SIDE, 3)`, or a regular expression of the reason.
+        tolerance: largest difference of a pixel that is allowed.
+    """
+
+    make: bytes | Callable[[Path], object]
+    expected: np.ndarray | str
+    tolerance: int = 0
+
+
+def saved(picture: np.ndarray | Image.Image, kind: str, **options) -> bytes:
+    """Encode a picture with Pillow."""
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def rgb(grey: np.ndarray) -> np.ndarray:
+    """Give a grey picture three channels."""
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    """Write a chunk of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(
+        ">I", zlib.crc32(kind + content)
+    )  # fmt: skip
+
+
+def png(
+    rows: bytes, width=SIDE, height=SIDE, depth=8, colour=0, before=b"", packed=zlib.compress
+) -> bytes:
+    """Write a PNG of rows that each begin with their filter; `before` stands before the pixels."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + before
+        + chunk(b"IDAT", packed(rows))
+        + chunk(b"IEND")
+    )
+
+
+def rows_of(pixels: np.ndarray, kind: str = ">u1") -> bytes:
+    """Write the rows of a PNG without filter."""
+    return b"".join(b"\0" + row.astype(kind).tobytes() for row in pixels)
+
+
+def bits(pixels: np.ndarray, depth: int) -> bytes:
+    """Write the rows of a PNG of less than 8 bit."""
+    planes = np.unpackbits(pixels.astype(np.uint8)[..., np.newaxis], axis=2)[..., 8 - depth :]
+    return rows_of(np.packbits(planes.reshape(len(pixels), -1), axis=1))
+
+
+def with_chunk(kind: bytes, content: bytes) -> bytes:
+    """Put a chunk into a good PNG, before its pixels."""
+    return PNG[:33] + chunk(kind, content) + PNG[33:]
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """Flip all bits of one byte."""
+    return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
+
+
+def with_segment(marker: int, content: bytes) -> bytes:
+    """Put a segment into a good JPEG, as its first one."""
+    return JPEG[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + JPEG[2:]
+
+
+def exif(orientation: int) -> Image.Exif:
+    """Make EXIF data that say how the picture is to be turned."""
+    data = Image.Exif()
+    data[0x0112] = orientation
+    return data
+
+
+# What is stored is to be turned like this, by the EXIF standard.
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+def tiff(pixels: np.ndarray, order: str, bits: int, kind: int, compression: int = 1) -> bytes:
+    """Write an uncompressed TIFF in one strip: `order` "<" or ">", sample format `kind`."""
+    samples = pixels.shape[2] if pixels.ndim == 3 else 1
+    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    fields = [
+        (256, 3, pixels.shape[1]), (257, 3, pixels.shape[0]), (259, 3, compression),
+        (262, 3, 2 if samples == 3 else 1), (273, 4, 8), (277, 3, samples),
+        (278, 3, pixels.shape[0]), (279, 4, len(data)), (339, 3, kind),
+    ]  # fmt: skip
+    start = 8 + len(data) + len(data) % 2
+    if samples == 1:
+        fields.append((258, 3, bits))
+    entries = b""
+    for tag, size, value in sorted(fields):
+        entries += struct.pack(order + "HHI", tag, size, 1)
+        entries += struct.pack(order + ("HH" if size == 3 else "I"), value, *[0] * (size == 3))
+        if samples == 3 and tag == 257:  # three values: behind the directory
+            entries += struct.pack(order + "HHII", 258, 3, 3, start + 2 + 12 * 10 + 4)
+    count = len(fields) + (samples == 3)
+    directory = struct.pack(order + "H", count) + entries + struct.pack(order + "I", 0)
+    directory += struct.pack(order + "HHH", bits, bits, bits) if samples == 3 else b""
+    begin = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, start)
+    return begin + data + b"\0" * (len(data) % 2) + directory
+
+
+def bmp_rle8(grey: np.ndarray, rows: int = SIDE) -> bytes:
+    """Write a run-length coded BMP of 256 greys, from the bottom up, perhaps too short."""
+    colours = b"".join(bytes([i, i, i, 0]) for i in range(256))
+    runs = b"".join(b"".join(b"\x01" + bytes([v]) for v in row) + b"\0\0" for row in grey[::-1])
+    data = runs[: rows * (2 * SIDE + 2)] + b"\0\x01"
+    header = struct.pack("<IiiHHIIiiII", 40, SIDE, SIDE, 1, 8, 1, len(data), 0, 0, 256, 0)
+    start = 14 + 40 + len(colours)
+    return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + header + colours + data
+
+
+def top_down(bmp: bytes) -> bytes:
+    """Turn a BMP of 24 bit upside down in its header and its rows."""
+    pixels = np.frombuffer(bmp[54:], np.uint8).reshape(SIDE, -1)[::-1]
+    return bmp[:22] + struct.pack("<i", -SIDE) + bmp[26:54] + pixels.tobytes()
+
+
+def inks(grey: np.ndarray = GREY) -> Image.Image:
+    """Make a CMYK picture with black in it."""
+    levels = np.stack([grey // 2, 90 + 0 * grey, 30 + 0 * grey, grey // 4], -1)
+    return Image.fromarray(levels.astype(np.uint8), "CMYK")
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """Take Adobe's marker out of a JPEG."""
+    start = jpeg.index(b"\xff\xee")
+    return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
+
+
+def ycck(jpeg: bytes) -> bytes:
+    """Say of the four planes of a JPEG that they are Y, Cb, Cr and K."""
+    place = jpeg.index(b"Adobe") + 11
+    return jpeg[:place] + b"\x02" + jpeg[place + 1 :]
+
+
+def from_inks(levels: np.ndarray) -> np.ndarray:
+    """Mix inks 0..255 to RGB as a printer's simplest model does."""
+    left = 255.0 - levels
+    return np.rint(left[..., :3] * left[..., 3:] / 255)
+
+
+def from_ycck(stored: np.ndarray) -> np.ndarray:
+    """Read Y, Cb, Cr and K: the first three are inverted inks in another space (JFIF's formula)."""
+    y, cb, cr, k = (stored[..., i].astype(float) for i in range(4))
+    cb, cr = cb - 128, cr - 128
+    colours = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1)
+    cmy = np.clip(colours, 0, 255)  # libjpeg inverts them, and Adobe has inverted them before
+    return from_inks(np.concatenate([cmy, 255 - k[..., np.newaxis]], -1))
+
+
+def palette(**options) -> bytes:
+    """Write a PNG of two colours, 0 at the left and 1 at the right."""
+    image = Image.fromarray((X >= 8).astype(np.uint8), "P")
+    image.putpalette([200, 100, 40, 0, 20, 72])
+    return saved(image, "PNG", **options)
+
+
+def two(left, right) -> np.ndarray:
+    """Make the picture that is one colour at the left and one at the right."""
+    return np.where(X[..., np.newaxis] < 8, left, right).astype(np.uint8)
+
+
+def alpha() -> np.ndarray:
+    """Make a ramp from clear to solid."""
+    return (17 * X).astype(np.uint8)
+
+
+def over_black(picture: np.ndarray) -> np.ndarray:
+    """Lay a picture with the ramp over black."""
+    return np.rint(picture * (alpha() / 255.0)[..., np.newaxis])
+
+
+def frames(kind: str, **options) -> bytes:
+    """Write three frames, of which the picture is the first."""
+    # RGB has more colours than GIF: grey has not.
+    first = Image.fromarray(GREY)
+    others = [Image.new("L", (SIDE, SIDE), value) for value in (250, 5)]
+    return saved(first, kind, save_all=True, append_images=others, **options)
+
+
+def text(name: bytes, content: bytes) -> bytes:
+    """Put a compressed text into a PNG."""
+    return with_chunk(b"zTXt", name + b"\0\0" + zlib.compress(content))
+
+
+def bomb() -> bytes:
+    """Write 20,000 x 20,000 black pixels into 50 kB."""
+    return png(bytes(2501 * 20000), 20000, 20000, depth=1)
+
+
+def link(target: str) -> Callable[[Path], None]:
+    """Make a link to a file beside it."""
+    return lambda path: path.symlink_to(target)
+
+
+def link_to_file(path: Path) -> None:
+    """Make a link to a file in a folder that is hidden."""
+    behind = path.parent / ".behind"
+    behind.mkdir(exist_ok=True)
+    (behind / "real").write_bytes(PNG)
+    path.symlink_to(behind / "real")
+
+
+JPEG = saved(COLOUR, "JPEG", quality=98, subsampling=0)
+PNG = saved(COLOUR, "PNG")
+BMP = saved(COLOUR, "BMP")
+TIFF = saved(COLOUR, "TIFF")
+GOOD = {"jpg": JPEG, "png": PNG, "bmp": BMP, "tif": TIFF}
+WIDE = (257 * GREY.astype(np.uint16) + 100).astype(np.uint16)  # 100/257 of a level more
+CLEAR = int(GREY[3, 3])
+WIDE_COLOUR = rows_of(257 * COLOUR.astype(int), ">u2")
+INK_LEVELS = np.asarray(inks())
+INK_JPEG = saved(inks(), "JPEG", quality=98, subsampling=0)
+SMOOTH = 4  # what JPEG at this quality changes
+
+READ: dict[str, Odd] = {
+    # Kinds of files, whatever the name
+    "plain.jpg": Odd(JPEG, COLOUR, SMOOTH),
+    "plain.png": Odd(PNG, COLOUR),
+    "plain.bmp": Odd(BMP, COLOUR),
+    "plain.tif": Odd(TIFF, COLOUR),
+    "suffix in capitals.JPEG": Odd(JPEG, COLOUR, SMOOTH),
+    "really a png.jpg": Odd(PNG, COLOUR),
+    "really a jpeg.png": Odd(JPEG, COLOUR, SMOOTH),
+    "really a tiff.bmp": Odd(TIFF, COLOUR),
+    "really a gif.png": Odd(saved(GREY, "GIF"), rgb(GREY)),
+    "really a webp.jpg": Odd(saved(COLOUR, "WEBP", lossless=True), COLOUR),
+    "progressive.jpg": Odd(
+        saved(COLOUR, "JPEG", quality=98, subsampling=0, progressive=True), COLOUR, SMOOTH
+    ),
+    "arithmetic.jpg": Odd(ARITHMETIC, rgb(GREY), SMOOTH),
+    "grey.jpg": Odd(saved(GREY, "JPEG", quality=98), rgb(GREY), SMOOTH),
+    "grey.bmp": Odd(saved(GREY, "BMP"), rgb(GREY)),
+    "black and white.bmp": Odd(saved(Image.fromarray(GREY > 99), "BMP"), rgb(255 * (GREY > 99))),
+    "top down.bmp": Odd(top_down(BMP), COLOUR),
+    "run lengths.bmp": Odd(bmp_rle8(GREY), rgb(GREY)),
+    "lzw.tif": Odd(saved(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
+    "deflate.tif": Odd(saved(COLOUR, "TIFF", compression="tiff_adobe_deflate"), COLOUR),
+    "big-endian.tif": Odd(tiff(COLOUR, ">", 8, 1), COLOUR),
+    "by hand.tif": Odd(tiff(COLOUR, "<", 8, 1), COLOUR),
+    # Inks
+    "cmyk.tif": Odd(saved(inks(), "TIFF"), from_inks(INK_LEVELS), 1),
+    "cmyk inverted as Adobe does.jpg": Odd(INK_JPEG, from_inks(INK_LEVELS), SMOOTH),
+    "cmyk without a marker.jpg": Odd(without_adobe(INK_JPEG), from_inks(INK_LEVELS), SMOOTH),
+    "ycck.jpg": Odd(ycck(INK_JPEG), from_ycck(255 - INK_LEVELS), SMOOTH),
+    # 16 bit
+    "wide.png": Odd(saved(WIDE, "PNG"), rgb(GREY)),
+    "wide.tif": Odd(saved(WIDE, "TIFF"), rgb(GREY)),
+    "wide big-endian.tif": Odd(tiff(WIDE, ">", 16, 1), rgb(GREY)),
+    "wide colours.png": Odd(png(WIDE_COLOUR, depth=16, colour=2), COLOUR),
+    "wide with a clear level.png": Odd(
+        png(rows_of(WIDE, ">u2"), depth=16, before=chunk(b"tRNS", struct.pack(">H", WIDE[3, 3]))),
+        rgb(np.where(GREY == CLEAR, 0, GREY)),
+    ),
+    "wide with alpha.png": Odd(
+        png(rows_of(257 * np.stack([GREY, alpha()], -1).astype(int), ">u2"), depth=16, colour=4),
+        over_black(rgb(GREY)), 1,
+    ),
+    # Palettes, transparency, few bits
+    "palette.png": Odd(palette(), two((200, 100, 40), (0, 20, 72))),
+    "palette with a clear colour.png": Odd(palette(transparency=0), two((0, 0, 0), (0, 20, 72))),
+    "palette with alpha.png": Odd(
+        palette(transparency=bytes([51, 255])), two((40, 20, 8), (0, 20, 72)), 1
+    ),
+    "alpha.png": Odd(saved(np.dstack([COLOUR, alpha()]), "PNG"), over_black(COLOUR), 1),
+    "alpha.tif": Odd(saved(np.dstack([COLOUR, alpha()]), "TIFF"), over_black(COLOUR), 1),
+    "grey with alpha.png": Odd(saved(np.dstack([GREY, alpha()]), "PNG"), over_black(rgb(GREY)), 1),
+    "grey with a clear level.png": Odd(
+        saved(GREY, "PNG", transparency=CLEAR), rgb(np.where(GREY == CLEAR, 0, GREY))
+    ),
+    "colours with a clear one.png": Odd(
+        saved(two((9, 8, 7), (90, 80, 70)), "PNG", transparency=(90, 80, 70)), two((9, 8, 7), 0)
+    ),
+    "1 bit.png": Odd(png(bits(GREY > 99, 1), depth=1), rgb(255 * (GREY > 99))),
+    "2 bit.png": Odd(png(bits(GREY // 64, 2), depth=2), rgb(GREY // 64 * 85)),
+    "4 bit.png": Odd(png(bits(GREY // 16, 4), depth=4), rgb(GREY // 16 * 17)),
+    # Several pictures: the first
+    "animated gif.png": Odd(frames("GIF"), rgb(GREY)),
+    "animated.png": Odd(frames("PNG"), rgb(GREY)),
+    "animated webp.png": Odd(frames("WEBP", lossless=True), rgb(GREY)),
+    "several.jpg": Odd(frames("MPO", quality=98), rgb(GREY), SMOOTH),
+    "pages.tif": Odd(frames("TIFF"), rgb(GREY)),
+    # Turned as EXIF says
+    **{
+        f"orientation {n}.jpg": Odd(
+            saved(COLOUR, "JPEG", quality=98, subsampling=0, exif=exif(n)), turn(COLOUR), SMOOTH
+        )
+        for n, turn in TURNS.items()
+    },
+    "orientation 6.png": Odd(saved(COLOUR, "PNG", exif=exif(6)), TURNS[6](COLOUR)),
+    "orientation 6.tif": Odd(saved(COLOUR, "TIFF", exif=exif(6)), TURNS[6](COLOUR)),
+    "orientation 99.jpg": Odd(
+        saved(COLOUR, "JPEG", quality=98, subsampling=0, exif=exif(99)), COLOUR, SMOOTH
+    ),
+    # Sizes: stretched to a square
+    "one pixel.png": Odd(saved(COLOUR[3:4, 5:6], "PNG"), 0 * COLOUR + COLOUR[3, 5]),
+    "one row.png": Odd(saved(COLOUR[3:4], "PNG"), 0 * COLOUR + COLOUR[3:4]),
+    "one column.bmp": Odd(saved(COLOUR[:, 5:6], "BMP"), 0 * COLOUR + COLOUR[:, 5:6]),
+    # What stands around the pixels
+    "corrupt profile.jpg": Odd(with_segment(0xE2, b"ICC_PROFILE\0\x01\x01rubbish"), COLOUR, SMOOTH),
+    "corrupt profile.png": Odd(with_chunk(b"iCCP", b"x\0\0" + zlib.compress(b"rubbish")), COLOUR),
+    "huge profile.png": Odd(saved(COLOUR, "PNG", icc_profile=bytes(900_000)), COLOUR),
+    "long text.png": Odd(text(b"Comment", b"word " * 100_000), COLOUR),
+    "corrupt exif.jpg": Odd(with_segment(0xE1, b"Exif\0\0rubbish" * 3), COLOUR, SMOOTH),
+    "rubbish behind.jpg": Odd(JPEG + b"\0\xff\xda rubbish", COLOUR, SMOOTH),
+    "rubbish behind.png": Odd(PNG + b"rubbish", COLOUR),
+    "rubbish behind.bmp": Odd(BMP + b"rubbish", COLOUR),
+    "rubbish behind.tif": Odd(TIFF + b"rubbish", COLOUR),
+    "unknown chunk.png": Odd(with_chunk(b"xyZz", b"rubbish"), COLOUR),
+    # Names
+    "link to a file.png": Odd(link_to_file, COLOUR),
+    "with spaces .png": Odd(PNG, COLOUR),
+    "with a\nline break.png": Odd(PNG, COLOUR),
+    "사진 구름 ☁ снимок.png": Odd(PNG, COLOUR),
+    f"{'long' * 62}12.png": Odd(PNG, COLOUR),
+    "Case.png": Odd(PNG, COLOUR),
+    "case.png": Odd(saved(GREY, "PNG"), rgb(GREY)),
+    "$a%20b&'.png": Odd(PNG, COLOUR),
+}  # fmt: skip
+
+NONE, CUT = "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP", "[Tt]runcated|it holds no"
+REFUSED: dict[str, Odd] = {
+    **{
+        f"cut at {n}0 percent.{suffix}": Odd(content[: len(content) * n // 10], CUT)
+        for suffix, content in GOOD.items()
+        for n in range(1, 10)
+    },
+    "empty.png": Odd(b"", "it is empty"),
+    "text.jpg": Odd(b"no image\n", NONE),
+    "page.jpg": Odd(b"<!DOCTYPE html><html><body>404 Not Found</body></html>", NONE),
+    "postscript.png": Odd(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", NONE),
+    "drawing.png": Odd(b'<svg xmlns="http://www.w3.org/2000/svg"/>', NONE),
+    "other kind of picture.png": Odd(b"P5 2 2 255\n1234", NONE),
+    "zeros.jpg": Odd(bytes(4000), NONE),
+    "signature alone.png": Odd(PNG[:8], NONE),
+    "never written to its end.jpg": Odd(JPEG[: len(JPEG) * 3 // 4] + bytes(300), "truncated"),
+    "without its end.jpg": Odd(JPEG[:-2], "truncated"),
+    "bomb.png": Odd(lambda path: path.write_bytes(bomb()), "more than 89478485 pixels"),
+    "larger than it is.bmp": Odd(
+        BMP[:18] + struct.pack("<ii", 12_000, 8_000) + BMP[26:], "more than 89478485 pixels"
+    ),
+    "text bomb.png": Odd(text(b"Comment", bytes(80_000_000)), "too large|memory"),
+    "wrong sum of header.png": Odd(flipped(PNG, 30), "checksum|it holds no"),
+    "wrong sum of pixels.png": Odd(flipped(PNG, len(PNG) - 14), "checksum"),
+    "wrong pixels.png": Odd(flipped(PNG, 60), "checksum"),
+    "too few rows.bmp": Odd(bmp_rle8(GREY, 9), "not enough image data"),
+    "corrupt stream.png": Odd(png(b"rubbish", packed=bytes), "broken"),
+    "without pixels.png": Odd(PNG[:33] + PNG[-12:], "."),
+    **{
+        # Pillow compares levels of 8 bit with the clear one as the file has it.
+        f"clear level of {depth} bit.png": Odd(
+            png(rows, depth=depth, colour=colour, before=chunk(b"tRNS", clear)), "clear level"
+        )
+        for depth, colour, rows, clear in (
+            (1, 0, bits(GREY > 99, 1), b"\0\1"),
+            (2, 0, bits(GREY // 64, 2), b"\0\2"),
+            (4, 0, bits(GREY // 16, 4), b"\0\2"),
+            (16, 2, WIDE_COLOUR, b"\0\1" * 3),
+        )
+    },
+    "not a number.tif": Odd(saved(np.full((4, 4), np.nan, "f4"), "TIFF"), "no known range"),
+    "infinite.tif": Odd(saved(np.full((4, 4), np.inf, "f4"), "TIFF"), "no known range"),
+    "floats.tif": Odd(saved(np.full((4, 4), 0.5, "f4"), "TIFF"), "no known range"),
+    "32 bit.tif": Odd(saved(np.full((4, 4), 70000, "i4"), "TIFF"), "no known range"),
+    "32 bit of small levels.tif": Odd(saved(GREY.astype("i4"), "TIFF"), "no known range"),
+    "folder.jpg": Odd(Path.mkdir, "directory"),
+    "pipe.png": Odd(os.mkfifo, "pipe or a device"),
+    "link to nothing.png": Odd(link("nothing"), "No such file"),
+    "link to itself.png": Odd(link("link to itself.png"), "symbolic links"),
+    "link to a folder.png": Odd(link("."), "directory"),
+    "name of other bytes \udcff\udcfe.png": Odd(PNG, "not UTF-8"),
+}
+
+CORPUS = READ | REFUSED
+
+
+def write(folder: Path, corpus: dict[str, Odd] = CORPUS) -> dict[str, Odd]:
+    """Make the files in a folder; returns those that its file system can hold."""
+    made = {}
+    for name, odd in corpus.items():
+        path = folder / name
+        if os.path.lexists(path):  # names that differ in case are one there
+            continue
+        try:
+            if callable(odd.make):
+                odd.make(path)
+            else:
+                path.write_bytes(odd.make)
+        except OSError:
+            continue
+        made[name] = odd
+    return made
