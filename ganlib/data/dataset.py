@@ -79,6 +79,7 @@ def open_dataset(
     data: str | Path = "auto",
     data_dir: str | Path = "data",
     on_message: Callable[[str], object] = print,
+    fetch: bool = True,
 ) -> Dataset:
     """Open a data set, fetching or generating its images if they are not there.
 
@@ -92,6 +93,8 @@ def open_dataset(
         data_dir: The folder for downloads, generated images and the cache of decoded images; made
             if absent.
         on_message: Takes the line that says which images were taken and why.
+        fetch: False takes only images that are there: nothing is downloaded or generated, and no
+            network is touched.
 
     Returns:
         The data set, its files checked against the archive's counts and digested.
@@ -103,6 +106,11 @@ def open_dataset(
     archive = _archive(name)
     data_dir = Path(data_dir)
     root, why = _look(archive, data, data_dir)
+    if root is None and not fetch:
+        raise GanlibError(
+            f"There are no {name} images for data={str(data)!r} in {data_dir}: run the notebook "
+            f"00_download with dataset={name!r} and the same `data` first; it gets them."
+        )
     if root is None:
         root, why = _fetch(archive, data, data_dir, on_message)
     dataset = _read(archive, root, data_dir)
@@ -197,8 +205,10 @@ def _fetch(
     why = "generated images asked for"
     if data != "generated":
         on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
+        other = f"{archive.url} may hold another version than ganlib knows."
         try:
-            return download(archive, data_dir), "downloaded from Kaggle"
+            whole = download(archive, data_dir, lambda root: _list_parts(archive, root, other))
+            return whole, "downloaded from Kaggle"
         except GanlibError as error:
             if data == "kaggle":
                 raise
@@ -223,15 +233,10 @@ def _list_images(folder: Path) -> list[str]:
         )
 
 
-def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
-    """List, check and digest the images below a root."""
-    import pandas as pd
-
-    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
-    generated = (root / MARKER).is_file()
-    if generated:
-        remedy = f"Delete {root} to have it generated again."
-
+def _list_parts(
+    archive: Archive, root: Path, remedy: str, generated: bool = False
+) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Find the folder of every part and list its images, or say what is missing."""
     # Names, not paths, which take five times the memory: there may be a hundred thousand.
     folders: dict[str, Path] = {}
     names: dict[str, list[str]] = {}
@@ -250,6 +255,19 @@ def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
             )
     counts = {part: len(listed) for part, listed in names.items()}
     _check_counts(archive, root, counts, archive.exact or generated, remedy)
+    return folders, names
+
+
+def _read(archive: Archive, root: Path, data_dir: Path) -> Dataset:
+    """List, check and digest the images below a root."""
+    import pandas as pd
+
+    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
+    generated = (root / MARKER).is_file()
+    if generated:
+        remedy = f"Delete {root} to have it generated again."
+    folders, names = _list_parts(archive, root, remedy, generated)
+    counts = {part: len(listed) for part, listed in names.items()}
 
     kinds = _read_kinds(root)
     tables = []
