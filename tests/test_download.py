@@ -256,7 +256,8 @@ def test_a_connection_that_is_always_cut_is_given_up(kaggle, data_dir, monkeypat
 
 
 @pytest.mark.torture
-def test_the_client_gives_up_by_itself(kaggle, data_dir):
+def test_the_client_gives_up_by_itself(kaggle, data_dir, monkeypatch):
+    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 120.0)  # it tries for a minute
     kaggle.cuts = [100] * 100
     assert refused(kaggle, data_dir).startswith("Kaggle is out of reach or the connection broke")
 
