@@ -1,6 +1,5 @@
 """Data sets: what is taken, what is refused, and what the pixels and rows are exactly."""
 
-import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -10,9 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import types
-import zipfile
 from collections import namedtuple
 from pathlib import Path
 
@@ -24,7 +21,6 @@ from PIL import Image, ImageFile
 from ganlib.data import ARCHIVES, Dataset, load_images, locate, open_dataset, paper_split
 from ganlib.data import catalogue as catalogue_module
 from ganlib.data import dataset as dataset_module
-from ganlib.data import download as download_module
 from ganlib.data import images as images_module
 from ganlib.data.images import decode
 from ganlib.errors import GanlibError
@@ -321,7 +317,7 @@ def test_auto_takes_the_best_there_is_and_says_so(tiny, monkeypatch, tmp_path):
         shutil.rmtree(root)
     assert locate("casting", "auto", data_dir) is None
 
-    def download(archive, folder):
+    def download(archive, folder, check):
         return make_casting(folder / archive.folder)
 
     monkeypatch.setattr(dataset_module, "download", download)
@@ -371,179 +367,6 @@ def test_a_folder_is_the_archive_or_holds_it(tiny, tmp_path):
         assert dataset.root == root
         assert locate("casting", data, tmp_path / "d") == root
         assert (root / dataset.files["file"].iloc[0]).is_file()
-
-
-# Downloading
-
-
-def client(monkeypatch, script, *arguments):
-    """Run a Python script in place of Kaggle's client, with the folder as its last argument."""
-    monkeypatch.setattr(dataset_module, "download", download_module.download)
-    monkeypatch.setattr(
-        download_module,
-        "_command",
-        lambda _, folder: [sys.executable, "-c", script, *map(str, arguments), str(folder)],
-    )
-
-
-def give(monkeypatch, path):
-    client(monkeypatch, "import shutil, sys; shutil.copy(*sys.argv[1:])", path)
-
-
-def zipped(tmp_path, root):
-    return Path(shutil.make_archive(str(tmp_path / "served" / "archive"), "zip", root))
-
-
-def test_a_download_is_unpacked_and_opened(tiny, monkeypatch, tmp_path):
-    give(monkeypatch, zipped(tmp_path, make_casting(tmp_path / "source")))
-    data_dir = tmp_path / "new" / "data"
-    dataset = quiet("casting", "kaggle", data_dir)
-    assert dataset.root == data_dir / tiny.folder
-    assert dataset.digest == quiet("casting", tmp_path / "source", data_dir).digest
-    assert [path.name for path in data_dir.iterdir()] == [tiny.folder]
-
-
-def test_a_failed_client_is_quoted_and_the_ways_out_are_told(tiny, monkeypatch, tmp_path):
-    monkeypatch.setenv("KAGGLE_KEY", "s3cret")
-    client(
-        monkeypatch,
-        "import sys; print('Authentication help')\n"
-        "sys.exit('progress\\nForbidden for s3cret at https://x.y/z?Signature=abc&e=1\\n\\n')",
-    )
-    with pytest.raises(GanlibError) as error:
-        quiet("casting", "kaggle", tmp_path)
-    text = str(error.value)
-    assert "Kaggle's client says: Forbidden for *** at https://x.y/z?***.\n" in text
-    for word in ("kaggle.json", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME and KAGGLE_KEY", tiny.url):
-        assert word in text
-    assert f"unzip it to {tmp_path / tiny.folder}" in text
-    assert "s3cret" not in text
-    assert "abc" not in text
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_silent_client_is_ended(tiny, monkeypatch, tmp_path):
-    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 0.3)
-    client(monkeypatch, "import time; time.sleep(60)")
-    start = time.monotonic()
-    with pytest.raises(GanlibError, match="received nothing"):
-        quiet("casting", "kaggle", tmp_path)
-    assert time.monotonic() - start < 20
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_slow_client_is_not_ended_while_it_receives(tiny, monkeypatch, tmp_path):
-    data = zipped(tmp_path, make_casting(tmp_path / "source")).read_bytes()
-    pieces = [data[:10], data[10:20], data[20:30], data[30:]]
-
-    class Slow(contextlib.nullcontext):
-        """A process that takes longer than the limit for every piece of the file."""
-
-        def __init__(self, command, **_):
-            super().__init__(self)
-            self.folder, self.returncode = Path(command[-1]), None
-
-        def poll(self):
-            return self.returncode
-
-        def wait(self, timeout):
-            with (self.folder / "archive.zip").open("ab") as file:
-                file.write(pieces.pop(0))
-            if pieces:
-                raise subprocess.TimeoutExpired("kaggle", timeout)
-            self.returncode = 0
-
-        def kill(self):
-            assert self.returncode == 0
-
-    client(monkeypatch, "")
-    monkeypatch.setattr(download_module.subprocess, "Popen", Slow)
-    assert quiet("casting", "kaggle", tmp_path / "d").root == tmp_path / "d" / tiny.folder
-    assert pieces == []
-
-
-def damaged(tmp_path):
-    path = zipped(tmp_path, make_casting(tmp_path / "source"))
-    with zipfile.ZipFile(path) as file:
-        member = next(member for member in file.infolist() if member.file_size)
-    data = bytearray(path.read_bytes())
-    data[member.header_offset + 30 + len(member.filename) + 20] ^= 0xFF
-    path.write_bytes(data)
-    return path
-
-
-def truncated(tmp_path):
-    path = zipped(tmp_path, make_casting(tmp_path / "source"))
-    path.write_bytes(path.read_bytes()[:-100])
-    return path
-
-
-def other_archive(tmp_path):
-    return zipped(tmp_path, make_cloud(tmp_path / "source", 1, 1))
-
-
-@pytest.mark.parametrize(
-    ("make", "reason"),
-    [
-        (damaged, "the zip file is damaged"),
-        (truncated, "the zip file is damaged"),
-        (other_archive, "has no folder casting_data/casting_data/train/ok_front"),
-    ],
-)
-def test_a_bad_zip_file_leaves_nothing(tiny, monkeypatch, tmp_path, make, reason):
-    give(monkeypatch, make(tmp_path))
-    with pytest.raises(GanlibError, match=reason):
-        quiet("casting", "kaggle", tmp_path / "d")
-    assert list((tmp_path / "d").iterdir()) == []
-
-
-def test_a_download_appears_by_one_rename(tiny, monkeypatch, tmp_path):
-    def replace(*_):
-        raise OSError("cannot rename")
-
-    give(monkeypatch, zipped(tmp_path, make_casting(tmp_path / "source")))
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(GanlibError, match="cannot rename"):
-        quiet("casting", "kaggle", tmp_path / "d")
-    assert list((tmp_path / "d").iterdir()) == []
-
-
-def test_members_of_the_zip_file_stay_inside(tiny, monkeypatch, tmp_path):
-    path = zipped(tmp_path, make_casting(tmp_path / "source"))
-    with zipfile.ZipFile(path, "a") as file:
-        file.writestr("../../../evil.txt", "evil")
-        file.writestr("/evil.txt", "evil")
-    give(monkeypatch, path)
-    quiet("casting", "kaggle", tmp_path / "d")
-    outside = [p for p in tmp_path.rglob("evil.txt") if tiny.folder not in p.parts]
-    assert outside == []
-
-
-def test_a_full_disk_is_seen_before_unzipping(tiny, monkeypatch, tmp_path):
-    give(monkeypatch, zipped(tmp_path, make_casting(tmp_path / "source")))
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, 1))
-    with pytest.raises(GanlibError, match="MB needed to unzip, 0 MB free"):
-        quiet("casting", "kaggle", tmp_path / "d")
-    assert list((tmp_path / "d").iterdir()) == []
-
-
-def test_a_folder_in_the_way_is_not_touched(tiny, monkeypatch, tmp_path):
-    client(monkeypatch, "raise SystemExit('called')")
-    mine = tmp_path / tiny.folder / "mine.txt"
-    mine.parent.mkdir()
-    mine.write_text("mine")
-    with pytest.raises(GanlibError, match="is in the way"):
-        quiet("casting", "kaggle", tmp_path)
-    assert mine.read_text() == "mine"
-
-
-def test_the_command_line_is_the_clients(tmp_path):
-    command = download_module._command(CASTING, tmp_path)
-    assert command[:5] == [sys.executable, "-m", "kaggle", "datasets", "download"]
-    assert command[5] == CASTING.kaggle
-    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    for option in (word for word in command if word.startswith("--")):
-        assert option in shown
 
 
 # Decoding

@@ -96,6 +96,7 @@ def open_dataset(
     data_dir: str | Path = "data",
     on_message: Callable[[str], object] = print,
     on_error: str = "raise",
+    fetch: bool = True,
 ) -> Dataset:
     """Open a data set, fetching or generating its images if they are not there.
 
@@ -114,6 +115,8 @@ def open_dataset(
             lists them in `skipped` and says so in its notes and its caption. They count where the
             number of images is checked, so the archive must be complete all the same. Whether an
             image is an anomaly plays no part.
+        fetch: False takes only images that are there: nothing is downloaded or generated, and no
+            network is touched.
 
     Returns:
         The data set, its files checked against the archive's counts and digested.
@@ -127,6 +130,11 @@ def open_dataset(
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
     data_dir = Path(data_dir)
     root, why = _look(archive, data, data_dir)
+    if root is None and not fetch:
+        raise GanlibError(
+            f"There are no {name} images for data={str(data)!r} in {data_dir}: run the notebook "
+            f"00_download with dataset={name!r} and the same `data` first; it gets them."
+        )
     if root is None:
         root, why = _fetch(archive, data, data_dir, on_message)
     dataset = _read(archive, root, data_dir, on_error)
@@ -221,8 +229,10 @@ def _fetch(
     why = "generated images asked for"
     if data != "generated":
         on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
+        other = f"{archive.url} may hold another version than ganlib knows."
         try:
-            return download(archive, data_dir), "downloaded from Kaggle"
+            whole = download(archive, data_dir, lambda root: _list_parts(archive, root, other))
+            return whole, "downloaded from Kaggle"
         except GanlibError as error:
             if data == "kaggle":
                 raise
@@ -260,15 +270,10 @@ def _not_opened(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    """List, check and digest the images below a root."""
-    import pandas as pd
-
-    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
-    generated = (root / MARKER).is_file()
-    if generated:
-        remedy = f"Delete {root} to have it generated again."
-
+def _list_parts(
+    archive: Archive, root: Path, remedy: str, generated: bool = False, on_error: str = "raise"
+) -> tuple[dict[str, Path], dict[str, list[str]], dict[str, dict[str, str]]]:
+    """Find every part's folder, its images and which cannot be opened, or say what is missing."""
     # Names, not paths, which take five times the memory: there may be a hundred thousand.
     folders: dict[str, Path] = {}
     names: dict[str, list[str]] = {}
@@ -293,6 +298,19 @@ def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Datase
     # A folder that is named like an image may be one too many.
     if opened != archive.counts:
         _check_counts(archive, root, counts, archive.exact or generated, remedy)
+    return folders, names, closed
+
+
+def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
+    """List, check and digest the images below a root."""
+    import pandas as pd
+
+    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
+    generated = (root / MARKER).is_file()
+    if generated:
+        remedy = f"Delete {root} to have it generated again."
+    folders, names, closed = _list_parts(archive, root, remedy, generated, on_error)
+    counts = {part: len(listed) for part, listed in names.items()}
 
     kinds = _read_kinds(root)
     tables = []

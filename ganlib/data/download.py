@@ -1,25 +1,49 @@
 """Downloading an archive with Kaggle's own client."""
 
+import errno
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from ganlib.data.catalogue import Archive
 from ganlib.errors import GanlibError
+from ganlib.files import unfinished
 
 # The client sets no limit to a connection, and waits minutes for every chunk: without a network
 # that drops packets silently it would hang. A byte a minute is enough to be let go on.
 SILENCE_SECONDS = 60.0
+# Images are compressed already and hardly shrink in a zip file; a bomb's zeros, a thousandfold.
+MOST_GROWTH = 100
+
+# What to do, by the status of Kaggle's answer; all above 500 count as 500.
+REMEDIES = {
+    401: "it wants a login or does not know this one; make a token at https://www.kaggle.com/settings",
+    403: "sign in at {url}, accept the terms there and call again with that account's token",
+    404: "there is no such data set; open {url} to see whether it has moved",
+    429: "there were too many requests; wait some minutes and call again",
+    500: "its server has failed; call again later",
+}
+# Statuses by the words of answers that bring their own message instead of a number.
+WORDS = {
+    401: "unauthori[sz]ed|unauthenticated|authentication required",
+    403: "forbidden|permission|denied|accept|terms",
+    404: "not found|does not exist",
+    429: "too many requests|rate limit|quota",
+    500: "internal server error|unavailable",
+}
+CONNECTION = "ConnectionPool|Connection (aborted|broken)|timed out|IncompleteRead|file size"
 
 
-def download(archive: Archive, data_dir: Path) -> Path:
+def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) -> Path:
     """Download an archive from Kaggle and unpack it to `data_dir/<slug>`.
 
     The target appears complete or not at all.
@@ -27,14 +51,17 @@ def download(archive: Archive, data_dir: Path) -> Path:
     Args:
         archive: What to download.
         data_dir: The folder to put it in; made if absent.
+        check: Called with the unpacked folder before it is moved to the target; raises a
+            `GanlibError` that names the folder if images are missing in it.
 
     Returns:
         The archive's root folder.
 
     Raises:
-        GanlibError: If Kaggle's client fails or falls silent, the zip file is damaged or is not
-            this archive, there is no space, or the target is in the way. The first line says why,
-            the others what to do.
+        GanlibError: If Kaggle's client fails or falls silent, the zip file is damaged, unsafe or
+            not this archive, there is no space, or the target is in the way. The first line says
+            why, the others which ways are left. Nothing that the client or Kaggle's server said is
+            repeated: it may hold the user's key.
     """
     target = data_dir / archive.folder
     if target.exists():
@@ -43,14 +70,23 @@ def download(archive: Archive, data_dir: Path) -> Path:
         )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{archive.folder}-") as scratch:
+        prefix = f"{unfinished(target).name}-"
+        with tempfile.TemporaryDirectory(dir=data_dir, prefix=prefix) as scratch:
             packed, unpacked = Path(scratch, "packed"), Path(scratch, "unpacked")
             packed.mkdir()
-            if reason := _run_client(archive, packed) or _unpack(archive, packed, unpacked):
+            if reason := _run_client(archive, packed) or _unpack(packed, unpacked):
                 raise _failure(archive, target, reason)
+            try:
+                check(unpacked)
+            except GanlibError as error:
+                reason = str(error).replace(str(unpacked), "the zip file")
+                raise _failure(archive, target, reason) from error
             unpacked.replace(target)
     except OSError as error:
-        raise _failure(archive, target, str(error)) from error
+        reason = str(error)[:200]
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = _no_space(data_dir)
+        raise _failure(archive, target, reason) from error
     return target
 
 
@@ -67,11 +103,13 @@ def _command(archive: Archive, folder: Path) -> list[str]:
 
 def _run_client(archive: Archive, folder: Path) -> str:
     """Run the client; returns why it failed, or an empty string."""
+    # Asked to be verbose, the client prints the login and holds the whole file in memory.
+    quiet = {k: v for k, v in os.environ.items() if k not in ("VERBOSE", "VERBOSE_OUTPUT")}
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         subprocess.Popen(
-            _command(archive, folder), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+            _command(archive, folder), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=quiet
         ) as process,
     ):
         received = 0
@@ -80,49 +118,107 @@ def _run_client(archive: Archive, folder: Path) -> str:
                 try:
                     process.wait(SILENCE_SECONDS)
                 except subprocess.TimeoutExpired:
-                    before, received = received, sum(f.stat().st_size for f in folder.iterdir())
+                    before, received = received, sum(f.stat().st_size for f in folder.glob("*.zip"))
                     if received == before:
-                        return f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds"
+                        return _silence(folder)
         finally:
             process.kill()  # does nothing to a client that has ended
-        if process.returncode == 0:
-            return ""
-        # Without a login the client prints help on logging in even where it needs none; what
-        # really went wrong is on stderr.
-        said = _lines(err)[-1:] or _lines(out)[:1] or [f"exit status {process.returncode}"]
-        return f"Kaggle's client says: {said[0]}"
+        return _reason(archive, _read(out), _read(err)) if process.returncode else ""
 
 
-def _lines(file: IO[bytes]) -> list[str]:
-    """Read what the client wrote, without empty lines and secrets."""
+def _silence(folder: Path) -> str:
+    """Say why nothing arrives: on a full disk the client tries again and again."""
+    if shutil.disk_usage(folder).free < 1e5:
+        return _no_space(folder.parent.parent)
+    return (
+        f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds; check the network "
+        "and call again"
+    )
+
+
+def _no_space(folder: Path) -> str:
+    """Say that the disk is full."""
+    return f"no space is left on the disk of {folder}; free some or choose another data_dir"
+
+
+def _read(file: IO[bytes]) -> str:
+    """Read what the client wrote."""
     file.seek(0)
-    text = file.read().decode(errors="replace")
-    for variable in ("KAGGLE_KEY", "KAGGLE_API_TOKEN"):
-        if secret := os.environ.get(variable):
-            text = text.replace(secret, "***")
-    text = re.sub(r"\?\S+=\S+", "?***", text)  # download addresses are signed in their query
-    return [line.strip()[:400] for line in text.splitlines() if line.strip()]
+    return file.read().decode(errors="replace").strip()
 
 
-def _unpack(archive: Archive, packed: Path, unpacked: Path) -> str:
-    """Unzip and check the layout; returns why that failed, or an empty string."""
+def _reason(archive: Archive, out: str, err: str) -> str:
+    """Say in own words why the client failed.
+
+    None of the client's are repeated. They hold what the server said, whatever that is, and
+    download addresses that are signed.
+    """
+    # Without a login the client prints help on logging in to `out` even where it needs none; what
+    # really went wrong is the last line of `err`, unless it was the login.
+    said = err.splitlines()[-1] if err else out
+    status = next(map(int, re.findall(r"(\d{3}) (?:Client|Server) Error", said)), 0)
+    if not status and re.search(CONNECTION, said):
+        return "Kaggle is out of reach or the connection broke; check the network and call again"
+    if not status and (number := re.search(r"\[Errno (\d+)\]", said)):
+        return f"Kaggle's client cannot write the file: {os.strerror(int(number[1]))}"
+    for code, words in WORDS.items():
+        if not status and re.search(words, said, re.IGNORECASE):
+            status = code
+    if remedy := REMEDIES.get(min(status, 500)):
+        return f"Kaggle answers {status}: {remedy.format(url=archive.url)}"
+    return (
+        "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
+        f"{archive.kaggle}"
+    )
+
+
+def _unpack(packed: Path, unpacked: Path) -> str:
+    """Unzip; returns why that failed, or an empty string."""
     files = sorted(packed.glob("*.zip"))
     if not files:
         return "Kaggle's client ended without an error, but left no zip file"
     try:
         with zipfile.ZipFile(files[0]) as file:
-            needed = sum(member.file_size for member in file.infolist())
-            free = shutil.disk_usage(packed).free
-            if needed > free:
-                return f"{needed / 1e6:.0f} MB needed to unzip, {free / 1e6:.0f} MB free"
-            # Keeps members inside the folder (drops drives, roots and ".."), makes no links and
-            # checks every member's CRC.
-            file.extractall(unpacked)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        return f"the zip file is damaged ({error})"
-    missing = [part for part in archive.counts if archive.part_folder(unpacked, part) is None]
-    if missing:
-        return f"the zip file has no folder {archive.folders[missing[0]][0]}"
+            if reason := _danger(file, files[0]):
+                return reason
+            for member in file.infolist():
+                path = unpacked / member.filename
+                try:
+                    (path if member.is_dir() else path.parent).mkdir(parents=True, exist_ok=True)
+                    if not member.is_dir():
+                        with file.open(member) as source, path.open("xb") as target:
+                            # Stops at the size that was declared, and checks the CRC.
+                            shutil.copyfileobj(source, target)
+                except (FileExistsError, NotADirectoryError):
+                    name = repr(member.filename[:100])
+                    return f"the zip file holds {name} twice, as the disk here tells names apart"
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of a position before the start of the file
+            raise
+        return "the file that came is not a whole zip file"
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        return f"the file that came is not a whole zip file ({str(error)[:200]})"
+    return ""
+
+
+def _danger(file: zipfile.ZipFile, path: Path) -> str:
+    """Say what in the zip file at `path` no archive of images has, or an empty string."""
+    for member in file.infolist():
+        name = repr(member.filename[:100])
+        inside = PureWindowsPath(member.filename)  # splits at both slashes and knows drives
+        if inside.anchor or ".." in inside.parts:
+            return f"the zip file is unsafe: {name} lies outside of its folder"
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            return f"the zip file is unsafe: {name} is a link or a device"
+        if member.flag_bits & 1:
+            return f"the zip file is encrypted: {name} asks for a password"
+    size = path.stat().st_size
+    needed = sum(member.file_size for member in file.infolist())
+    if needed > MOST_GROWTH * size:
+        return f"the zip file is unsafe: {size / 1e6:.1f} MB would become {needed / 1e6:.1f} MB"
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        return f"{needed / 1e6:.0f} MB needed to unzip, {free / 1e6:.0f} MB free"
     return ""
 
 
@@ -130,8 +226,9 @@ def _failure(archive: Archive, target: Path, reason: str) -> GanlibError:
     """Say why there are no images and which ways are left."""
     return GanlibError(
         f"{archive.kaggle} could not be downloaded: {reason.rstrip('.')}.\n"
-        "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings, then save "
-        "it as ~/.kaggle/kaggle.json, or set KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY.\n"
+        "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings and save it "
+        "as ~/.kaggle/access_token (as kaggle.json, if it is one), or set KAGGLE_API_TOKEN, or "
+        "KAGGLE_USERNAME and KAGGLE_KEY.\n"
         f"- By hand: download the archive from {archive.url} in a browser and unzip it to "
         f"{target.resolve()}.\n"
         "- Without Kaggle: data='generated' draws images of the same kind."

@@ -1,0 +1,192 @@
+"""A server on this machine that answers Kaggle's client as Kaggle does, or fails as told.
+
+Kaggle's client is the real one. `KAGGLE_API_ENVIRONMENT=LOCALHOST` makes it talk to
+http://localhost, whose port cannot be chosen, and `http_proxy`, which every HTTP client knows,
+sends that to the port that the server listens at. `https_proxy` is the same, so that nothing that a
+test does reaches the network: the server refuses.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+# Kaggle redirects to a storage service, with an address that is signed.
+STORAGE = "http://storage.localhost/kaggle-data-sets/archive.zip"
+TOKEN_CHECK = "IntrospectToken"
+
+
+class KaggleServer(ThreadingHTTPServer):
+    """What is served and what goes wrong; tests set the attributes.
+
+    Attributes:
+        archive: the zip file's bytes.
+        login: what the client must send as its login, "user:key" or a token; None: nothing.
+        status: of the answer to `fails_at`; 200 lets everything through.
+        fails_at: the call that fails, the end of its path; "archive.zip" is the download itself.
+        message: of the failing answer, in Kaggle's JSON; None: an HTML page.
+        reason: the phrase beside the status.
+        cuts: after how many bytes each download is cut; a download without an entry is whole.
+        whole_is: the length that is declared; None: the true one; 0: none is.
+        refuses_ranges: whether every download begins anew.
+        signature: the query of the address that a download is redirected to.
+        hangs: whether answers never come.
+        asked: every request, as method and address.
+        logins: the `Authorization` of every request that has one.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.archive = b""
+        self.login: str | None = None
+        self.status, self.fails_at = 200, "GetDatasetMetadata"
+        self.message: str | None = None
+        self.reason: str | None = None
+        self.cuts: list[int] = []
+        self.whole_is: int | None = None
+        self.refuses_ranges = self.hangs = False
+        self.signature = "X-Goog-Signature=5167ed0c0ffee"
+        self.asked: list[str] = []
+        self.logins: list[str] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that bring Kaggle's client here."""
+        here = f"http://127.0.0.1:{self.server_port}"
+        return {
+            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+            **dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"), here),
+            "no_proxy": "127.0.0.1",
+        }
+
+    def heal(self) -> None:
+        """Stop failing."""
+        self.login, self.status, self.cuts, self.whole_is = None, 200, [], None
+        self.hangs = False
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return super().__enter__()
+
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
+
+    def handle_error(self, request, client_address):
+        """A client that went away is no error here."""
+
+
+@contextlib.contextmanager
+def serving(monkeypatch, home: Path) -> Iterator[KaggleServer]:
+    """Run a server that Kaggle's client talks to, for a user with a new home and no login."""
+    for name in list(os.environ):
+        if name.startswith(("KAGGLE_", "VERBOSE")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("GANLIB_DATA", raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (home / ".kaggle").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    with KaggleServer() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+        server.hangs = False
+
+
+class Answer(BaseHTTPRequestHandler):
+    """One request."""
+
+    def log_message(self, *_):
+        pass
+
+    def do_CONNECT(self):
+        self.server.asked.append(f"CONNECT {self.path}")
+        self._send(502, {"Content-Length": "0"})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        call = self._called()
+        if self._fails(call):
+            return
+        if call == TOKEN_CHECK:
+            self._send_json(200, {"active": True, "username": "someone"})
+        elif call == "GetDatasetMetadata":
+            info = {"title": "Images", "licenses": [{"name": "CC BY-NC-ND 4.0"}]}
+            self._send_json(200, {"info": info, "errorMessage": ""})
+        elif call == "DownloadDataset":
+            self._send(
+                302, {"Location": f"{STORAGE}?{self.server.signature}", "Content-Length": "0"}
+            )
+        else:
+            self._send_json(404, {"code": 404, "message": f"Not found: {call}"})
+
+    def do_GET(self):
+        if self._fails(self._called()):
+            return
+        whole = self.server.archive
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        first = int(asked[1]) if asked and not self.server.refuses_ranges else 0
+        headers = {
+            "Content-Type": "application/zip",
+            "ETag": '"1"',
+            "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
+            "Accept-Ranges": "bytes",
+        }
+        if self.server.whole_is != 0:
+            headers["Content-Length"] = str((self.server.whole_is or len(whole)) - first)
+        if first:
+            headers["Content-Range"] = f"bytes {first}-{len(whole) - 1}/{len(whole)}"
+        self._send(206 if first else 200, headers)
+        end = self.server.cuts.pop(0) if self.server.cuts else len(whole)
+        self.wfile.write(whole[first:end])
+
+    def _called(self) -> str:
+        """Note a request; returns the end of its path."""
+        self.server.asked.append(f"{self.command} {self.path}")
+        if login := self.headers.get("Authorization"):
+            self.server.logins.append(login)
+        while self.server.hangs:
+            time.sleep(0.05)
+        return urlsplit(self.path).path.rpartition("/")[2]
+
+    def _fails(self, call: str) -> bool:
+        """Answer a call that is to fail."""
+        wanted, given = self.server.login, self.headers.get("Authorization", "")
+        if wanted and self.command == "POST" and call != TOKEN_CHECK:
+            known = {f"Bearer {wanted}", "Basic " + base64.b64encode(wanted.encode()).decode()}
+            if given not in known:
+                self._send_json(401, {"code": 401, "message": "Unauthenticated"})
+                return True
+        if self.server.status == 200 or call != self.server.fails_at:
+            return False
+        if self.server.message is not None:
+            self._send_json(
+                self.server.status, {"code": self.server.status, "message": self.server.message}
+            )
+        else:
+            page = b"<!DOCTYPE html><title>Kaggle</title>"
+            headers = {"Content-Type": "text/html", "Content-Length": str(len(page))}
+            self._send(self.server.status, headers)
+            self.wfile.write(page)
+        return True
+
+    def _send_json(self, status: int, body: dict) -> None:
+        text = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(text))}
+        self._send(status, headers)
+        self.wfile.write(text)
+
+    def _send(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status, self.server.reason if status == self.server.status else None)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
