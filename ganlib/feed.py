@@ -1,7 +1,14 @@
 """Handing images to a model so that TensorFlow does not idle at the end of every epoch."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
+from keras import ops
+
+from ganlib.errors import GanlibError
+
+PASS = 32  # images per pass of `predict`
 
 
 def feed(batches: keras.utils.PyDataset):
@@ -40,22 +47,52 @@ def feed(batches: keras.utils.PyDataset):
     return dataset.with_options(options)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 32) -> list[np.ndarray]:
-    """Do what `model.predict` does, without the wait that `feed` tells of.
+def predict(
+    answer: Callable[[np.ndarray], object], images: np.ndarray, shape: tuple[int, ...]
+) -> list[np.ndarray]:
+    """Do what `model.predict` does, without the wait that `feed` tells of, always in equal passes.
+
+    A backend may add up in another order for another number of images, and the last digits differ.
+    Every pass so has `PASS` images, the last one filled up, and an image's answer has the same bits
+    alone, in any company, order and chunks. One image takes as long as `PASS` of them.
 
     Args:
-        model: a model from images to one or more arrays.
-        images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
-        batch_size: images per pass. The last one is filled up: no other shape is compiled.
+        answer: from `(PASS, height, width, channels)` to one or more arrays of `PASS` rows each,
+            for instance a model's `predict_on_batch`.
+        images: uint8 `(n, height, width, channels)`, 0..255.
+        shape: what (height, width, channels) have to be.
 
     Returns:
         An array `(n, ...)` per output, in a list.
+
+    Raises:
+        GanlibError: there is no image, or images are of another shape.
     """
+    check_shape(images, shape)
     batches = []
-    for start in range(0, len(images), batch_size):
-        batch = np.asarray(images[start : start + batch_size])
-        missing = min(batch_size, len(images)) - len(batch)
-        filled = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        outputs = keras.tree.flatten(model.predict_on_batch(filled))
+    for start in range(0, len(images), PASS):
+        batch = np.asarray(images[start : start + PASS])
+        filled = np.concatenate([batch, np.repeat(batch[-1:], PASS - len(batch), axis=0)])
+        outputs = [ops.convert_to_numpy(each) for each in keras.tree.flatten(answer(filled))]
         batches.append([output[: len(batch)] for output in outputs])
     return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]
+
+
+def check_shape(images: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse images that a model cannot take, before any work.
+
+    Args:
+        images: what is to be scored.
+        shape: (height, width, channels) of the images that the model was made for.
+
+    Raises:
+        GanlibError: there is no image, or images are of another shape.
+    """
+    found = np.shape(images)
+    if len(found) != 4 or found[1:] != tuple(shape) or not found[0]:
+        wanted = ", ".join(map(str, shape))
+        raise GanlibError(
+            f"The images have the shape {found}, but this model takes (n, {wanted}), n at least 1: "
+            f"decode them with image_size={shape[0]}, channels={shape[-1]}; one image alone is "
+            "image[np.newaxis]."
+        )

@@ -10,7 +10,7 @@ from keras import ops
 from ganlib import losses
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
-from ganlib.feed import feed
+from ganlib.feed import check_shape, feed
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import frozen_copy, networks_of
 from ganlib.pixels import residual, scale, unscale
@@ -40,7 +40,9 @@ class AnoGAN(Calibrated, keras.Model):
         learning_rate: Adam's step on z.
         prior: what the first z is drawn from, "normal" N(0, 1), as in the training of `DCGAN`, or
             "uniform" U(0, 1), as in the published notebooks.
-        batch_size: images that are searched at once. It changes speed and memory, not scores.
+        batch_size: images that are searched at once. It changes speed and memory, and scores by
+            rounding alone. For one batch size, scores have the same bits alone, in any order and in
+            any chunks.
         seed: seed of the first z.
         encoder: gives the first z, images in -1..1 to `(n, latent_dim)`, in place of the prior:
             `FAnoGAN.encoder`. It is copied.
@@ -173,7 +175,11 @@ class AnoGAN(Calibrated, keras.Model):
             float32 `(n, latent_dim)`, the z found, and float32 `(records, n)`, the objective L(z)
             before steps 0, record_every, 2 record_every, ...; for an image that has left, the last
             one recorded.
+
+        Raises:
+            GanlibError: the images are of another shape.
         """
+        check_shape(images, self.targets.shape[1:])
         state = [np.zeros((len(images), self.latent_dim), "float32") for _ in self._state()]
         for rows, batch in self._batches(np.arange(len(images)), images):
             state[0][rows] = self._first_latents(batch)[: len(rows)]
@@ -242,6 +248,7 @@ class AnoGAN(Calibrated, keras.Model):
         Returns:
             A `Detection` for the n images, in their order.
         """
+        check_shape(images, self.targets.shape[1:])
         scores = np.zeros(len(images), "float32")
         values = np.zeros(images.shape, "float32")
         for rows, batch in self._batches(np.arange(len(images)), images):
