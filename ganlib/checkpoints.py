@@ -17,6 +17,7 @@ from ganlib.data.images import read_rows
 from ganlib.feed import feed
 from ganlib.files import write_safely
 from ganlib.locks import only_one
+from ganlib.watch import StopAtNonFinite
 
 # Writing checkpoints may take this share of the time of training.
 SHARE = 1 / 20
@@ -64,7 +65,8 @@ def fit(
         History and time of the whole training.
 
     Raises:
-        GanlibError: another process trains to the same folder.
+        GanlibError: another process trains to the same folder, or a loss is not finite, see
+            `ganlib.watch`; the checkpoint stays as it was.
 
     Example:
         >>> dcgan.compile(keras.optimizers.Adam(2e-4, 0.5))
@@ -82,7 +84,7 @@ def fit(
                 epochs=epochs,
                 initial_epoch=done,
                 shuffle=False,  # the batches are shuffled already
-                callbacks=[*callbacks, writer],
+                callbacks=[StopAtNonFinite(), *callbacks, writer],
                 verbose=verbose,
             )
     return Training(writer.history, writer.seconds)

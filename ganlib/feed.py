@@ -1,7 +1,12 @@
 """Handing images to a model so that TensorFlow does not idle at the end of every epoch."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
+from keras import ops
+
+PASS = 32  # images per pass of `predict`
 
 
 def feed(batches: keras.utils.PyDataset):
@@ -40,22 +45,25 @@ def feed(batches: keras.utils.PyDataset):
     return dataset.with_options(options)
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 32) -> list[np.ndarray]:
-    """Do what `model.predict` does, without the wait that `feed` tells of.
+def predict(answer: Callable[[np.ndarray], object], images: np.ndarray) -> list[np.ndarray]:
+    """Do what `model.predict` does, without the wait that `feed` tells of, always in equal passes.
+
+    A backend may add up in another order for another number of images, and the last digits differ.
+    Every pass so has `PASS` images, the last one filled up, and an image's answer has the same bits
+    alone, in any company, order and chunks. One image takes as long as `PASS` of them.
 
     Args:
-        model: a model from images to one or more arrays.
+        answer: from `(PASS, height, width, channels)` to one or more arrays of `PASS` rows each,
+            for instance a model's `predict_on_batch`.
         images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
-        batch_size: images per pass. The last one is filled up: no other shape is compiled.
 
     Returns:
         An array `(n, ...)` per output, in a list.
     """
     batches = []
-    for start in range(0, len(images), batch_size):
-        batch = np.asarray(images[start : start + batch_size])
-        missing = min(batch_size, len(images)) - len(batch)
-        filled = np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)])
-        outputs = keras.tree.flatten(model.predict_on_batch(filled))
+    for start in range(0, len(images), PASS):
+        batch = np.asarray(images[start : start + PASS])
+        filled = np.concatenate([batch, np.repeat(batch[-1:], PASS - len(batch), axis=0)])
+        outputs = [ops.convert_to_numpy(each) for each in keras.tree.flatten(answer(filled))]
         batches.append([output[: len(batch)] for output in outputs])
     return [np.concatenate(outputs) for outputs in zip(*batches, strict=True)]

@@ -23,9 +23,7 @@ import numpy as np
 from ganlib.data.images import decode
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
-
-# Loading a model needs its class, in whatever process.
-from ganlib.models import anogan, autoencoder, dcgan, ganomaly, published  # noqa: F401
+from ganlib.loading import load_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +61,8 @@ def score_folder(
         and, with a calibrated detector, `is_anomaly`.
 
     Raises:
-        GanlibError: there is no image in the folder or no such detector, an image cannot be read,
-            the detector has thresholds but not this one, or workers kept dying.
+        GanlibError: there is no image in the folder or no such detector or it was refused, an image
+            cannot be read, the detector has thresholds but not this one, or workers kept dying.
 
     Example:
         >>> from distributed import Client, LocalCluster
@@ -135,7 +133,7 @@ def _score(files: list[str], folder: Path, detector: Path, saved: int, rule: str
 
 @functools.lru_cache(maxsize=1)
 def _load(detector: Path, saved: int) -> keras.Model:
-    return keras.saving.load_model(detector)
+    return load_model(detector)
 
 
 def _shape(model: keras.Model) -> tuple[int, int]:

@@ -1,5 +1,6 @@
-"""The same weights give the same scores on TensorFlow and on JAX, each in a process of its own."""
+"""The same weights give the same scores on every backend, each in a process of its own."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -24,13 +25,36 @@ def run(backend, folder, what):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("trains", "loads"), [("tensorflow", "jax"), ("jax", "tensorflow")])
+WITH_TORCH = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None,
+    reason="PYTORCH IS NOT TESTED: it is not installed; pip install ganlib[torch]",
+)
+
+
+@pytest.mark.parametrize(
+    ("trains", "loads"),
+    [
+        ("tensorflow", "jax"),
+        ("jax", "tensorflow"),
+        pytest.param("torch", "tensorflow", marks=WITH_TORCH),
+        pytest.param("jax", "torch", marks=WITH_TORCH),
+    ],
+)
 def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
     first = run(trains, tmp_path, "train")
     second = run(loads, tmp_path, "load")
     assert (first["backend"], second["backend"]) == (trains, loads)
     assert first["moved"]
+    assert first["same bits"]
+    assert second["same bits"]
     assert second["thresholds"] == first["thresholds"]
+    watch = first["watch"]
+    assert "contextual_loss is nan" in watch["stopped"]
+    assert "at step 3 of epoch 1" in watch["stopped"]
+    assert watch["put back"]
+    assert watch["GANomaly"]
+    assert watch["DCGAN"]
+    assert watch["revivals"] == 6
     for method in ("AnoGAN", "GANomaly", "Autoencoder"):
         assert np.ptp(first[method]) > 1e-3 * np.mean(first[method])
         np.testing.assert_allclose(second[method], first[method], rtol=1e-4)

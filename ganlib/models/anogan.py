@@ -40,7 +40,9 @@ class AnoGAN(Calibrated, keras.Model):
         learning_rate: Adam's step on z.
         prior: what the first z is drawn from, "normal" N(0, 1), as in the training of `DCGAN`, or
             "uniform" U(0, 1), as in the published notebooks.
-        batch_size: images that are searched at once. It changes speed and memory, not scores.
+        batch_size: images that are searched at once. It changes speed and memory, and scores by
+            rounding alone. For one batch size, scores have the same bits alone, in any order and in
+            any chunks.
         seed: seed of the first z.
         encoder: gives the first z, images in -1..1 to `(n, latent_dim)`, in place of the prior:
             `FAnoGAN.encoder`. It is copied.

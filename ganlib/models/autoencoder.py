@@ -72,12 +72,11 @@ class Autoencoder(Calibrated, keras.Model):
         self.contextual_loss.update_state(contextual_loss)
         return contextual_loss / devices.replicas()
 
-    def detect(self, images: np.ndarray, batch_size: int = 32) -> Detection:
+    def detect(self, images: np.ndarray) -> Detection:
         """Score images: one pass through the networks.
 
         Args:
             images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            batch_size: images per pass; it does not change the scores.
 
         Returns:
             A `Detection` for the n images, in their order. Scores are the mean of |x - x_hat| in
@@ -87,7 +86,7 @@ class Autoencoder(Calibrated, keras.Model):
             GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
         images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
-        (reconstructions,) = predict(self, images, batch_size)
+        (reconstructions,) = predict(self.predict_on_batch, images)
         residuals = residual(images, reconstructions)
         return Detection(
             scores=residuals.mean(axis=(1, 2, 3), dtype="float64").astype("float32"),

@@ -83,12 +83,11 @@ class FAnoGAN(Calibrated, keras.Model):
         _, scores = y_pred
         return ops.mean(scores)
 
-    def detect(self, images: np.ndarray, batch_size: int = 32) -> Detection:
+    def detect(self, images: np.ndarray) -> Detection:
         """Score images: one pass through the networks, no search.
 
         Args:
             images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            batch_size: images per pass; it does not change the scores.
 
         Returns:
             A `Detection` for the n images, in their order.
@@ -97,7 +96,7 @@ class FAnoGAN(Calibrated, keras.Model):
             GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
         images = check_images(images, self.generator.output_shape[1:], self.any_scale)
-        reconstructions, scores = predict(self, images, batch_size)
+        reconstructions, scores = predict(self.predict_on_batch, images)
         return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
 
     def get_config(self):

@@ -126,12 +126,11 @@ class GANomaly(Calibrated, keras.Model):
         loss = sum(weight * value for weight, value in zip(weights, values, strict=True))
         return loss / devices.replicas()
 
-    def detect(self, images: np.ndarray, batch_size: int = 32) -> Detection:
+    def detect(self, images: np.ndarray) -> Detection:
         """Score images: one pass through the networks, no search.
 
         Args:
             images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            batch_size: images per pass; it does not change the scores.
 
         Returns:
             A `Detection` for the n images, in their order.
@@ -140,13 +139,12 @@ class GANomaly(Calibrated, keras.Model):
             GanlibError: the images are none that the model takes, see `ganlib.detection`.
         """
         images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
-        reconstructions, latents, reconstructed_latents = predict(self, images, batch_size)
-        scores = SCORES[self.score](latents, reconstructed_latents)
-        return Detection(
-            scores=ops.convert_to_numpy(scores),
-            reconstructions=unscale(reconstructions),
-            residuals=residual(images, reconstructions),
-        )
+        reconstructions, scores = predict(self._judge, images)
+        return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
+
+    def _judge(self, batch: np.ndarray) -> tuple:
+        reconstructions, latents, reconstructed_latents = self.predict_on_batch(batch)
+        return reconstructions, SCORES[self.score](latents, reconstructed_latents)
 
     def get_config(self):
         """Return the arguments of `__init__`."""
