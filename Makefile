@@ -10,6 +10,7 @@ DATASETS ?= casting cloud
 PROTOCOL ?= paper grouped
 SEED ?= 0
 DATA ?= auto
+ON_ERROR ?= raise
 
 # Knob of make torture: how often a run is killed.
 KILLS ?= 20
@@ -23,7 +24,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER'
+	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -43,7 +44,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)"
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)" --on-error "$(ON_ERROR)"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal

@@ -66,7 +66,12 @@ class Step:
 
 
 def plan(
-    profile: str, datasets: list[str], protocols: list[str], seeds: list[int], source: str
+    profile: str,
+    datasets: list[str],
+    protocols: list[str],
+    seeds: list[int],
+    source: str,
+    on_error: str = "raise",
 ) -> list[Step]:
     """List the notebooks to execute.
 
@@ -77,6 +82,7 @@ def plan(
         seeds: seeds; each trains its own models. The figures show the first seed; the errata are
             measured with it alone.
         source: where images come from, see `ganlib.data.open_dataset`.
+        on_error: "raise" or "skip": what to do about images that cannot be read.
 
     Returns:
         Steps in the order of execution.
@@ -87,7 +93,7 @@ def plan(
     steps, results = [], []
     for dataset in datasets:
         folder = runs / profile / dataset
-        images = {**common, "dataset": dataset, "data": source}
+        images = {**common, "dataset": dataset, "data": source, "on_error": on_error}
         first = {**images, "seed": seeds[0]}
         steps.append(_step(download, folder, dataset, first))
         for protocol in protocols:
@@ -349,6 +355,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--protocols", default=" ".join(PROTOCOLS), help="paper, grouped or both")
     parser.add_argument("--seeds", default="0", help="whole numbers, separated by blanks")
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
+    parser.add_argument("--on-error", default="raise", help="raise or skip images not readable")
     try:
         _run_as_asked(parser.parse_args(arguments))
     except GanlibError as error:
@@ -376,6 +383,8 @@ def _run_as_asked(given: argparse.Namespace) -> None:
             f"PROTOCOL is {given.protocols!r}: choose {' or '.join(PROTOCOLS)}, or both separated "
             "by a blank."
         )
+    if given.on_error not in ("raise", "skip"):
+        raise GanlibError(f"ON_ERROR is {given.on_error!r}: choose raise or skip.")
     source = given.data
     if source not in ("auto", "kaggle", "generated"):
         source = str(Path(source).resolve())  # the notebooks run in a folder of their own
@@ -388,7 +397,8 @@ def _run_as_asked(given: argparse.Namespace) -> None:
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for folder in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / folder)
-        run(plan(profile, datasets, protocols, [int(seed) for seed in seeds], source), profile)
+        numbers = [int(seed) for seed in seeds]
+        run(plan(profile, datasets, protocols, numbers, source, given.on_error), profile)
 
 
 if __name__ == "__main__":

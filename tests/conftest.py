@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Several threads add up in an order that depends on the machine's load: then two equal trainings
@@ -7,6 +8,10 @@ os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
 # The same of NumPy, whose threads on small matrices also wait for each other longer than they work.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+# Programs and notebooks that tests start use this checkout, whatever is installed.
+paths = [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 import matplotlib
 

@@ -16,6 +16,7 @@ PARAMETERS = "\n".join(
         "profile = 'smoke'",
         "dataset = ''",
         "data = ''",
+        "on_error = ''",
         "protocol = ''",
         "seed = 0",
         "datasets = ''",
@@ -291,6 +292,7 @@ def test_the_note_names_the_files_that_were_made(project):
         (["--seeds", "one"], "SEED is 'one'"),
         (["--protocols", "group"], "PROTOCOL is 'group': choose paper or grouped"),
         (["--protocols", ""], "PROTOCOL is ''"),
+        (["--on-error", "ignore"], "ON_ERROR is 'ignore': choose raise or skip"),
         (["--profile", "smoke", "--data", "/no/such/folder"], "/no/such/folder is not a folder"),
     ],
 )
