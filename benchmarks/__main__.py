@@ -139,15 +139,15 @@ def searches(
     common = {"batch_size": batch_size}
     loop = published.Search(*(_copy(network) for network in networks))
     loop(chosen[:1], 2)
-    cold = AnoGAN(*networks, steps=STEPS, **common)
-    leaving = AnoGAN(*networks, steps=STEPS, tolerance=0.01, round_steps=25, **common)
-    enough, rate = _enough(loop, cold, fanogan.encoder, images[train[:TRIED]])
-    warm = AnoGAN(*networks, steps=enough, learning_rate=rate, encoder=fanogan.encoder, **common)
-    half = {"dtype": "mixed_bfloat16", **common}
-    cold_half = AnoGAN(*networks, steps=STEPS, **half)
-    warm_half = AnoGAN(
-        *networks, steps=HALF_STEPS, learning_rate=rate, encoder=fanogan.encoder, **half
-    )
+    rate, warm_rate, enough = _choose(loop, networks, fanogan.encoder, images[train[:TRIED]])
+    from_prior = {"steps": STEPS, "learning_rate": rate, **common}
+    from_encoder = {"encoder": fanogan.encoder, "learning_rate": warm_rate, **common}
+    half = {"dtype": "mixed_bfloat16"}
+    cold = AnoGAN(*networks, **from_prior)
+    leaving = AnoGAN(*networks, tolerance=0.01, round_steps=25, **from_prior)
+    warm = AnoGAN(*networks, steps=enough, **from_encoder)
+    cold_half = AnoGAN(*networks, **from_prior, **half)
+    warm_half = AnoGAN(*networks, steps=HALF_STEPS, **from_encoder, **half)
     at_once = AnoGAN(*networks, steps=0, encoder=fanogan.encoder, **common)
     found = {"at once": at_once.search(chosen)[0]}
     searched = []
@@ -179,12 +179,12 @@ def searches(
     rows = []
     bounds = {"cold": {"64": 35, "128": 8}, "warm": {"64": 200, "128": 60}}
     named = {
-        "cold": (f"{STEPS} steps from the prior", bounds["cold"]),
+        "cold": (f"{STEPS} steps from the prior, rate {rate}", bounds["cold"]),
         "leaving": (f"at most {STEPS} steps, images leave early", {}),
-        "warm": (f"{enough} steps from the encoder, rate {rate}", bounds["warm"]),
-        "cold half": (f"{STEPS} steps from the prior, bfloat16", {}),
+        "warm": (f"{enough} steps from the encoder, rate {warm_rate}", bounds["warm"]),
+        "cold half": (f"{STEPS} steps from the prior, rate {rate}, bfloat16", {}),
         "warm half": (
-            f"{HALF_STEPS} steps from the encoder, rate {rate}, bfloat16",
+            f"{HALF_STEPS} steps from the encoder, rate {warm_rate}, bfloat16",
             bounds["warm"],
         ),
         "at once": ("encoder alone (f-AnoGAN)", {}),
@@ -199,24 +199,25 @@ def searches(
     return rows
 
 
-def _enough(loop, cold, encoder, images: np.ndarray) -> tuple[int, float]:
-    """Choose steps and learning rate of a search from the encoder, on training images alone.
+def _choose(loop, networks, encoder, images: np.ndarray) -> tuple[float, float, int]:
+    """Choose learning rates, and the steps from the encoder, on training images alone.
 
-    Twice the fewest steps that reach the loop's objective: these images the encoder knows.
+    From the prior, the rate that ends lowest. From the encoder, the one that reaches the loop's
+    objective first, and twice as many steps as it took: these images the encoder knows.
     """
-    reached = [loop(image[None], STEPS)[0][0] for image in images]
-    reached = cold.score(images, np.stack(reached)).scores.mean()
-    networks = (cold.generator, cold.discriminator)
+    common = {"steps": STEPS, "batch_size": len(images)}
+    models = {rate: AnoGAN(*networks, learning_rate=rate, **common) for rate in RATES}
+    ends = {rate: model.detect(images).scores.mean() for rate, model in models.items()}
+    reached = np.stack([loop(image[None], STEPS)[0][0] for image in images])
+    reached = models[RATES[0]].score(images, reached).scores.mean()
     needed = {}
     for rate in RATES:
-        warm = AnoGAN(
-            *networks, steps=STEPS, learning_rate=rate, encoder=encoder, batch_size=len(images)
-        )
+        warm = AnoGAN(*networks, learning_rate=rate, encoder=encoder, **common)
         course = warm.search(images, record_every=1)[1].mean(axis=1)
         needed[rate] = int(np.argmax(course <= reached)) if course.min() <= reached else STEPS
-    print(f"steps from the encoder to {reached:.4g} on {len(images)} training images: {needed}")
-    rate = min(needed, key=needed.get)
-    return min(STEPS, 2 * needed[rate]), rate
+    print(f"{len(images)} training images: loop {reached:.4g}, prior {ends}, encoder {needed}")
+    warm_rate = min(needed, key=needed.get)
+    return min(ends, key=ends.get), warm_rate, min(STEPS, 2 * needed[warm_rate])
 
 
 def _copy(network: keras.Model) -> keras.Model:

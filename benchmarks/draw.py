@@ -36,9 +36,10 @@ def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
         for place, row in zip(places, shown.itertuples(), strict=True):
             if row.bound == row.bound:
                 axes.plot([row.bound] * 2, [place - 0.38, place + 0.38], color="black", lw=2)
-            axes.text(row.ratio * 1.08, place, f"{_number(row.ratio)} times", va="center", size=9)
+            end = max(row.ratio, 0 if row.bound != row.bound else row.bound)
+            axes.text(end * 1.12, place, f"{_number(row.ratio)} times", va="center", size=9)
         axes.set(
-            xscale="log", xlabel="times faster (log scale)", xlim=(1, shown["ratio"].max() * 10)
+            xscale="log", xlabel="times faster (log scale)", xlim=(1, shown["ratio"].max() * 20)
         )
         axes.set_yticks(places, shown["what"])
         axes.grid(axis="y", visible=False)
