@@ -262,7 +262,15 @@ def test_the_client_gives_up_by_itself(kaggle, data_dir, monkeypatch):
     assert refused(kaggle, data_dir).startswith("Kaggle is out of reach or the connection broke")
 
 
-def test_an_interrupted_download_leaves_nothing(kaggle, data_dir):
+@pytest.fixture
+def interruptible():
+    """Have SIGINT interrupt, which a shell takes from what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_download_leaves_nothing(kaggle, data_dir, interruptible):
     kaggle.hangs = True
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
