@@ -55,6 +55,9 @@ def test_limits():
 def test_min_max_is_the_papers_scaling():
     np.testing.assert_allclose(min_max(np.array([3.0, 1.0, 2.0])), [1.0, 0.0, 0.5])
     np.testing.assert_array_equal(min_max(np.array([2.0, 2.0])), [0.0, 0.0])
+    small = min_max(np.float32([0.25, 0.5, 0.375]))  # less than 1 from end to end
+    np.testing.assert_array_equal(small, [0.0, 1.0, 0.5])
+    assert small.dtype == np.float64
 
 
 def test_published_examples():
@@ -269,3 +272,21 @@ def test_each_kind_is_judged_against_all_normals():
     grouped = by_kind(labels, kinds, scores, groups).set_index("kind")
     expected = auroc_interval(labels[rows], scores[rows], groups[rows])
     assert tuple(grouped.loc["dent", ["low", "high"]]) == expected
+
+
+def test_the_interval_of_a_kind_is_that_of_its_images():
+    labels, kinds = (
+        np.repeat([0, 1, 1], [40, 20, 20]),
+        np.repeat(["", "dent", "hole"], [40, 20, 20]),
+    )
+    scores = np.random.default_rng(0).normal(labels)
+    groups = np.arange(80) // 2
+    rows = kinds != "hole"
+    intervals = set()
+    for of, confidence in ((None, 0.95), (groups, 0.95), (groups, 0.8)):
+        line = by_kind(labels, kinds, scores, of, confidence).set_index("kind").loc["dent"]
+        of_rows = None if of is None else of[rows]
+        expected = auroc_interval(labels[rows], scores[rows], of_rows, confidence)
+        assert (line["low"], line["high"]) == expected
+        intervals.add(expected)
+    assert len(intervals) == 3

@@ -154,6 +154,60 @@ def test_a_split_is_the_same_on_every_machine():
 
 
 @pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        # train, test_normal, test_anomaly, scatter_normal, scatter_anomaly, calibration
+        (None, [[0, 1, 4], [3, 21, 43], [1020, 1021, 1022], [3, 21, 43], [1020, 1021, 1023], [2]]),
+        (3, [[627, 752, 778], [372, 533, 687], [1063, 1076, 1166], [372], [1063], [330, 384, 659]]),
+    ],
+)
+def test_every_draw_is_the_same_on_every_machine(limit, expected):
+    dataset = bare("casting", train_normal=900, test_normal=120, test_anomaly=150)
+    split = grouped_split(dataset, np.arange(1170), limit=limit)
+    found = [rows[: len(few)].tolist() for rows, few in zip(split, expected, strict=True)]
+    assert found == expected
+    assert all(rows.dtype == np.int64 for rows in [*split, *paper_split(dataset)])
+
+
+def test_what_is_scored_is_drawn_the_same_on_every_machine():
+    dataset = bare("casting", train_normal=900, test_normal=120, test_anomaly=150)
+    split = grouped_split(dataset, np.arange(1170))
+    table = to_score(dataset, split)
+    pd.testing.assert_frame_equal(table, to_score(dataset, split, seed=0))
+    assert table["row"].tolist()[:4] == [0, 8, 13, 16]
+    assert table.loc[table["role"] == "test", "row"].tolist()[:3] == [793, 300, 1124]
+    cloud = paper_split(bare("cloud", normal=300, anomaly=150), seed=5)
+    assert cloud.test_anomaly[:3].tolist() == [301, 304, 305]
+
+
+def test_scatter_plots_show_100_of_the_images_scored(monkeypatch):
+    dataset = bare("casting", train_normal=900, test_normal=120, test_anomaly=150)
+    monkeypatch.setattr(splits, "groups_of", lambda of: np.arange(len(of.files)))
+    split = split_dataset(dataset, "grouped")
+    known = add_truth(dataset, split, to_score(dataset, split))
+    shown = known[known["scatter"]].groupby("group")["row"].apply(set)
+    assert shown["test normal"] == set(split.scatter_normal)
+    assert shown["test anomaly"] == set(split.scatter_anomaly)
+    assert known.groupby("group")["scatter"].sum().to_dict() == {
+        "train normal": 100, "calibration": 0, "test normal": 100, "test anomaly": 100,
+    }  # fmt: skip
+
+
+def test_a_split_may_use_every_group_but_the_giant():
+    """Of 240 normal images a group of 80, just a third, may be held out; one of 81 trains."""
+    dataset = bare("casting", train_normal=230, test_normal=10, test_anomaly=5)
+    for giant, held_out in ((80, True), (81, False)):
+        groups = np.append(np.zeros(giant, int), np.arange(1, 246 - giant))
+        sides = [grouped_split(dataset, groups, seed) for seed in range(60)]
+        assert any(0 not in groups[side.train] for side in sides) == held_out
+    # Three groups: the giant trains, and one each is all that can be held out.
+    groups = np.repeat([0, 1, 2, 3], [200, 30, 30, 5])
+    split = grouped_split(bare("casting", train_normal=250, test_normal=10, test_anomaly=5), groups)
+    assert set(groups[split.train]) == {0}
+    assert {*groups[split.test_normal], *groups[split.calibration]} == {1, 2}
+
+
+@pytest.mark.parametrize(
     ("groups", "message"),
     [
         (np.arange(8), r"shape \(8,\), expected \(120,\)"),
@@ -199,8 +253,23 @@ def test_truth_is_added_to_what_is_scored_and_is_not_in_it(monkeypatch):
     }  # fmt: skip
 
 
-def test_protocols_have_names():
+def test_protocols_have_names(monkeypatch):
     dataset = bare("cloud", normal=300, anomaly=9)
     assert all(map(np.array_equal, split_dataset(dataset, "paper", 3), paper_split(dataset, 3)))
+    assert all(map(np.array_equal, split_dataset(dataset), paper_split(dataset)))
+    groups = np.arange(309) // 2
+
+    def groups_of(of):
+        assert of is dataset
+        return groups
+
+    monkeypatch.setattr(splits, "groups_of", groups_of)
+    for limit in (1, 7):  # the least there may be, and more
+        few = split_dataset(dataset, "paper", 3, limit)
+        assert all(map(np.array_equal, few, paper_split(dataset, 3, limit)))
+        assert len(few.train) == limit
+        few = split_dataset(dataset, "grouped", 3, limit)
+        assert all(map(np.array_equal, few, grouped_split(dataset, groups, 3, limit)))
+        assert len(few.calibration) == limit
     with pytest.raises(GanlibError, match="no protocol 'random'"):
         split_dataset(dataset, "random")

@@ -66,6 +66,15 @@ def test_anogan_score_weighs_the_discrimination_by_lambda():
     np.testing.assert_allclose(score, [0.9 + 10.0, 9.0])
 
 
+def test_fanogan_score_adds_mean_squares():
+    features, others = 3 * IMAGES, 5 * OTHERS
+    arguments = map(ops.convert_to_tensor, (IMAGES, OTHERS, features, others))
+    score = ops.convert_to_numpy(losses.fanogan_score(*arguments, kappa=0.25))
+    in_pixels = per_image(lambda a, b: ((a - b) ** 2).sum() / 48)
+    in_features = per_image(lambda a, b: ((3 * a - 5 * b) ** 2).sum() / 48)
+    np.testing.assert_allclose(score, in_pixels + 0.25 * in_features, rtol=1e-5)
+
+
 def test_losses_of_confident_logits_stay_finite():
     sure = ops.convert_to_tensor(np.array([[500.0], [-500.0]], "float32"))
     assert np.isfinite(float(losses.discriminator_loss(sure, sure)))

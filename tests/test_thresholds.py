@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ganlib.detection import Detection
 from ganlib.errors import GanlibError
+from ganlib.models.calibrated import Calibrated
 from ganlib.thresholds import (
     deviation_threshold,
     fit_thresholds,
@@ -108,9 +110,53 @@ def test_tail_with_little_to_fit_is_exponential():
     assert tail_threshold(np.arange(100.0), 0.3) == quantile_threshold(np.arange(100.0), 0.3)
 
 
+def exponential(scores, rate):
+    """The threshold by hand, where the shape of the tail is taken to be 0."""
+    start = np.quantile(scores, 0.8)
+    excesses = scores[scores > start] - start
+    return start + excesses.mean() * np.log(len(excesses) / (rate * len(scores)))
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.r_[np.zeros(9), 1.0],  # one excess
+        np.r_[np.zeros(31), np.arange(1.0, 10)],  # nine, all different: one too few
+        np.r_[np.zeros(160), np.ones(40)],  # enough, but all equal
+        stats.genpareto(1.5).ppf((np.arange(2000) + 0.5) / 2000),  # no mean
+        stats.genpareto(-1.5).ppf((np.arange(2000) + 0.5) / 2000),  # no likelihood
+    ],
+    ids=["one", "nine", "equal", "no mean", "no likelihood"],
+)
+def test_a_tail_that_no_curve_fits_is_exponential(scores):
+    assert tail_threshold(scores, 0.05) == pytest.approx(exponential(scores, 0.05), rel=1e-6)
+
+
+def test_ten_excesses_are_enough_for_a_curve():
+    scores = np.r_[np.zeros(40), stats.genpareto(0.3).ppf((np.arange(10) + 0.5) / 10)]
+    excesses = scores[40:] - np.quantile(scores, 0.8)
+    shape, _, scale = stats.genpareto.fit(excesses, floc=0)
+    assert 0 < shape < 1
+    expected = stats.genpareto.isf(0.02 * 50 / 10, shape, np.quantile(scores, 0.8), scale)
+    assert tail_threshold(scores, 0.02) == pytest.approx(expected, rel=1e-3)
+    assert tail_threshold(scores, 0.02) != pytest.approx(exponential(scores, 0.02), rel=1e-2)
+
+
+def test_a_tail_of_fewer_scores_than_may_be_alarms_begins_above_the_others():
+    scores = np.r_[np.zeros(192), np.arange(1.0, 9)]  # 10 of 200 may be alarms, 8 are above 0
+    assert 0 < tail_threshold(scores, 0.05) < 1e-6
+
+
+def test_a_rate_of_the_tail_or_more_needs_no_curve():
+    scores = draw("gamma", 1, 200)[0]
+    assert tail_threshold(scores, 0.2) == quantile_threshold(scores, 0.2)
+
+
 def test_tail_does_not_depend_on_the_unit_of_scores():
     scores = draw("gamma", 1, 200)[0]
-    assert tail_threshold(1e5 * scores) == pytest.approx(1e5 * tail_threshold(scores), rel=1e-5)
+    for unit in (1e5, 1e-5):
+        tail = tail_threshold(unit * scores, 0.02)
+        assert tail == pytest.approx(unit * tail_threshold(scores, 0.02), rel=1e-5)
 
 
 def test_deviations_by_hand():
@@ -137,6 +183,7 @@ def test_fitted_thresholds_are_plain_numbers_by_rule():
     assert thresholds["quantile"] == quantile_threshold(scores, 0.1)
     assert thresholds["deviations"] == deviation_threshold(scores, 2)
     assert thresholds["tail"] == tail_threshold(scores, 0.1)
+    assert fit_thresholds(scores) == fit_thresholds(scores, 0.05, 3.0)
 
 
 def test_what_cannot_be_answered_is_refused():
@@ -161,6 +208,32 @@ def test_rates_are_counted_at_or_above():
     assert alone["n_anomaly"] == 0
     assert "detection_rate" not in alone
     assert alone["false_alarm_low"] == 0
+    # float32(0.1) is 0.10000000149: below the threshold, though the same when both are float32
+    assert rates([0], np.float32([0.1]), 0.100000002)["false_alarm_rate"] == 0
+
+
+class Remembers(Calibrated):
+    """A detector whose scores are given."""
+
+    def detect(self, images):
+        return Detection(np.float32(images), None, None)
+
+
+def test_a_verdict_is_the_score_at_or_above_the_threshold():
+    detector = Remembers()
+    with pytest.raises(GanlibError, match=r"no thresholds yet: call calibrate\(scores\) with its"):
+        detector.is_anomaly([1.0])
+    normals = np.arange(1.0, 40)
+    detector.calibrate(normals)
+    assert detector.thresholds == fit_thresholds(normals)
+    detector.calibrate(normals, 0.1, 2)
+    assert detector.thresholds == fit_thresholds(normals, 0.1, 2)
+    again = Remembers(thresholds={"quantile": 0.5, "tail": 2.0, "fine": 0.100000002})
+    assert again.is_anomaly([0.25, 0.5, 0.75]).tolist() == [False, True, True]
+    assert again.is_anomaly([0.75, 2.0], "tail").tolist() == [False, True]
+    assert again.is_anomaly([0.1], "fine").tolist() == [False]  # compared in float64
+    with pytest.raises(GanlibError, match=r"rule is 'best': choose one of quantile, tail, fine\."):
+        again.is_anomaly([0.25], "best")
 
 
 def test_interval_of_rates_is_clopper_and_pearsons():
