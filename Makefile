@@ -20,7 +20,7 @@ REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test torture test-oldest audit bench lint format lab clean clean-all
+.PHONY: help setup figures test coverage torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -49,6 +49,9 @@ figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal
 
+coverage: $(VENV)/ready ## run the tests and list the lines of ganlib that none of them reaches
+	@$(RUN) -m pytest -n 2 --dist worksteal --cov=ganlib --cov-report=term-missing:skip-covered --cov-fail-under=90
+
 torture: $(VENV)/ready ## kill runs at random moments and read every damaged file: a table of what was lost; KILLS=20
 	@$(RUN) tests/torture.py --kills "$(KILLS)"
 
@@ -60,8 +63,8 @@ test-oldest: ## run the tests with the oldest versions that pyproject.toml allow
 audit: $(VENV)/ready ## look for known holes in what is installed, and for unsafe code
 	@$(PYTHON) -m venv $(VENV)-audit
 	@$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 bandit==1.9.4
-	@$(VENV)-audit/bin/pip-audit --requirement requirements.txt
 	@$(VENV)-audit/bin/bandit --quiet --recursive ganlib --severity-level medium
+	@$(VENV)-audit/bin/pip-audit --strict --requirement requirements.txt
 
 bench: $(VENV)/ready ## measure our code beside the published loops; REPEATS=5 TRAIN=300 for longer
 	@$(RUN) -m benchmarks --data "$(DATA)" --repeats "$(REPEATS)" --train "$(TRAIN)"
@@ -80,7 +83,7 @@ lab: $(VENV)/ready ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyter lab notebooks
 
 clean: ## delete runs, decoded images and caches; keep figures, .venv and the images
-	@rm -rf runs data/cache .pytest_cache .ruff_cache build *.egg-info
+	@rm -rf runs data/cache .pytest_cache .ruff_cache .coverage build *.egg-info
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean ## also delete .venv and generated images

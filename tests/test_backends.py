@@ -58,3 +58,19 @@ def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
     for method in ("AnoGAN", "GANomaly", "Autoencoder"):
         assert np.ptp(first[method]) > 1e-3 * np.mean(first[method])
         np.testing.assert_allclose(second[method], first[method], rtol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=WITH_TORCH)])
+def test_a_killed_training_goes_on(backend):
+    """One case of `test_checkpoints.py`, which runs whole on TensorFlow alone."""
+    here = Path(__file__).parent
+    test = "test_checkpoints.py::test_a_killed_training_ends_as_an_uninterrupted_one[DCGAN-1]"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", here / test],
+        cwd=here.parent,
+        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
