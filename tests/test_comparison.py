@@ -174,8 +174,9 @@ def test_over_seeds_against_a_plain_loop():
 
 
 def test_methods_with_other_test_images_are_not_compared():
-    with pytest.raises(GanlibError, match="not the same test images"):
-        evaluation.over_seeds([scored()], [scored(normals=40, anomalies=60)])
+    others = [scored(), scored(normals=40, anomalies=60)]
+    with pytest.raises(GanlibError, match="Run 2 of the two methods has not the same test images"):
+        evaluation.over_seeds([scored(), scored()], others)
 
 
 def test_thresholds_come_from_held_out_normals_and_are_judged_on_test_images(runs):

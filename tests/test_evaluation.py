@@ -1,12 +1,20 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from ganlib.errors import GanlibError
-from ganlib.evaluation import auroc_interval, by_kind, evaluate, min_max, paired_difference
+from ganlib.evaluation import (
+    auroc_interval,
+    by_kind,
+    evaluate,
+    min_max,
+    over_seeds,
+    paired_difference,
+)
 
 
 def test_hand_worked_example():
@@ -212,6 +220,29 @@ def test_perfect_scores_are_not_certain():
     sure = paired_difference(labels, labels, 1 - labels)
     assert sure["low"] > 0.8
     assert sure["p_value"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("m", "margin", "p_value"),
+    [(1, 2.0, 1.0), (2, 1 - 0.025**0.5, 0.5), (3, 1 - 0.025 ** (1 / 3), 0.25)],
+)
+def test_what_few_images_can_tell(m, margin, p_value):
+    """One method is always right, the other always wrong; then two that are both always right."""
+    labels = np.repeat([0, 1], m)
+    judged = paired_difference(labels, 1 - labels, labels)
+    assert judged["difference"] == judged["low"] == -1
+    assert judged["high"] == pytest.approx(min(1, margin - 1))
+    assert judged["p_value"] == p_value
+    judged = paired_difference(labels, labels, labels)
+    assert [judged["low"], judged["high"]] == pytest.approx([-min(1, margin), min(1, margin)])
+    assert judged["p_value"] == 1
+    table = pd.DataFrame({"label": labels, "score": labels, "cluster": np.arange(2 * m)})
+    alone = over_seeds([table, table])
+    assert (alone["low"], alone["high"]) == (pytest.approx(max(0, 1 - margin)), 1)
+    wrong = table.assign(score=1 - labels)
+    assert over_seeds([wrong])["low"] == 0
+    assert over_seeds([wrong, wrong], [table, table])["low"] == -1
+    assert over_seeds([table, table], [wrong, wrong])["high"] == 1
 
 
 @pytest.mark.filterwarnings("error")

@@ -150,6 +150,7 @@ def test_a_tail_of_fewer_scores_than_may_be_alarms_begins_above_the_others():
 def test_a_rate_of_the_tail_or_more_needs_no_curve():
     scores = draw("gamma", 1, 200)[0]
     assert tail_threshold(scores, 0.2) == quantile_threshold(scores, 0.2)
+    assert tail_threshold(scores) == tail_threshold(scores, 0.05, 0.2)
 
 
 def test_tail_does_not_depend_on_the_unit_of_scores():
@@ -189,8 +190,10 @@ def test_fitted_thresholds_are_plain_numbers_by_rule():
 def test_what_cannot_be_answered_is_refused():
     with pytest.raises(GanlibError, match=r"18 .* at least 19 normal images .* 0\.0526"):
         quantile_threshold(np.arange(18.0))
-    with pytest.raises(GanlibError, match="between 0 and 1"):
-        quantile_threshold(np.arange(18.0), 5)
+    for rate in (0, 1, 1.5, 5, -0.1):
+        with pytest.raises(GanlibError, match="between 0 and 1"):
+            quantile_threshold(np.arange(18.0), rate)
+    assert deviation_threshold([1, 3]) == pytest.approx(2 + 3 * 2**0.5)  # two are enough
     for function in (quantile_threshold, deviation_threshold, tail_threshold):
         with pytest.raises(GanlibError, match="2 of 3"):
             function([1.0, np.nan, 2.0])
