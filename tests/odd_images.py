@@ -382,7 +382,7 @@ REFUSED: dict[str, Odd] = {
     "other kind of picture.png": Odd(b"P5 2 2 255\n1234", NONE),
     "zeros.jpg": Odd(bytes(4000), NONE),
     "signature alone.png": Odd(PNG[:8], NONE),
-    "never written to its end.jpg": Odd(JPEG[: len(JPEG) * 3 // 4] + bytes(300), "truncated"),
+    "never written to its end.jpg": Odd(JPEG[:-100] + bytes(300), "truncated"),
     "without its end.jpg": Odd(JPEG[:-2], "truncated"),
     "bomb.png": Odd(lambda path: path.write_bytes(bomb()), "more than 89478485 pixels"),
     "larger than it is.bmp": Odd(
