@@ -53,7 +53,7 @@ def test_the_summary_is_of_the_results():
 
 
 def test_every_auroc_and_rate_in_the_text_is_in_a_results_file():
-    tables = [pd.read_csv(path) for path in FIGURES.glob("*.csv")]
+    tables = [pd.read_csv(path) for path in FIGURES.parent.glob("*/*.csv")]
     numbers = [table.select_dtypes("number").to_numpy().ravel() for table in tables]
     known = {f"{abs(number):.3f}" for each in numbers for number in each if abs(number) <= 1}
     for number in re.findall(r"\b0\.\d{3}\b", SECTION):
@@ -88,3 +88,14 @@ def test_every_make_target_named_exists():
     makefile = (PROJECT / "Makefile").read_text()
     for target in set(re.findall(r"\bmake ([a-z]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_the_run_at_the_published_size_is_told_as_it_went():
+    run = pd.read_csv(FIGURES.parent / "paper" / "results.csv").iloc[0]
+    told = README.split("At the published size")[1].split("\n")[0]
+    assert f"{run['image_size']}x{run['image_size']}, {run['filters']} filters" in told
+    assert f"{run['ganomaly_steps']:,} steps at {run['ganomaly_learning_rate']}" in told
+    assert f"seed {run['seed']}" in told
+    assert f"AUROC is {run['auroc']:.3f}" in told
+    assert f"in {run['train_seconds'] / 60:.0f} minutes" in told
+    assert run["device"] == RESULTS["device"].unique().item()  # "the same two cores"
