@@ -55,7 +55,8 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, reference: Pat
     began = time.monotonic()
     if reference is None:
         reference = copy_of_project(folder / "reference")
-        assert attempt(reference, None, "")[0] == 0, "the run that was left alone failed"
+        status, _, said = attempt(reference, None, "")
+        assert status == 0, f"the run that was left alone failed:\n{said}"
     expected = scores(reference)
     assert len(expected) > 8, f"{reference} has no scores of a smoke run on castings"
     length = max(30.0, time.monotonic() - began) if (folder / "reference").exists() else 90.0
