@@ -25,9 +25,8 @@ import pandas as pd
 PROJECT = Path(__file__).resolve().parent.parent
 ASKED = ["--profile", "smoke", "--datasets", "casting", "--protocols", "paper"]
 COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data", "generated"]
-NOT_COPIED = shutil.ignore_patterns(
-    ".venv", ".git", "runs", "data", "figures", "__pycache__", ".*cache"
-)
+# Of the project's top level alone: ganlib has a `data` and a `figures` too.
+NOT_COPIED = {".venv", ".git", "runs", "data", "figures"}
 OURS = "runs/smoke/casting/paper/"  # a reference may have run more than the runs that are killed
 KEY = "KGAT_7f6e5d4c3b2a19087f6e5d4c3b2a1908"  # of nobody
 MEASURED = re.compile("seconds|_ms_|commit")  # columns that no two runs have in common
@@ -103,7 +102,12 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, reference: Pat
 
 
 def copy_of_project(folder: Path) -> Path:
-    shutil.copytree(PROJECT, folder, ignore=NOT_COPIED)
+    caches = shutil.ignore_patterns("__pycache__", ".*cache")
+
+    def left_out(path: str, names: list[str]) -> set[str]:
+        return caches(path, names) | (NOT_COPIED if Path(path) == PROJECT else set())
+
+    shutil.copytree(PROJECT, folder, ignore=left_out)
     return folder
 
 
