@@ -32,7 +32,7 @@ import numpy as np
 
 from ganlib.data.dataset import Dataset
 from ganlib.data.images import CODE_VERSION as DECODE_VERSION
-from ganlib.data.images import load_images, read_rows
+from ganlib.data.images import cache_name, load_images, read_rows
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
@@ -117,10 +117,7 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
     Raises:
         GanlibError: If an image cannot be read.
     """
-    name = (
-        f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
-        f"-v{DECODE_VERSION}.{CODE_VERSION}.npy"
-    )
+    name = cache_name(dataset, f"groups-{threshold:g}") + f"-v{DECODE_VERSION}.{CODE_VERSION}.npy"
     path = dataset.cache_dir / "cache" / name
     try:
         groups = np.load(path)
