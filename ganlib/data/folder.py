@@ -88,6 +88,11 @@ def name_of(root: Path) -> str:
     return f"{name}-folder" if name in ARCHIVES else name
 
 
+def called(name: str | Path) -> str:
+    """Say what the `Dataset` of a name is called: as an archive, or as `name_of` calls a folder."""
+    return name_of(folder_of(name)) if is_folder(name) else str(name)
+
+
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     """Find out which images a folder holds, by the names of files and folders alone.
 

@@ -263,7 +263,8 @@ def load_images(
     _check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
-    name = f"{cache_name(dataset, size)}-v{CODE_VERSION}.npy"
+    resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}{resized}-v{CODE_VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     images = _open_cache(path, shape)
     if images is None:
@@ -272,12 +273,6 @@ def load_images(
     if images is None:
         raise GanlibError(f"{path} was just written but cannot be read back. Check the disk.")
     return images
-
-
-def cache_name(dataset: Dataset, what: str) -> str:
-    """Name what is kept of a data set's decoded images, but for versions and the suffix."""
-    resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
-    return f"{dataset.name}-{dataset.digest[:12]}-{what}{resized}"
 
 
 def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
