@@ -75,6 +75,25 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 
+def read_picture(path: str | Path) -> Image.Image:
+    """Read a picture in its own size and in colour, as `decode` reads it.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        An RGB picture, turned as its EXIF orientation says.
+
+    Raises:
+        GanlibError: As for `decode`.
+    """
+    with _naming(path):
+        picture = _read(path, 3)
+        if picture.mode == "F":
+            picture = Image.fromarray(np.rint(np.asarray(picture)).astype(np.uint8))
+        return picture.convert("RGB")
+
+
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
     """Read a mask and bring it to a square as `decode` brings its image.
 
@@ -370,7 +389,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             for start in range(0, len(files), BATCH):
                 batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
                 for pixels in pool.map(
-                    lambda path: _try_decode(path, *shape[2:], dataset.resize), batch
+                    lambda path: try_decode(path, *shape[2:], dataset.resize), batch
                 ):
                     if isinstance(pixels, GanlibError):
                         refused.append(pixels)
@@ -392,9 +411,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             temporary.unlink()
 
 
-def _try_decode(
-    path: Path, image_size: int, channels: int, resize: str
-) -> np.ndarray | GanlibError:
+def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
     """Decode an image, or return why it cannot be read."""
     try:
         return decode(path, image_size, channels, resize)
