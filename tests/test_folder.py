@@ -55,6 +55,7 @@ def test_a_name_is_an_archives_then_a_folders(tmp_path, monkeypatch):
     assert data.is_folder("parts")
     assert data.is_folder("no/where")
     assert not data.is_folder("nowhere")
+    assert not data.is_folder("")
     for name in ("parts", tmp_path / "parts", "parts/"):
         assert opened(name, tmp_path).root == tmp_path / "parts"
         assert data.locate(name) == tmp_path / "parts"
@@ -510,7 +511,7 @@ def test_held_out_images_have_no_copy_in_training(groups):
     assert split.test_normal.tolist() == list(range(300, 320))
     assert split.test_anomaly.tolist() == list(range(320, 350))
     assert "60 of 300 good images" in note
-    assert "no near-copy of them is trained on (60 groups" in note
+    assert "no near-copy of them is trained on (the good images are 60 pictures)" in note
     again, other = held_out_split(dataset, seed=3)[0], held_out_split(dataset, seed=4)[0]
     assert all(map(np.array_equal, split, again))
     assert split.calibration.tolist() != other.calibration.tolist()
