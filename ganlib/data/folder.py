@@ -61,7 +61,8 @@ def is_folder(name: str | Path) -> bool:
         one because it has a separator in it.
     """
     text = str(name)
-    return text not in ARCHIVES and ("/" in text or "\\" in text or Path(text).exists())
+    is_path = "/" in text or "\\" in text or (text != "" and Path(text).exists())
+    return is_path and text not in ARCHIVES
 
 
 def folder_of(name: str | Path) -> Path:

@@ -132,9 +132,9 @@ def size_of(path: str | Path) -> tuple[int, int]:
         GanlibError: If it cannot be read.
     """
     with _naming(path), open_file(path) as file, Image.open(file, formats=FORMATS) as image:
-        # Asked for what a PNG does not say at its beginning, Pillow decodes all of it.
-        known = image.format != "PNG" or "exif" in image.info
-        turned = known and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        # Not in a TIFF, whose size Pillow has turned already. Asked for what a PNG does not say at
+        # its beginning, Pillow would decode all of it.
+        turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return image.size[::-1] if turned else image.size
 
 

@@ -185,7 +185,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         groups = groups_of(dataset)[rows]
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
-        note = f"no near-copy of them is trained on ({len(sizes)} groups of near-copies)"
+        note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
         if 2 * giant >= len(rows):
             groups = None
             note = (
