@@ -79,5 +79,5 @@ def test_every_figure_is_shown_and_not_the_first_alone(tmp_path):
     cells = [nbformat.v4.new_code_cell(draw) for _ in range(2)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "two.ipynb")
     executed = papermill.execute_notebook(tmp_path / "two.ipynb", None, progress_bar=False)
-    shown = [[list(output.data) for output in cell.outputs] for cell in executed.cells]
-    assert shown == [[["image/png", "text/plain"]]] * 2
+    shown = [["image/png" in output.data for output in cell.outputs] for cell in executed.cells]
+    assert shown == [[True], [True]]
