@@ -125,7 +125,7 @@ def photograph(browser, path):
 
 
 @pytest.mark.parametrize("name", IN_ORDER)
-def test_all_cells_run_and_all_figures_are_on_the_page(name, project, lab, browser, screenshot):
+def test_all_cells_run_and_all_figures_are_on_the_page(name, browser, screenshot, lab, project):
     assert name in NOTEBOOKS, f"Say in NOTEBOOKS of {__file__} what {name} is to be run with."
     parameters, figures = NOTEBOOKS[name]
     copy = project / "notebooks" / f"{name}.ipynb"
