@@ -22,7 +22,7 @@ REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test coverage torture test-oldest audit bench lint format lab clean clean-all
+.PHONY: help setup figures test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -50,6 +50,9 @@ figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal
+
+test-browser: $(VENV)/ready ## open every notebook in JupyterLab in headless Chromium, and run its cells
+	@$(RUN) -m pytest -m browser -n 2 --dist loadfile
 
 coverage: $(VENV)/ready ## run the tests and list the lines of ganlib that none of them reaches
 	@$(RUN) -m pytest -n 2 --dist worksteal --cov=ganlib --cov-report=term-missing:skip-covered --cov-fail-under=90

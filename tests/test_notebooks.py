@@ -68,3 +68,16 @@ def test_an_unknown_parameter_is_an_error(path, tmp_path):
     assert "no parameter 'epocs'. It has: " in error.value.evalue
     shown = json.dumps(error.value.traceback)
     assert "check_parameters" not in shown  # the message alone, no traceback
+
+
+def test_every_figure_is_shown_and_not_the_first_alone(tmp_path):
+    draw = (
+        "import numpy as np\nfrom ganlib import figures\n"
+        "figures.image_grid(np.zeros((1, 8, 8, 1), 'uint8'), ['a'], title='t', caption='c');"
+    )
+    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
+    cells = [nbformat.v4.new_code_cell(draw) for _ in range(2)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "two.ipynb")
+    executed = papermill.execute_notebook(tmp_path / "two.ipynb", None, progress_bar=False)
+    shown = [["image/png" in output.data for output in cell.outputs] for cell in executed.cells]
+    assert shown == [[True], [True]]

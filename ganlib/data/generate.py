@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from ganlib.data.catalogue import ARCHIVES, MARKER, Archive, is_anomaly
 from ganlib.data.generate_casting import CASTING_KINDS, casting_images

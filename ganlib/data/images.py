@@ -363,7 +363,7 @@ def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     """Decode all images in parallel and write them beside the path, then move them there."""
     # Imported here because in notebooks it loads the widgets, which a full cache does not need.
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]

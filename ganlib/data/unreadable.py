@@ -59,7 +59,7 @@ def add_undecodable(
 def _undecodable(name: str, root: Path, files: dict[str, str]) -> dict[str, str]:
     """Decode all files in parallel; returns why those fail that do, by their keys."""
     # Imported here because in notebooks it loads the widgets.
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     def attempt(file: str) -> str:
         try:

@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 
 from ganlib.files import write_safely
 
+# Jupyter's backend turns interactive mode on when it is loaded, and shows no figure without it.
+# Loaded by the first figure, inside `rc_context`, the mode would end with that figure's style.
+plt.switch_backend(plt.get_backend())
+
 # The paper's colours. Their lightness differs too, as do the markers: grey print keeps them apart.
 GROUP_COLOURS = {
     "train normal": "#c8102e",
