@@ -1,7 +1,9 @@
 """The command line: train a detector on a folder, score images with it, hand it on."""
 
 import json
+import os
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +13,9 @@ import typer.core
 
 from ganlib.errors import GanlibError
 from ganlib.files import shown
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow is talkative
+warnings.filterwarnings("ignore", module="PIL")  # on files that can be read
 
 EPILOG = """
 A whole session:
@@ -75,6 +80,7 @@ class Format(StrEnum):
 
     ONNX = "onnx"
     LITERT = "litert"
+    LITERT_INT8 = "litert-int8"
     SAVED_MODEL = "saved_model"
     OPENVINO = "openvino"
 
@@ -135,7 +141,6 @@ def train(
         f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
     )
     split, note = images_of.held_out_split(dataset, seed=seed)
-    _say(note)
     settings = profiles.settings(
         "quick",
         f"{folder}/",
@@ -262,6 +267,39 @@ def score(
         print(path)
     if fail_on_anomaly and counts.anomalies:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: python -m ganlib export parts.keras parts.onnx")
+def export(
+    detector: Annotated[Path, DETECTOR],
+    output: Annotated[
+        Path, typer.Argument(help="What to write: a file that ends as the format's do.")
+    ],
+    to: Annotated[
+        Format, typer.Option("--format", help="onnx, openvino: .xml, litert: .tflite.")
+    ] = Format.ONNX,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Good images, for litert-int8: they set the range of every layer."),
+    ] = None,
+) -> None:
+    """Write a detector for programs that have neither ganlib nor Keras.
+
+    Beside it a JSON file tells such a program the rest: sizes, threshold, card.
+    """
+    from ganlib import scoring
+    from ganlib.data.images import decode
+    from ganlib.export import export as write
+
+    model = _load(detector)
+    pixels = None
+    if images is not None:
+        import numpy as np
+
+        shape = (model.image_size, model.channels, scoring.resize_of(model))
+        pixels = np.stack([decode(file, *shape) for file in scoring.find_images([images])[:200]])
+    for path in write(model, output, to.value, pixels):
+        print(path)
 
 
 @app.command(epilog="Example: python -m ganlib inspect parts.keras")

@@ -176,9 +176,7 @@ def _input(detector: Detector) -> keras.InputSpec:
 
 def _with_keras(format: str) -> Callable:
     def write(detector: Detector, path: Path, images: None) -> None:
-        detector.export(
-            str(path), format=format, verbose=False, input_signature=[_input(detector)]
-        )
+        detector.export(str(path), format=format, verbose=False, input_signature=[_input(detector)])
 
     return write
 

@@ -36,6 +36,13 @@ def ganomaly():
     return model
 
 
+@pytest.fixture(params=["heat", "latent"])
+def either(ganomaly, request):
+    made = Detector(ganomaly, {"images": "drawn", "counts": [16, 24]}, request.param)
+    made.calibrate_on(ganomaly.detect(IMAGES[16:40]), false_alarm_rate=0.1)
+    return made
+
+
 @pytest.fixture
 def detector(ganomaly):
     made = Detector(ganomaly, card={"images": "drawn", "counts": [16, 24]})
@@ -43,8 +50,9 @@ def detector(ganomaly):
     return made
 
 
-def test_it_answers_as_its_ganomaly_does(ganomaly, detector):
-    expected, found = ganomaly.detect(IMAGES), detector.detect(IMAGES)
+def test_it_answers_as_its_ganomaly_does(ganomaly):
+    expected = ganomaly.detect(IMAGES)
+    found = Detector(ganomaly, score="latent").detect(IMAGES)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5)
     np.testing.assert_allclose(found.residuals, expected.residuals, atol=1e-3)
     assert np.abs(found.reconstructions.astype(int) - expected.reconstructions).max() <= 1
@@ -69,6 +77,24 @@ def test_the_heat_map_is_that_of_the_formula(ganomaly, detector):
     expected = np.maximum(z / quantile_threshold(left_out, 0.1), 0)
     np.testing.assert_allclose(heat, expected, rtol=2e-4, atol=1e-4)
     np.testing.assert_allclose(detector.heat_maps(found.residuals), heat, atol=1e-5)
+
+
+def test_an_image_is_an_anomaly_if_a_place_of_it_is_hot(detector):
+    found, heat = detector.examine(IMAGES)
+    np.testing.assert_array_equal(found.scores, heat.max(axis=(1, 2)))
+    np.testing.assert_allclose(detector.thresholds["quantile"], 1, rtol=1e-6)
+    hot = (heat >= detector.thresholds["quantile"]).any(axis=(1, 2))
+    np.testing.assert_array_equal(detector.is_anomaly(IMAGES), hot)
+
+
+def test_the_latent_score_has_its_own_threshold(ganomaly):
+    made = Detector(ganomaly, score="latent")
+    normal = ganomaly.detect(IMAGES[16:40])
+    made.calibrate_on(normal, false_alarm_rate=0.1)
+    assert made.thresholds["quantile"] == quantile_threshold(normal.scores, 0.1)
+    np.testing.assert_array_equal(made.normal_scores, np.sort(normal.scores))
+    with pytest.raises(GanlibError, match="choose heat"):
+        Detector(ganomaly, score="l1")
 
 
 def test_leaving_one_out_by_formula_is_leaving_one_out():
@@ -113,14 +139,18 @@ def test_where_normal_images_never_differ_nothing_is_hot():
     assert made.heat_maps(fresh)[0, :2].max() < 0.01  # a floor of 1 keeps 0.02 from being much
 
 
-def test_a_saved_detector_gives_the_same_verdicts(detector, tmp_path):
+def test_a_saved_detector_gives_the_same_verdicts(either, tmp_path):
+    detector = either
     detector.save(tmp_path / "bottle.keras")
     opened = load_model(tmp_path / "bottle.keras")
     (before, heat), (after, heat_after) = detector.examine(IMAGES), opened.examine(IMAGES)
     np.testing.assert_array_equal(before.scores, after.scores)
     np.testing.assert_array_equal(heat, heat_after)
     np.testing.assert_array_equal(detector.is_anomaly(IMAGES), opened.is_anomaly(IMAGES))
-    assert 0 < opened.is_anomaly(IMAGES).sum() < len(IMAGES)
+    asked = IMAGES.copy()
+    asked[1] = 255
+    assert opened.is_anomaly(asked)[1]
+    assert not opened.is_anomaly(asked).all()
     assert opened.card == {"images": "drawn", "counts": [16, 24]}
     assert opened.thresholds == detector.thresholds
     np.testing.assert_array_equal(opened.normal_scores, detector.normal_scores)
@@ -150,6 +180,6 @@ def test_above_is_the_share_of_held_out_normals_with_a_lower_score(detector):
 
 def test_too_few_normal_images_for_the_rate_are_refused(ganomaly):
     made = Detector(ganomaly)
-    with pytest.raises(GanlibError, match="hold out at least 19"):
+    with pytest.raises(GanlibError, match="19 normal images"):
         made.calibrate_on(ganomaly.detect(IMAGES[:10]), false_alarm_rate=0.05)
     assert made.thresholds is None and not len(made.normal_scores)

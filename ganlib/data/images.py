@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from ganlib.data.dataset import RESIZES, Dataset
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown, unfinished
+from ganlib.progress import progress
 
 # Part of the cache's file name: raised with every change to what `decode` returns.
 CODE_VERSION = 1
@@ -362,9 +363,6 @@ def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 
 def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     """Decode all images in parallel and write them beside the path, then move them there."""
-    # Imported here because in notebooks it loads the widgets, which a full cache does not need.
-    from tqdm import tqdm
-
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]
     temporary = unfinished(path)
@@ -380,9 +378,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             temporary.open("wb") as file,
             warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
             ThreadPoolExecutor(os.cpu_count()) as pool,
-            tqdm(
-                total=len(files), desc=f"decode {dataset.name}", unit="image", mininterval=5
-            ) as bar,
+            progress(len(files), f"decoding {dataset.name}", "image") as advance,
         ):
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
@@ -395,7 +391,7 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
                         refused.append(pixels)
                     elif not refused:  # else the rest is only tried, to say how many are bad
                         file.write(pixels.tobytes())
-                bar.update(len(batch))
+                advance(len(batch))
         if refused:
             others = f" So it is with {len(refused) - 1} more of {len(files)} images."
             raise GanlibError(f"{refused[0]}{others if refused[1:] else ''}") from refused[0]

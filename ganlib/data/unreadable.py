@@ -12,6 +12,7 @@ from ganlib.data.catalogue import digest_of, part_digests
 from ganlib.data.images import BATCH, CODE_VERSION, decode, reason
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
+from ganlib.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +59,6 @@ def add_undecodable(
 
 def _undecodable(name: str, root: Path, files: dict[str, str]) -> dict[str, str]:
     """Decode all files in parallel; returns why those fail that do, by their keys."""
-    # Imported here because in notebooks it loads the widgets.
-    from tqdm import tqdm
 
     def attempt(file: str) -> str:
         try:
@@ -75,10 +74,10 @@ def _undecodable(name: str, root: Path, files: dict[str, str]) -> dict[str, str]
     with (
         warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(files), desc=f"check {name}", unit="image", mininterval=5) as bar,
+        progress(len(files), f"checking {name}", "image") as advance,
     ):
         for start in range(0, len(files), BATCH):
             batch = keys[start : start + BATCH]
             found |= zip(batch, pool.map(attempt, map(files.get, batch)), strict=True)
-            bar.update(len(batch))
+            advance(len(batch))
     return {key: why for key, why in found.items() if why}

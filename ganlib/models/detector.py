@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from ganlib.detection import Detection, check_images
+from ganlib.errors import GanlibError
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.ganomaly import SCORES, GANomaly
@@ -24,9 +25,14 @@ class Detector(Calibrated, keras.Model):
     residuals of the held-out normal images that it was chosen by, and a card that says where all
     this comes from. It gives the same verdicts wherever it is opened.
 
+    Its score is not the paper's. GANomaly compares two vectors that tell of the whole image; a
+    defect of one part is small, and a user wants to see it. So the score is the heat of the hottest
+    place, see `heat_maps`: an image is an anomaly if, and only if, its heat map shows why.
+
     Args:
         ganomaly: a trained `GANomaly`. It is copied.
         card: what a reader must know of the detector: plain values that JSON can hold.
+        score: "heat", the highest of the heat map, or "latent", the score of `ganomaly`.
         normal_scores: scores of the held-out normal images, set by `calibrate_on`.
         thresholds: see `Calibrated`, set by `calibrate_on`.
 
@@ -49,10 +55,14 @@ class Detector(Calibrated, keras.Model):
         self,
         ganomaly: GANomaly,
         card: dict | None = None,
+        score: str = "heat",
         normal_scores: list[float] | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if score not in ("heat", "latent"):
+            raise GanlibError(f"score is {score!r}: choose heat | latent.")
+        self.score = score
         self.ganomaly = GANomaly.from_config({**ganomaly.get_config(), "name": "ganomaly"})
         self.ganomaly.set_weights(ganomaly.get_weights())
         self.ganomaly.trainable = False
@@ -85,11 +95,13 @@ class Detector(Calibrated, keras.Model):
         """
         made, latents, reconstructed_latents = self.ganomaly(images, training=False)
         residuals = ops.abs(scale(images) - made) * HALF_RANGE
+        heat = self._heat(residuals)
+        latent_score = SCORES[self.ganomaly.score](latents, reconstructed_latents)
         return {
-            "score": SCORES[self.ganomaly.score](latents, reconstructed_latents),
+            "score": ops.max(heat, axis=(1, 2)) if self.score == "heat" else latent_score,
             "reconstruction": (made + 1.0) * HALF_RANGE,
             "residual": residuals,
-            "heat_map": self._heat(residuals),
+            "heat_map": heat,
         }
 
     def _heat(self, residuals):
@@ -148,21 +160,26 @@ class Detector(Calibrated, keras.Model):
     def calibrate_on(self, normal: Detection, false_alarm_rate: float = 0.05) -> None:
         """Choose threshold and scale of the heat maps, by normal images not trained on.
 
+        Every image's heat is measured by the mean and the deviation of all the others, or it would
+        look cooler than that of a new image.
+
         Args:
-            normal: what the detector, or its GANomaly, said of these images.
+            normal: what `ganomaly` said of these images.
             false_alarm_rate: share of normal images that may be called anomalies, 0..1.
 
         Raises:
             GanlibError: the images are too few for the rate, see `ganlib.thresholds`.
         """
-        self.calibrate(normal.scores, false_alarm_rate)
-        self.normal_scores = np.sort(normal.scores)
         maps = predict(lambda part: _smooth(part, self.image_size), normal.residuals)[0]
-        maps = maps.astype("float64")
-        mean, deviation = maps.mean(axis=0), _floored(maps.std(axis=0, ddof=1))
-        self.residual_mean.assign(mean)
-        self.residual_deviation.assign(deviation)
-        self.heat_unit.assign(quantile_threshold(_highest_left_out(maps), false_alarm_rate))
+        highest = _highest_left_out(maps.astype("float64"))
+        unit = quantile_threshold(highest, false_alarm_rate)
+        scores = normal.scores if self.score == "latent" else (highest / unit).astype("float32")
+        self.calibrate(scores, false_alarm_rate)
+        self.normal_scores = np.sort(scores)
+        self.residual_mean.assign(maps.mean(axis=0, dtype="float64"))
+        deviations = maps.std(axis=0, ddof=1, dtype="float64")
+        self.residual_deviation.assign(_floored(deviations))
+        self.heat_unit.assign(unit)
 
     def above(self, scores: np.ndarray) -> np.ndarray:
         """Say where scores stand among those of the held-out normal images.
@@ -185,6 +202,7 @@ class Detector(Calibrated, keras.Model):
             **super().get_config(),
             "ganomaly": self.ganomaly.get_config(),
             "card": dict(self.card),
+            "score": self.score,
             "normal_scores": self.normal_scores.tolist(),
         }
 
@@ -214,10 +232,7 @@ def _floored(deviations: np.ndarray) -> np.ndarray:
 
 
 def _highest_left_out(maps: np.ndarray) -> np.ndarray:
-    """Say how hot each map is at its hottest, measured by all the others: `(n,)` of `(n, h, w)`.
-
-    Measured by a mean that it is part of, every map would look cooler than a new one.
-    """
+    """Say how hot each map is at its hottest, measured by all the others: `(n,)` of `(n, h, w)`."""
     n, mean = len(maps), maps.mean(axis=0)
     squares = ((maps - mean) ** 2).sum(axis=0)
     highest = np.empty(n)
