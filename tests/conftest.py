@@ -17,3 +17,5 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
 import matplotlib
 
 matplotlib.use("Agg")
+
+from browser import browser  # noqa: F401  (a fixture)
