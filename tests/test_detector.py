@@ -140,17 +140,13 @@ def test_where_normal_images_never_differ_nothing_is_hot():
 
 
 def test_a_saved_detector_gives_the_same_verdicts(either, tmp_path):
-    detector = either
+    detector, limit = either, either.thresholds["quantile"]
     detector.save(tmp_path / "bottle.keras")
     opened = load_model(tmp_path / "bottle.keras")
     (before, heat), (after, heat_after) = detector.examine(IMAGES), opened.examine(IMAGES)
     np.testing.assert_array_equal(before.scores, after.scores)
     np.testing.assert_array_equal(heat, heat_after)
-    np.testing.assert_array_equal(detector.is_anomaly(IMAGES), opened.is_anomaly(IMAGES))
-    asked = IMAGES.copy()
-    asked[1] = 255
-    assert opened.is_anomaly(asked)[1]
-    assert not opened.is_anomaly(asked).all()
+    np.testing.assert_array_equal(opened.is_anomaly(IMAGES), after.scores >= limit)
     assert opened.card == {"images": "drawn", "counts": [16, 24]}
     assert opened.thresholds == detector.thresholds
     np.testing.assert_array_equal(opened.normal_scores, detector.normal_scores)
