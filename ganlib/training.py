@@ -7,7 +7,16 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from ganlib import __version__, checkpoints, devices, evaluation, profiles, results, thresholds
+from ganlib import (
+    __version__,
+    checkpoints,
+    devices,
+    evaluation,
+    localisation,
+    profiles,
+    results,
+    thresholds,
+)
 from ganlib import data as images_of
 from ganlib.data import Dataset, Split
 from ganlib.data.batches import Batches
@@ -135,7 +144,7 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
     if not len(rows):
         return {}
     images = images_of.load_images(dataset, detector.image_size, detector.channels)
-    detection = detector.detect(images[rows])
+    detection, heat = detector.examine(images[rows])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
     judged = thresholds.rates(labels, detection.scores, detector.thresholds["quantile"])
     if len(split.test_normal) and len(split.test_anomaly):
@@ -143,6 +152,11 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
         groups = images_of.groups_of(dataset)[rows]
         interval = evaluation.auroc_interval(labels, detection.scores, groups)
         judged["auroc_low"], judged["auroc_high"] = interval
+    outlined = images_of.outlined(dataset, rows)
+    if outlined.any():
+        masks = images_of.load_masks(dataset, rows[outlined], detector.image_size)
+        judged["pixel_auroc"] = localisation.pixel_auroc(masks, heat[outlined])
+        judged["pro"] = localisation.pro(masks, heat[outlined])
     return judged
 
 

@@ -233,7 +233,7 @@ def test_a_missing_package_is_named(format, package, detector, tmp_path, monkeyp
 
 def test_another_backend_is_told_what_to_do(detector, tmp_path, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(GanlibError, match="Keras runs on jax.*KERAS_BACKEND=tensorflow"):
+    with pytest.raises(GanlibError, match=r"Keras runs on jax.*KERAS_BACKEND=tensorflow"):
         export(detector, tmp_path / "part.onnx")
 
 
