@@ -12,9 +12,12 @@ This opens a detector that was exported to ONNX:
 
     model = onnxruntime.InferenceSession("detector.onnx")
     about = json.load(open("detector.onnx.json"))
-    fit = {"squeeze": Image.Image.resize, "letterbox": ImageOps.pad, "crop": ImageOps.fit}
     image = ImageOps.exif_transpose(Image.open("part.png")).convert(about["mode"])
-    image = fit[about["resize"]](image, (about["image_size"],) * 2, Image.Resampling.BOX)
+    if about["resize"] != "squeeze":
+        side = (max if about["resize"] == "letterbox" else min)(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))  # black beyond the edges
+    image = image.resize((about["image_size"], about["image_size"]), Image.Resampling.BOX)
     images = np.asarray(image).reshape(1, *about["input"]["shape"][1:])
     score, heat_map = model.run(["score", "heat_map"], {"images": images})
     print(score[0], "anomaly" if score[0] >= about["threshold"] else "normal", heat_map.max())
@@ -157,7 +160,7 @@ def _check(detector: Detector, path: Path, format: str) -> None:
             "scores stay the same."
         )
     if format == "openvino":
-        # Converting would report to OpenVINO's makers, and says so nowhere.
+        # Imported, it would report that to its makers, and later what it converts.
         sys.modules.setdefault("openvino_telemetry", None)
     package = PACKAGES.get(format, "tensorflow")
     try:
@@ -214,7 +217,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "channels": channels,
         "mode": "L" if channels == 1 else "RGB",
         "resize": detector.card.get("resize", "squeeze"),
-        "filter": "box: every pixel is the mean of those that it covers",
+        "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.thresholds["quantile"],
         "input": {
             "name": "images",
