@@ -79,7 +79,7 @@ def trained(
     )
     print(f"{steps} steps in {seconds:.0f} s")
     detector = Detector(ganomaly, card={"resize": "squeeze", "false_alarm_rate": 0.05})
-    detector.calibrate_on(detector.detect(images[split.calibration]), 0.05)
+    detector.calibrate_on(ganomaly.detect(images[split.calibration]), 0.05)
     return detector
 
 

@@ -41,6 +41,7 @@ from ganlib.files import shown, unfinished
 from ganlib.layers import plain_convolutions
 from ganlib.models.detector import Detector
 from ganlib.results import write_json
+from ganlib.scoring import resize_of
 
 # What the name of a model of each format ends in; a SavedModel is a folder.
 SUFFIXES = {
@@ -55,7 +56,7 @@ PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 # In int8 these would end at the highest value of the calibration images, which are normal: no score
 # and no heat could be higher than theirs.
 VERDICT = (
-    *("ABS", "ADD", "DEPTHWISE_CONV_2D", "DIV", "MAXIMUM", "MEAN", "MUL"),
+    *("ABS", "ADD", "DEPTHWISE_CONV_2D", "DIV", "MAXIMUM", "MEAN", "MUL", "REDUCE_MAX"),
     *("SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM"),
 )
 
@@ -216,7 +217,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "image_size": size,
         "channels": channels,
         "mode": "L" if channels == 1 else "RGB",
-        "resize": detector.card.get("resize", "squeeze"),
+        "resize": resize_of(detector),
         "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.thresholds["quantile"],
         "input": {
