@@ -12,9 +12,12 @@ This opens a detector that was exported to ONNX:
 
     model = onnxruntime.InferenceSession("detector.onnx")
     about = json.load(open("detector.onnx.json"))
-    fit = {"squeeze": Image.Image.resize, "letterbox": ImageOps.pad, "crop": ImageOps.fit}
     image = ImageOps.exif_transpose(Image.open("part.png")).convert(about["mode"])
-    image = fit[about["resize"]](image, (about["image_size"],) * 2, Image.Resampling.BOX)
+    if about["resize"] != "squeeze":
+        side = (max if about["resize"] == "letterbox" else min)(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))  # black beyond the edges
+    image = image.resize((about["image_size"], about["image_size"]), Image.Resampling.BOX)
     images = np.asarray(image).reshape(1, *about["input"]["shape"][1:])
     score, heat_map = model.run(["score", "heat_map"], {"images": images})
     print(score[0], "anomaly" if score[0] >= about["threshold"] else "normal", heat_map.max())
@@ -38,6 +41,7 @@ from ganlib.files import shown, unfinished
 from ganlib.layers import plain_convolutions
 from ganlib.models.detector import Detector
 from ganlib.results import write_json
+from ganlib.scoring import resize_of
 
 # What the name of a model of each format ends in; a SavedModel is a folder.
 SUFFIXES = {
@@ -52,7 +56,7 @@ PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 # In int8 these would end at the highest value of the calibration images, which are normal: no score
 # and no heat could be higher than theirs.
 VERDICT = (
-    *("ABS", "ADD", "DEPTHWISE_CONV_2D", "DIV", "MAXIMUM", "MEAN", "MUL"),
+    *("ABS", "ADD", "DEPTHWISE_CONV_2D", "DIV", "MAXIMUM", "MEAN", "MUL", "REDUCE_MAX"),
     *("SQUARE", "SQUARED_DIFFERENCE", "STRIDED_SLICE", "SUB", "SUM"),
 )
 
@@ -157,7 +161,7 @@ def _check(detector: Detector, path: Path, format: str) -> None:
             "scores stay the same."
         )
     if format == "openvino":
-        # Converting would report to OpenVINO's makers, and says so nowhere.
+        # Imported, it would report that to its makers, and later what it converts.
         sys.modules.setdefault("openvino_telemetry", None)
     package = PACKAGES.get(format, "tensorflow")
     try:
@@ -213,8 +217,8 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "image_size": size,
         "channels": channels,
         "mode": "L" if channels == 1 else "RGB",
-        "resize": detector.card.get("resize", "squeeze"),
-        "filter": "box: every pixel is the mean of those that it covers",
+        "resize": resize_of(detector),
+        "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.thresholds["quantile"],
         "input": {
             "name": "images",

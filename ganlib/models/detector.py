@@ -221,7 +221,8 @@ def _smooth(residuals, image_size: int):
     maps = ops.mean(ops.cast(residuals, "float32"), axis=-1, keepdims=True)
     for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):  # a Gauss is one of rows after one of columns
         kernel = ops.convert_to_tensor(weights.reshape(shape))
-        maps = ops.conv(maps, kernel, padding="same", data_format="channels_last")
+        # Of depth one it is the same as `conv`, but exporting can tell it from the networks' own.
+        maps = ops.depthwise_conv(maps, kernel, padding="same", data_format="channels_last")
     return maps[..., 0]
 
 
