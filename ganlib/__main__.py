@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import warnings
 from enum import StrEnum
@@ -136,30 +137,34 @@ def train(
     from ganlib import profiles, training
     from ganlib.files import write_safely
 
+    # What a training that is interrupted goes on from; after anything else nothing is left of it.
     work = output.parent / f".{output.name}.unfinished"
-    dataset = images_of.open_dataset(
-        f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
-    )
-    split, note = images_of.held_out_split(dataset, seed=seed)
-    settings = profiles.settings(
-        "quick",
-        f"{folder}/",
-        image_size=image_size,
-        filters=filters,
-        channels=channels or images_of.channels_of(dataset),
-        ganomaly_steps=steps,
-    )
-    trained = training.train_detector(
-        dataset, split, settings, work / "checkpoint.npz", minutes, seed, false_alarm_rate, (note,)
-    )
-    detector = trained.detector
-    card = dict(detector.card)
-    if judged := training.judge(detector, dataset, split):
-        detector.card = {**card, "test": judged}
-    write_safely(output, detector.save)
-    _remove(work)
-    _say(f"{card['steps']} steps in {trained.seconds:.0f} s.")
-    for sentence in [*card["notes"], *_told(judged)]:
+    checkpoint = work / "checkpoint.npz"
+    try:
+        dataset = images_of.open_dataset(
+            f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
+        )
+        split, note = images_of.held_out_split(dataset, seed=seed)
+        settings = profiles.settings(
+            "quick",
+            f"{folder}/",
+            image_size=image_size,
+            filters=filters,
+            channels=channels or images_of.channels_of(dataset),
+            ganomaly_steps=steps,
+        )
+        trained = training.train_detector(
+            dataset, split, settings, checkpoint, minutes, seed, false_alarm_rate, (note,)
+        )
+        detector = trained.detector
+        judged = training.judge(detector, dataset, split)
+        detector.card = {**detector.card, "test": judged}
+        write_safely(output, detector.save)
+    finally:
+        if not checkpoint.exists():
+            shutil.rmtree(work, ignore_errors=True)
+    _say(f"{detector.card['steps']} steps in {trained.seconds:.0f} s.")
+    for sentence in [*detector.card["notes"], *_told(judged)]:
         _say(sentence)
     print(output)
 
@@ -180,12 +185,6 @@ def _told(judged: dict) -> list[str]:
             f"{judged['detection_rate']:.1%} of {judged['n_anomaly']} test anomalies are found."
         )
     return told
-
-
-def _remove(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load(detector: Path):

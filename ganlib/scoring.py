@@ -112,7 +112,7 @@ class Scored(NamedTuple):
 
 
 def score_images(
-    detector: Detector, files: Sequence[str], on_error: str = "raise", chunk: int = CHUNK
+    detector: Detector, files: Sequence[str], on_error: str = "raise"
 ) -> Iterator[Scored]:
     """Score image files, decoding the next ones while the detector is at work.
 
@@ -120,7 +120,6 @@ def score_images(
         detector: its card says how images become square.
         files: paths.
         on_error: "raise": a file that cannot be read is an error; "skip": it is yielded with one.
-        chunk: images that are scored at once.
 
     Yields:
         A `Scored` per file, in their order.
@@ -133,8 +132,8 @@ def score_images(
     waiting: deque = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool, ExitStack() as left:
         left.callback(pool.shutdown, cancel_futures=True)
-        for start in range(0, len(files), chunk):
-            part = files[start : start + chunk]
+        for start in range(0, len(files), CHUNK):
+            part = files[start : start + CHUNK]
             waiting.append((part, [pool.submit(try_decode, Path(file), *shape) for file in part]))
             if len(waiting) > 1:
                 yield from _answer(detector, *waiting.popleft(), on_error)
