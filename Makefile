@@ -6,11 +6,13 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # Knobs of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
 PROFILE ?=
-DATASETS ?= casting cloud
+# Handed over by the environment, which leaves quotes in it as they are.
+export DATASETS ?= casting cloud
 PROTOCOL ?= paper grouped
 SEED ?= 0
 DATA ?= auto
 ON_ERROR ?= raise
+RESIZE ?= letterbox
 
 # Knob of make torture: how often a run is killed.
 KILLS ?= 20
@@ -24,7 +26,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip'
+	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -44,7 +46,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$(DATASETS)" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)" --on-error "$(ON_ERROR)"
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal

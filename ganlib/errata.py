@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ganlib import evaluation
+from ganlib.data.folder import is_folder
 from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.dcgan import DCGAN
@@ -47,6 +48,8 @@ CORRECTED = Preset()
 PUBLISHED = {
     "casting": Preset(False, HALF_RANGE, False, "uniform", 0.3, 100),
     "cloud": Preset(False, 31.5, False, "uniform", 0.3, 100),
+    # Of a folder of images there are none: the slips that both of the others have.
+    "folder": Preset(False, HALF_RANGE, False, "uniform", 0.3, 100),
 }
 # Which values a method looks at, with the name of the defect.
 DEFECTS = {
@@ -69,7 +72,7 @@ def presets(dataset: str, method: str) -> dict[str, Preset]:
     """List what there is to compare: corrected, each defect alone, and all as published.
 
     Args:
-        dataset: "casting" or "cloud".
+        dataset: "casting", "cloud" or a folder of images.
         method: "AnoGAN" or "GANomaly".
 
     Returns:
@@ -79,12 +82,13 @@ def presets(dataset: str, method: str) -> dict[str, Preset]:
     Raises:
         GanlibError: there are no published notebooks of that name.
     """
-    if dataset not in PUBLISHED or method not in DEFECTS:
+    row = "folder" if is_folder(dataset) else dataset
+    if row not in PUBLISHED or method not in DEFECTS:
         raise GanlibError(
             f"There are no published notebooks of {method!r} on {dataset!r}: choose "
             f"{' | '.join(DEFECTS)} and {' | '.join(PUBLISHED)}."
         )
-    published = PUBLISHED[dataset]
+    published = PUBLISHED[row]
     wrong = {name: getattr(published, name) for name in DEFECTS[method]}
     wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
     alone = {

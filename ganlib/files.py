@@ -1,6 +1,7 @@
 """Files: written whole or not at all, read only if they are files, and named in one line."""
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -56,6 +57,11 @@ def shown(path: str | Path) -> str:
     """Write a path so that it fits in a line: line breaks and the like are escaped."""
     text = str(path)
     return text if text.isprintable() else repr(text)
+
+
+def slug(name: str) -> str:
+    """Make a name fit for files: lower case, with hyphens for all but letters and digits."""
+    return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 def unfinished(path: Path) -> Path:

@@ -1,6 +1,9 @@
 """Layers that Keras does not have, and one that knows of several devices."""
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 
 import keras
 from keras import ops
@@ -8,6 +11,7 @@ from keras import ops
 from ganlib import devices
 
 WIDE = 4 * 4 * 512 * 1024  # values of a kernel that is larger than a processor's cache, 32 MiB
+_plain = contextvars.ContextVar("plain", default=False)
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -62,6 +66,8 @@ class PatchConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         """Convolve: every patch is 2x2 blocks of stride x stride values."""
+        if _plain.get():
+            return super().convolution_op(inputs, kernel)
         stride, channels = self.strides[0], inputs.shape[-1]
         rows, columns = inputs.shape[1] // stride, inputs.shape[2] // stride
         around = [stride // 2, stride - stride // 2]
@@ -92,6 +98,8 @@ class PatchConv2DTranspose(keras.layers.Conv2DTranspose):
 
     def call(self, inputs):
         """Convolve: every value becomes a patch, and patches that overlap are added up."""
+        if _plain.get():
+            return super().call(inputs)
         rows, columns, channels = inputs.shape[1:]
         stride = self.strides[0]
         kernel = ops.transpose(ops.reshape(self.kernel, (-1, channels)))
@@ -111,6 +119,20 @@ class PatchConv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return self.activation(outputs)
+
+
+@contextlib.contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Compute `PatchConv2D` and `PatchConv2DTranspose` as Keras does what they derive from.
+
+    For models that are written for other programs. These know convolutions, and have ways of their
+    own to make them fast; tensors of eight axes LiteRT does not know.
+    """
+    before = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(before)
 
 
 def as_product(layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -17,7 +17,15 @@ import keras
 from ganlib.errors import GanlibError
 
 # Loading a model needs its class.
-from ganlib.models import anogan, autoencoder, dcgan, fanogan, ganomaly, published  # noqa: F401
+from ganlib.models import (  # noqa: F401
+    anogan,
+    autoencoder,
+    dcgan,
+    detector,
+    fanogan,
+    ganomaly,
+    published,
+)
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 # Modules of Keras all of whose classes only compute.

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from ganlib import data, profiles
+from ganlib.data.dataset import RESIZES
+from ganlib.data.folder import called, folder_of
 from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, write_safely
 from ganlib.locks import only_one
@@ -31,13 +34,18 @@ NOTEBOOKS = (
     "04_errata",
     "03_comparison",  # reads what all others wrote
 )
+# Instead of these for a folder without test images of both kinds, where nothing can be compared.
+YOUR_IMAGES = "05_your_images"
 PROTOCOLS = ("paper", "grouped")
 # Minutes per notebook on two cores, to say how long the rest takes before one has been run. Those
 # of "paper" are reckoned from the counted operations.
 MINUTES = {
-    "smoke": dict(zip(NOTEBOOKS, (0.3, 0.25, 0.25, 0.2, 0.6, 0.4), strict=True)),
-    "quick": dict(zip(NOTEBOOKS, (0.3, 2.0, 1.2, 0.7, 3.8, 0.4), strict=True)),
-    "paper": dict(zip(NOTEBOOKS, (0.5, 400.0, 90.0, 40.0, 900.0, 0.6), strict=True)),
+    profile: dict(zip((*NOTEBOOKS, YOUR_IMAGES), minutes, strict=True))
+    for profile, minutes in {
+        "smoke": (0.3, 0.25, 0.25, 0.2, 0.6, 0.4, 0.5),
+        "quick": (0.3, 2.0, 1.2, 0.7, 3.8, 0.4, 10.0),
+        "paper": (0.5, 400.0, 90.0, 40.0, 900.0, 0.6, 90.0),
+    }.items()
 }
 
 
@@ -72,30 +80,48 @@ def plan(
     seeds: list[int],
     source: str,
     on_error: str = "raise",
+    resize: str = "letterbox",
 ) -> list[Step]:
     """List the notebooks to execute.
 
     Args:
         profile: name of a profile.
-        datasets: names of data sets.
+        datasets: names of data sets; folders as absolute paths, which are called by their slugs in
+            runs and figures. One without test images of both kinds gets a single notebook.
         protocols: names of protocols; each trains its own models.
         seeds: seeds; each trains its own models. The figures show the first seed; the errata are
             measured with it alone.
         source: where images come from, see `ganlib.data.open_dataset`.
         on_error: "raise" or "skip": what to do about images that cannot be read.
+        resize: how a folder's images become square, see `ganlib.data.open_dataset`.
 
     Returns:
         Steps in the order of execution.
+
+    Raises:
+        GanlibError: two data sets have one name, or a folder holds no data set.
     """
     download, *train, errata, comparison = NOTEBOOKS
     runs, figures = PROJECT / "runs", PROJECT / "figures"
     common = {"profile": profile, "runs_dir": runs, "figures_dir": figures}
+    names = {dataset: called(dataset) for dataset in datasets}
+    compared = [name for dataset, name in names.items() if data.can_be_compared(dataset)]
+    if len(set(names.values())) < len(datasets):
+        raise GanlibError(
+            f"{' and '.join(datasets)} are called {' and '.join(map(called, datasets))} in runs "
+            "and figures: one would replace the other. Rename a folder, or name each of them once."
+        )
     steps, results = [], []
-    for dataset in datasets:
-        folder = runs / profile / dataset
-        images = {**common, "dataset": dataset, "data": source, "on_error": on_error}
+    for dataset, name in names.items():
+        folder = runs / profile / name
+        if name not in compared:
+            asked = {**common, "folder": dataset, "on_error": on_error, "resize": resize}
+            steps.append(_step(YOUR_IMAGES, folder, name, {**asked, "seed": seeds[0]}))
+            continue
+        images = {**common, "dataset": dataset, "data": source}
+        images |= {"on_error": on_error, "resize": resize}
         first = {**images, "seed": seeds[0]}
-        steps.append(_step(download, folder, dataset, first))
+        steps.append(_step(download, folder, name, first))
         for protocol in protocols:
             for seed in seeds:
                 place = folder / protocol / f"seed-{seed}"
@@ -103,17 +129,19 @@ def plan(
                     figures if (protocol, seed) == (protocols[0], seeds[0]) else place / "figures"
                 )
                 given = {**images, "protocol": protocol, "seed": seed, "figures_dir": drawn}
-                label = f"{dataset}, {protocol}, seed {seed}"
-                results += [_step(name, place, label, given) for name in train]
+                label = f"{name}, {protocol}, seed {seed}"
+                results += [_step(notebook, place, label, given) for notebook in train]
                 steps += results[-len(train) :]
-        results.append(_step(errata, folder, f"{dataset}, seed {seeds[0]}", first))
+        results.append(_step(errata, folder, f"{name}, seed {seeds[0]}", first))
         steps.append(results[-1])
+    if not compared:
+        return steps
     asked = {
-        "datasets": " ".join(datasets),
+        "datasets": " ".join(compared),
         "protocols": " ".join(protocols),
         "seeds": " ".join(map(str, seeds)),
     }
-    label = " and ".join(datasets)
+    label = " and ".join(compared)
     steps.append(_step(comparison, runs / profile, label, common | asked, tuple(results)))
     return steps
 
@@ -210,9 +238,10 @@ def _imports(code: str) -> set[str]:
 
 def _images(step: Step) -> str | None:
     """Digest names, sizes and times of a step's image files: reading them all takes too long."""
-    if "dataset" not in step.parameters:
+    asked = step.parameters.get("dataset", step.parameters.get("folder"))
+    if asked is None:
         return None
-    root = data.locate(step.parameters["dataset"], step.parameters["data"], PROJECT / "data")
+    root = data.locate(asked, step.parameters.get("data", "auto"), PROJECT / "data")
     if root is None:
         return None
     digest = hashlib.sha256()
@@ -351,11 +380,20 @@ def main(arguments: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m ganlib.pipeline", description=__doc__)
     parser.add_argument("--profile", default="", help="smoke, quick or paper; empty: by the device")
-    parser.add_argument("--datasets", default="casting cloud", help="names, separated by blanks")
+    parser.add_argument(
+        "--datasets",
+        default="casting cloud",
+        help="names or folders, separated by blanks; put one with blanks in it in quotes",
+    )
     parser.add_argument("--protocols", default=" ".join(PROTOCOLS), help="paper, grouped or both")
     parser.add_argument("--seeds", default="0", help="whole numbers, separated by blanks")
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
     parser.add_argument("--on-error", default="raise", help="raise or skip images not readable")
+    parser.add_argument(
+        "--resize",
+        default="letterbox",
+        help="how a folder's images become square: letterbox, crop or squeeze",
+    )
     try:
         _run_as_asked(parser.parse_args(arguments))
     except GanlibError as error:
@@ -369,10 +407,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_as_asked(given: argparse.Namespace) -> None:
     profile = given.profile or default_profile()
-    datasets, seeds = given.datasets.split(), given.seeds.split()
+    datasets, seeds = _split(given.datasets), given.seeds.split()
     protocols = given.protocols.split()
     for dataset in datasets:
         profiles.settings(profile, dataset)
+    # The notebooks run in a folder of their own.
+    datasets = [str(folder_of(each)) if data.is_folder(each) else each for each in datasets]
     if not datasets or not seeds or not all(seed.isdecimal() for seed in seeds):
         raise GanlibError(
             f"DATASETS is {given.datasets!r} and SEED is {given.seeds!r}: give at least one name "
@@ -385,9 +425,11 @@ def _run_as_asked(given: argparse.Namespace) -> None:
         )
     if given.on_error not in ("raise", "skip"):
         raise GanlibError(f"ON_ERROR is {given.on_error!r}: choose raise or skip.")
+    if given.resize not in RESIZES:
+        raise GanlibError(f"RESIZE is {given.resize!r}: choose {', '.join(RESIZES)}.")
     source = given.data
     if source not in ("auto", "kaggle", "generated"):
-        source = str(Path(source).resolve())  # the notebooks run in a folder of their own
+        source = str(Path(source).resolve())
     if os.environ.get("GANLIB_DATA"):
         os.environ["GANLIB_DATA"] = str(Path(os.environ["GANLIB_DATA"]).resolve())
     print(
@@ -398,7 +440,19 @@ def _run_as_asked(given: argparse.Namespace) -> None:
         for folder in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / folder)
         numbers = [int(seed) for seed in seeds]
-        run(plan(profile, datasets, protocols, numbers, source, given.on_error), profile)
+        steps = plan(profile, datasets, protocols, numbers, source, given.on_error, given.resize)
+        run(steps, profile)
+
+
+def _split(names: str) -> list[str]:
+    """Split at blanks, but for those in quotes."""
+    try:
+        return shlex.split(names)
+    except ValueError as error:
+        raise GanlibError(
+            f"DATASETS is {names!r}: {error}. Put a folder with blanks or quotes in its name into "
+            "quotes of the other sort."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields, replace
 
+from ganlib.data.folder import is_folder
 from ganlib.errors import GanlibError
 
 
@@ -77,17 +78,21 @@ def _smoke(channels: int) -> Settings:
     )
 
 
+# "folder" is any folder of images. Its channels are those of colour: `ganlib.data.channels_of` says
+# whether one would do.
 PROFILES = {
-    "smoke": {"casting": _smoke(1), "cloud": _smoke(3)},
+    "smoke": {"casting": _smoke(1), "cloud": _smoke(3), "folder": _smoke(3)},
     "quick": {
         "casting": _quick(1, dcgan_steps=2700),
         "cloud": _quick(3, dcgan_steps=1400),
+        "folder": _quick(3, dcgan_steps=2700),
     },
     # The published notebooks' sizes, lengths and rates; the widths of their networks. Steps, not
     # epochs: 100 epochs of 2,875 castings and 50 of 1,400 clear tiles, whatever a protocol leaves.
     "paper": {
         "casting": Settings(image_size=128, channels=1),
         "cloud": Settings(image_size=64, channels=3, filters=128, batch_size=50, dcgan_steps=1400),
+        "folder": Settings(image_size=128, channels=3),
     },
 }
 
@@ -117,7 +122,7 @@ def settings(profile: str, dataset: str, **overrides) -> Settings:
 
     Args:
         profile: "smoke", "quick" or "paper".
-        dataset: "casting" or "cloud".
+        dataset: "casting", "cloud" or a folder of images.
         **overrides: values of `Settings` by name; None keeps the profile's value.
 
     Returns:
@@ -128,12 +133,13 @@ def settings(profile: str, dataset: str, **overrides) -> Settings:
     """
     if profile not in PROFILES:
         raise GanlibError(f"There is no profile {profile!r}: choose {' | '.join(PROFILES)}.")
-    if dataset not in PROFILES[profile]:
-        known = " | ".join(PROFILES[profile])
-        raise GanlibError(f"There is no data set {dataset!r}: choose {known}.")
+    row = "folder" if is_folder(dataset) else dataset
+    if row not in PROFILES[profile]:
+        known = " | ".join(name for name in PROFILES[profile] if name != "folder")
+        raise GanlibError(f"There is no data set {dataset!r}: choose {known}, or give a folder.")
     names = [field.name for field in fields(Settings)]
     for name in overrides:
         if name not in names:
             raise GanlibError(f"There is no setting {name!r}: choose among {', '.join(names)}.")
     given = {name: value for name, value in overrides.items() if value is not None}
-    return replace(PROFILES[profile][dataset], **given)
+    return replace(PROFILES[profile][row], **given)

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import pandas as pd
 from ganlib.data import Dataset, Split
 from ganlib.detection import Detection
 from ganlib.errors import GanlibError
-from ganlib.files import write_safely
+from ganlib.files import slug, write_safely
 from ganlib.locks import only_one
 from ganlib.profiles import Settings
 
@@ -89,11 +88,6 @@ def run_folder(
         The folder; it need not exist.
     """
     return Path(runs_dir, profile, dataset, protocol, f"seed-{seed}", slug(method))
-
-
-def slug(name: str) -> str:
-    """Make a name fit for files: lower case, with hyphens for all but letters and digits."""
-    return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 def run_row(

@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from ganlib.data.images import decode
+from ganlib.data.listing import SUFFIXES
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 from ganlib.loading import load_model
@@ -28,8 +29,6 @@ from ganlib.loading import load_model
 if TYPE_CHECKING:
     import pandas as pd
     from distributed import Client
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def score_folder(

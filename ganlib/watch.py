@@ -1,4 +1,4 @@
-"""Callbacks that watch a GAN train: for a loss that is no number, and for D when it has won.
+"""Callbacks that watch a GAN train: for a loss that is no number, for D when it has won, the time.
 
 Reading the losses after every step makes Keras wait for the step to be done. Where steps are very
 short, `compile(steps_per_execution=...)` makes the watch one of every so many steps.
@@ -7,6 +7,7 @@ short, `compile(steps_per_execution=...)` makes the watch one of every so many s
 import contextlib
 import math
 import random
+import time
 from collections.abc import Iterator
 
 import keras
@@ -83,6 +84,42 @@ class StopAtNonFinite(keras.callbacks.Callback):
             f"Choose a learning rate below {rate:g}, and look whether the images are 0 to 255. The "
             "model has its state after the last good epoch again, and a checkpoint stays as it was."
         )
+
+
+class StopAfter(keras.callbacks.Callback):
+    """End training before an epoch that would go beyond a time.
+
+    Two runs on two machines then differ in their number of epochs: whoever wants the same weights
+    again trains that number without this.
+
+    Args:
+        seconds: that training may take. One epoch is always trained.
+
+    Example:
+        >>> ganomaly.fit(batches, epochs=100, shuffle=False, callbacks=[StopAfter(120)])
+    """
+
+    def __init__(self, seconds: float):
+        super().__init__()
+        self.seconds = seconds
+
+    def on_train_begin(self, logs=None):
+        """Start the clock."""
+        self._began = time.monotonic()
+        self._lengths: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Look when the epoch begins."""
+        self._epoch_began = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Stop if another epoch might be too long."""
+        now = time.monotonic()
+        self._lengths.append(now - self._epoch_began)
+        # The first one compiles, and is no measure for others.
+        longest = max(self._lengths[1:], default=0.0)
+        if now - self._began + longest > self.seconds:
+            self.model.stop_training = True
 
 
 class ReviveDiscriminator(keras.callbacks.Callback):

@@ -19,7 +19,7 @@ TRAINING = ["01_dcgan_anogan", "02_ganomaly", "02b_baselines", "04_errata"]
 # What a label can be read from, by these names and no other.
 TELLING = {
     "add_truth", "files", "label", "kind", "group", "scatter", "test_normal", "test_anomaly",
-    "scatter_normal", "scatter_anomaly",
+    "scatter_normal", "scatter_anomaly", "mask", "outlined", "load_masks",
 }  # fmt: skip
 LEARNING = {"fit", "train_on_batch", "calibrate", "search", "detect", "score"}
 

@@ -1,14 +1,18 @@
-"""The paper's data sets: opening, decoding, auditing and splitting them."""
+"""The paper's data sets and folders of images: opening, decoding, auditing, splitting them."""
 
 from ganlib.data.audit import Audit, audit_dataset
 from ganlib.data.catalogue import ARCHIVES
+from ganlib.data.channels import channels_of
 from ganlib.data.dataset import Dataset, locate, open_dataset
 from ganlib.data.duplicates import groups_of, near_duplicate_groups, nearest
-from ganlib.data.images import load_images
+from ganlib.data.folder import can_be_compared, is_folder
+from ganlib.data.images import load_images, shown_box
+from ganlib.data.masks import load_masks, outlined
 from ganlib.data.splits import (
     Split,
     add_truth,
     grouped_split,
+    held_out_split,
     paper_split,
     split_dataset,
     to_score,
@@ -21,14 +25,21 @@ __all__ = [
     "Split",
     "add_truth",
     "audit_dataset",
+    "can_be_compared",
+    "channels_of",
     "grouped_split",
     "groups_of",
+    "held_out_split",
+    "is_folder",
     "load_images",
+    "load_masks",
     "locate",
     "near_duplicate_groups",
     "nearest",
     "open_dataset",
+    "outlined",
     "paper_split",
+    "shown_box",
     "split_dataset",
     "to_score",
 ]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ganlib.data.dataset import Dataset
-from ganlib.data.duplicates import SIZE, THRESHOLD, groups_of, nearest
-from ganlib.data.images import load_images
+from ganlib.data.duplicates import THRESHOLD, groups_of, images_to_compare, nearest
 from ganlib.data.splits import Split, paper_split
 
 if TYPE_CHECKING:  # as in `dataset`: `locate` does without
@@ -63,7 +62,7 @@ def audit_dataset(
         "test anomaly": split.test_anomaly,
     }
     sets = {name: rows for name, rows in sets.items() if len(rows)}
-    images = load_images(dataset, SIZE, 1)
+    images = images_to_compare(dataset)
     files = [
         hashlib.sha256((dataset.root / file).read_bytes()).digest()
         for file in dataset.files["file"]

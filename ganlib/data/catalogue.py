@@ -1,13 +1,16 @@
 """The two image archives of the paper: where they come from and what is in them."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
 HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
@@ -70,7 +73,7 @@ def is_anomaly(part: str) -> bool:
     return part.endswith("anomaly")
 
 
-def part_digest(files: Iterable[Path]) -> str:
+def part_digest(files: Iterable[Path], root: Path | None = None) -> str:
     """Digest the files of one part.
 
     SHA-256 over, for every file in the order of its name: the name in UTF-8, a NUL, the content's
@@ -79,6 +82,8 @@ def part_digest(files: Iterable[Path]) -> str:
 
     Args:
         files: The files, in any order, names all different.
+        root: Where the files are in folders that count: their names are then their paths relative
+            to this one, with forward slashes.
 
     Returns:
         64 hexadecimal digits.
@@ -87,15 +92,36 @@ def part_digest(files: Iterable[Path]) -> str:
         GanlibError: If a file cannot be read; names it.
     """
     digest = hashlib.sha256()
+
+    def name_of(file: str) -> str:
+        return Path(file).name if root is None else Path(file).relative_to(root).as_posix()
+
     # As texts, which take a fifth of a path's memory: there may be a hundred thousand.
-    for file in map(Path, sorted(map(str, files), key=os.path.basename)):
+    for file in sorted(map(str, files), key=name_of):
         try:
             with open_file(file) as opened:
                 content = opened.read()
         except (OSError, ValueError) as error:
             raise GanlibError(f"{shown(file)} cannot be read: {error}. Check the disk.") from error
-        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+        digest.update(f"{name_of(file)}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def part_digests(root: Path, files: "pd.DataFrame", nested: bool = False) -> dict[str, str]:
+    """Digest the files of every part.
+
+    Args:
+        root: The folder that `file` is relative to.
+        files: With the columns `file` and `part`.
+        nested: Whether the folders below the root count, see `part_digest`.
+
+    Returns:
+        Part to digest, in the order of the parts.
+    """
+    return {
+        part: part_digest((root / file for file in own), root if nested else None)
+        for part, own in files.groupby("part", sort=False)["file"]
+    }
 
 
 def digest_of(digests: Mapping[str, str]) -> str:

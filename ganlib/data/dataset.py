@@ -13,16 +13,19 @@ from ganlib.data.catalogue import (
     Archive,
     digest_of,
     is_anomaly,
-    part_digest,
+    part_digests,
 )
 from ganlib.data.download import download
+from ganlib.data.folder import folder_of, is_folder, list_folder, name_of
+from ganlib.data.listing import SUFFIXES, list_images, not_opened, refuse_closed
 from ganlib.errors import GanlibError
-from ganlib.files import open_file, shown
+from ganlib.files import shown
 
 if TYPE_CHECKING:  # `locate` runs often and needs no tables: pandas is loaded when a set is opened
     import pandas as pd
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"}
+# How an image that is not square becomes one: `images.decode` says what each of them does.
+RESIZES = ("squeeze", "letterbox", "crop")
 
 
 def _none_skipped() -> "pd.DataFrame":
@@ -36,19 +39,22 @@ class Dataset:
     """The images of one data set on disk, listed but not read.
 
     Attributes:
-        name: `'casting'` or `'cloud'`.
+        name: `'casting'`, `'cloud'`, or a folder's name in a form fit for file names.
         source: `'kaggle'`: the digests of all parts are those on record for Kaggle's files.
             `'generated'`: drawn by `ganlib.data.generate`. `'unverified'`: Kaggle's layout, but not
-            known to be Kaggle's bytes.
+            known to be Kaggle's bytes. `'folder'`: the user's own.
         root: The folder that `files` are relative to.
-        files: One row per image, ordered by part and then by name, with the columns `file` (posix
-            path relative to `root`), `part` (a key of `Archive.counts`), `label` (0 normal, 1
-            anomaly) and `kind` (`'normal'`, `'anomaly'` or the kind of anomaly).
+        files: One row per image, ordered by part, of a folder by kind, and then by name, with the
+            columns `file` (posix path relative to `root`), `part` (a key of `Archive.counts`; of a
+            folder see `ganlib.data.folder.Images`), `label` (0 normal, 1 anomaly) and `kind`
+            (`'normal'`, `'anomaly'` or the kind of anomaly); of a folder also `mask` (posix path of
+            the mask relative to `root`, `''` if there is none).
         digests: For every part the `part_digest` of its files.
         notes: Sentences that a reader of results on these images must know.
         cache_dir: The folder in which decoded images are kept, the `data_dir` of `open_dataset`.
         skipped: One row per image that cannot be read and so is not among `files`: `file`, `part`
             and `reason`. Empty unless `open_dataset` was called with `on_error="skip"`.
+        resize: How images become square, see `ganlib.data.images.decode`.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Dataset:
     notes: tuple[str, ...]
     cache_dir: Path
     skipped: "pd.DataFrame" = field(default_factory=_none_skipped)
+    resize: str = "squeeze"
 
     @property
     def digest(self) -> str:
@@ -78,8 +85,14 @@ class Dataset:
             return f"GENERATED images ({self.name}-like)"
         if self.source == "kaggle":
             return f"{self.name}, Kaggle images (digest verified)"
-        archive = ARCHIVES[self.name]
         listed = [*self.files["part"], *self.skipped["part"]]
+        if self.source == "folder":
+            good = listed.count("normal") + listed.count("train_normal")
+            tested = [listed.count("test_normal"), listed.count("test_anomaly")]
+            test = f", {_plus(tested)} test" if any(tested) else ""
+            shape = {"crop": ", cropped", "squeeze": ", squeezed"}.get(self.resize, "")
+            return f"{self.name}: {good} good{test} images in a folder{shape}"
+        archive = ARCHIVES[self.name]
         found = _plus(listed.count(part) for part in archive.counts)
         expected = _plus(archive.counts.values())
         if found != expected:
@@ -97,16 +110,19 @@ def open_dataset(
     on_message: Callable[[str], object] = print,
     on_error: str = "raise",
     fetch: bool = True,
+    resize: str = "letterbox",
 ) -> Dataset:
     """Open a data set, fetching or generating its images if they are not there.
 
     Args:
-        name: `'casting'` or `'cloud'`.
-        data: Which images. `'auto'`: the real ones in `data_dir` or in the folder that the
-            environment variable `GANLIB_DATA` names, else the generated ones in `data_dir`, else
-            those that Kaggle's client downloads, else newly generated ones. `'kaggle'`: the real
-            ones there, else downloaded. `'generated'`: `data_dir/generated/<slug>`, generated if
-            absent. Anything else: a folder, the archive's own or one that holds it.
+        name: `'casting'`, `'cloud'` or a folder with images, see `ganlib.data.folder`; a folder
+            that is called like an archive is meant by `'./casting'`.
+        data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
+            that the environment variable `GANLIB_DATA` names, else the generated ones in
+            `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
+            `'kaggle'`: the real ones there, else downloaded. `'generated'`:
+            `data_dir/generated/<slug>`, generated if absent. Anything else: a folder, the archive's
+            own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache of decoded images; made
             if absent.
         on_message: Takes the line that says which images were taken and why.
@@ -117,18 +133,26 @@ def open_dataset(
             image is an anomaly plays no part.
         fetch: False takes only images that are there: nothing is downloaded or generated, and no
             network is touched.
+        resize: How a folder's images become square, `'letterbox'`, `'crop'` or `'squeeze'`, see
+            `ganlib.data.images.decode`. The archives' are square.
 
     Returns:
-        The data set, its files checked against the archive's counts and digested.
+        The data set, its files digested and, of an archive, checked against its counts and digests.
 
     Raises:
         GanlibError: If the name is unknown, no images can be had from `data`, they are not
-            complete, or too few are left.
+            complete, or too few are left; if a folder is in neither of the two forms.
     """
-    archive = _archive(name)
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
+    if resize not in RESIZES:
+        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
     data_dir = Path(data_dir)
+    if is_folder(name):
+        dataset = _read_folder(folder_of(name), data_dir, on_error, resize)
+        on_message(f"{dataset.caption}; taken from {shown(dataset.root)}.")
+        return dataset
+    archive = _archive(name)
     root, why = _look(archive, data, data_dir)
     if root is None and not fetch:
         raise GanlibError(
@@ -146,7 +170,7 @@ def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") 
     """Say which folder `open_dataset` would take now, without reading or fetching any image.
 
     Args:
-        name: `'casting'` or `'cloud'`.
+        name: As for `open_dataset`.
         data: As for `open_dataset`.
         data_dir: As for `open_dataset`.
 
@@ -156,13 +180,18 @@ def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") 
     Raises:
         GanlibError: If the name is unknown, or `data` is a folder without the data set.
     """
+    if is_folder(name):
+        return folder_of(name)
     return _look(_archive(name), data, Path(data_dir))[0]
 
 
 def _archive(name: str) -> Archive:
     """Look the archive up, or say which there are."""
     if name not in ARCHIVES:
-        raise GanlibError(f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}.")
+        raise GanlibError(
+            f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a "
+            "folder."
+        )
     return ARCHIVES[name]
 
 
@@ -245,31 +274,6 @@ def _fetch(
     return root, f"newly generated, {why}"
 
 
-def _list_images(folder: Path) -> list[str]:
-    """List what is named like an image and not hidden; what is none is refused in reading it."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-    except OSError as error:
-        raise GanlibError(
-            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
-        ) from error
-    return [
-        name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-    ]
-
-
-def _not_opened(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Find the names that are no files, or of files that may not be read; returns why."""
-    found = {}
-    for name in names:
-        try:
-            open_file(folder / name).close()
-        except (OSError, ValueError) as error:
-            found[name] = getattr(error, "strerror", None) or str(error)
-    return found
-
-
 def _list_parts(
     archive: Archive, root: Path, remedy: str, generated: bool = False, on_error: str = "raise"
 ) -> tuple[dict[str, Path], dict[str, list[str]], dict[str, dict[str, str]]]:
@@ -284,15 +288,15 @@ def _list_parts(
                 f"{root} lacks the {part} images of {archive.name}: expected the folder "
                 f"{' or '.join(archive.folders[part])}. {remedy}"
             )
-        folders[part], names[part] = folder, _list_images(folder)
+        folders[part], names[part] = folder, list_images(folder)
         if not names[part]:
             raise GanlibError(
                 f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}), expected "
                 f"{archive.counts[part]}. {remedy}"
             )
-    closed = {part: _not_opened(folders[part], listed) for part, listed in names.items()}
+    closed = {part: not_opened(folders[part], listed) for part, listed in names.items()}
     if on_error == "raise":
-        _refuse_closed(archive, folders, closed)
+        refuse_closed(archive.name, ((folders[part], closed[part]) for part in closed))
     counts = {part: len(listed) for part, listed in names.items()}
     opened = {part: count - len(closed[part]) for part, count in counts.items()}
     # A folder that is named like an image may be one too many.
@@ -325,19 +329,9 @@ def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Datase
         }
         tables.append(pd.DataFrame(table))
     files = pd.concat(tables, ignore_index=True)
-    if on_error == "skip":
-        # Imported here because it needs Pillow, which `locate` does without.
-        from ganlib.data.unreadable import add_undecodable
-
-        files = add_undecodable(archive.name, root, files, data_dir)
-    bad = files["reason"] != ""
-    skipped = files.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
-    files = files[~bad].drop(columns="reason").reset_index(drop=True)
+    files, skipped = _leave_out(archive.name, root, files, data_dir, on_error)
     _check_left(archive, root, files, skipped, remedy)
-    digests = {
-        part: part_digest(root / file for file in own)
-        for part, own in files.groupby("part", sort=False)["file"]
-    }
+    digests = part_digests(root, files)
     source = "kaggle" if digests == archive.digests else "unverified"
     return Dataset(
         name=archive.name,
@@ -349,6 +343,72 @@ def _read(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Datase
         cache_dir=data_dir,
         skipped=skipped,
     )
+
+
+def _read_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
+    """List and digest the images of a folder of the user's own."""
+    import pandas as pd
+
+    name, (listed, notes) = name_of(root), list_folder(root)
+    closed = [not_opened(images.folder, images.names) for images in listed]
+    if on_error == "raise":
+        folders = [images.folder for images in listed]
+        refuse_closed(name, zip(folders, closed, strict=True))
+    tables = []
+    for images, unopened in zip(listed, closed, strict=True):
+        below = images.folder.relative_to(root)
+        table = {
+            "file": [(below / file).as_posix() for file in images.names],
+            "part": images.part,
+            "label": int(is_anomaly(images.part)),
+            "kind": images.kind,
+            "mask": [images.masks.get(file, "") for file in images.names],
+            "reason": [unopened.get(file, "") for file in images.names],
+        }
+        tables.append(pd.DataFrame(table))
+    files = pd.concat(tables, ignore_index=True)
+    files, skipped = _leave_out(name, root, files, data_dir, on_error, nested=True)
+    if left := {images.part for images in listed} - set(files["part"]):
+        file, part, why = skipped[skipped["part"].isin(left)].iloc[0]
+        raise GanlibError(
+            f"No image of {part} in {shown(root)} can be read; the first is {shown(file)}: {why}. "
+            "Put images there that can be."
+        )
+    if (files["mask"] != "").any():
+        # Imported here because it needs Pillow, which `locate` does without.
+        from ganlib.data.masks import check_masks
+
+        check_masks(root, files)
+    return Dataset(
+        name=name,
+        source="folder",
+        root=root,
+        files=files,
+        digests=part_digests(root, files, nested=True),
+        notes=notes + _note_on(skipped, len(files) + len(skipped)),
+        cache_dir=data_dir,
+        skipped=skipped,
+        resize=resize,
+    )
+
+
+def _leave_out(
+    name: str,
+    root: Path,
+    files: "pd.DataFrame",
+    data_dir: Path,
+    on_error: str,
+    nested: bool = False,
+) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Part the files that can be read, or are to be, from those that are left out."""
+    if on_error == "skip":
+        # Imported here because it needs Pillow, which `locate` does without.
+        from ganlib.data.unreadable import add_undecodable
+
+        files = add_undecodable(name, root, files, data_dir, nested)
+    bad = files["reason"] != ""
+    skipped = files.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
+    return files[~bad].drop(columns="reason").reset_index(drop=True), skipped
 
 
 def _check_counts(
@@ -367,20 +427,6 @@ def _check_counts(
             f"{root} holds {found} images of {archive.name} ({parts}), expected {expected}, or at "
             f"least more than {HELD_OUT} normal ones: {HELD_OUT} are held out for the test and the "
             f"rest is trained on. {remedy}"
-        )
-
-
-def _refuse_closed(
-    archive: Archive, folders: Mapping[str, Path], closed: Mapping[str, Mapping[str, str]]
-) -> None:
-    """Refuse what is named like an image and cannot be opened."""
-    found = [(folders[part] / name, why) for part in closed for name, why in closed[part].items()]
-    if found:
-        path, why = found[0]
-        others = f", and {len(found) - 1} more of {archive.name} neither" if found[1:] else ""
-        raise GanlibError(
-            f"{shown(path)} cannot be read: {why}{others}. Mend or remove it, or leave out such "
-            'files with on_error="skip".'
         )
 
 

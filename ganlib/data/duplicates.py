@@ -27,6 +27,7 @@ Reference:
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -128,7 +129,7 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
             return groups
     except (OSError, ValueError, EOFError):  # absent or spoilt: made anew
         pass
-    images = load_images(dataset, SIZE, 1)
+    images = images_to_compare(dataset)
     labels = dataset.files["label"].to_numpy()
     groups = np.empty(len(labels), np.int64)
     count = 0
@@ -138,6 +139,24 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
         count = groups[labels == label].max(initial=count - 1) + 1
     write_safely(path, lambda temporary: np.save(temporary, groups))
     return groups
+
+
+def images_to_compare(dataset: Dataset) -> np.ndarray:
+    """Load a data set's images as they are compared: whole, grey and 128x128.
+
+    They are squeezed whatever the data set's `resize` is, because the bars of a letterbox are what
+    all images have in common.
+
+    Args:
+        dataset: What `open_dataset` returned.
+
+    Returns:
+        As `load_images`.
+
+    Raises:
+        GanlibError: If an image cannot be read.
+    """
+    return load_images(replace(dataset, resize="squeeze"), SIZE, 1)
 
 
 def _components(codes: np.ndarray, threshold: float) -> np.ndarray:

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from ganlib.data.catalogue import ARCHIVES, MARKER, Archive, is_anomaly
 from ganlib.data.generate_casting import CASTING_KINDS, casting_images
 from ganlib.data.generate_cloud import CLOUD_KINDS, cloud_images
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished
+from ganlib.progress import progress
 
 __all__ = ["CASTING_KINDS", "CLOUD_KINDS", "casting_images", "cloud_images", "write_dataset"]
 
@@ -100,7 +100,7 @@ def write_dataset(
         tree = Path(scratch) / root.name
         tree.mkdir()
         pictures = _plan(archive, drawing, sizes, tree)
-        _write_pictures(drawing.draw, pictures, seed, image_size, f"Generating {name} images")
+        _write_pictures(drawing.draw, pictures, seed, image_size, f"generating {name}")
         _write_kinds(tree / f"{name}_kinds.csv", pictures)
         (tree / MARKER).write_text(_marker(name, seed, image_size), encoding="utf-8")
         if root.exists():
@@ -155,14 +155,13 @@ def _write_pictures(
         return len(chunk)
 
     chunks = [pictures[i : i + CHUNK] for i in range(0, len(pictures), CHUNK)]
-    # mininterval: a bar that is redrawn ten times a second bloats a saved notebook.
     with (
-        tqdm(total=len(pictures), desc=title, unit="image", mininterval=1.0) as bar,
+        progress(len(pictures), title, "image") as advance,
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
     ):
         try:
             for done in as_completed([pool.submit(work, chunk) for chunk in chunks]):
-                bar.update(done.result())
+                advance(done.result())
         except BaseException:
             # Otherwise leaving the pool would first wait for all the chunks that are still queued.
             pool.shutdown(cancel_futures=True)

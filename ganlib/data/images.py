@@ -7,33 +7,38 @@ import mmap
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ganlib.data.dataset import Dataset
+from ganlib.data.dataset import RESIZES, Dataset
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown, unfinished
+from ganlib.progress import progress
 
 # Part of the cache's file name: raised with every change to what `decode` returns.
 CODE_VERSION = 1
 # Images that are decoded but not yet written, which bounds the memory whatever the disk's speed.
 BATCH = 256
+# How many times as long as wide a picture may be to be laid into a square whole.
+LONGEST = 1000
 # What a file may hold, whatever its name ends in. Pillow knows forty more, and for one of them
 # (EPS) it runs a program on what the file says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
-def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
+def decode(path: str | Path, image_size: int, channels: int, resize: str = "squeeze") -> np.ndarray:
     """Read one image file and bring it to a square of `image_size`.
 
     Sizes are changed with Pillow's `BOX` filter: when shrinking, every output pixel is the plain
     mean of the pixels that it covers. So a small dark defect still darkens its pixel at a 4.7-fold
     reduction, where filters that pick or weight pixels may lose it; the mean brightness is kept;
-    and edges get no ringing, which an anomaly detector would have to learn. Other aspect ratios are
-    squeezed to a square.
+    and edges get no ringing, which an anomaly detector would have to learn. What is not square is
+    squeezed ("squeeze"), or is kept whole between black bars of equal width ("letterbox"), or only
+    its central square is taken ("crop"); `shown_box` says which pixels that shows.
 
     What a file holds counts, not how its name ends: BMP, GIF, JPEG, PNG, TIFF or WebP, the first
     picture if there are several. It is turned as its EXIF orientation says, as viewers do. Any mode
@@ -50,47 +55,166 @@ def decode(path: str | Path, image_size: int, channels: int) -> np.ndarray:
         path: The image file, or a link to it.
         image_size: Height and width of the result in pixels, at least 1.
         channels: 1 for grey, 3 for RGB.
+        resize: "squeeze", "letterbox" or "crop".
 
     Returns:
         uint8 array `(image_size, image_size, channels)`, 0..255.
 
     Raises:
         GanlibError: If the file is missing, truncated, damaged, too large or no image, or its grey
-            levels have no known range (floats, 32-bit). If `image_size` or `channels` is out of
-            range, or Pillow is set to fill up truncated images.
+            levels have no known range (floats, 32-bit). If `image_size`, `channels` or `resize` is
+            out of range, or Pillow is set to fill up truncated images.
     """
-    _check_shape(image_size, channels)
-    if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise GanlibError(
-            "Pillow is set to fill up truncated images with grey, which would pass for a defect. "
-            "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
-        )
-    try:
-        with open_file(path) as file:
-            image = _open(file.read())
-        ImageOps.exif_transpose(image, in_place=True)
-        if image.mode.startswith("I") or image.mode == "F":
-            image = _from_wide(image)
-        elif image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-            image = image.convert("RGB")
-        elif image.mode != "L":
-            image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
-        if image.mode != "F":
-            image = image.convert("L" if channels == 1 else "RGB")
-        image = image.resize((image_size, image_size), Image.Resampling.BOX)
-    except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
-        raise GanlibError(
-            f"{shown(path)} cannot be read as an image: {reason(error)}. Copy or unzip the file "
-            'again, or leave out such files with on_error="skip".'
-        ) from error
+    _check_shape(image_size, channels, resize)
+    with _naming(path):
+        image = _to_square(_read(path, channels), image_size, resize)
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels).astype(np.uint8)
     if pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
+
+
+def read_picture(path: str | Path) -> Image.Image:
+    """Read a picture in its own size and in colour, as `decode` reads it.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        An RGB picture, turned as its EXIF orientation says.
+
+    Raises:
+        GanlibError: As for `decode`.
+    """
+    with _naming(path):
+        picture = _read(path, 3)
+        if picture.mode == "F":
+            picture = Image.fromarray(np.rint(np.asarray(picture)).astype(np.uint8))
+        return picture.convert("RGB")
+
+
+def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
+    """Read a mask and bring it to a square as `decode` brings its image.
+
+    A pixel of the square is of the defect if any of the pixels that it stands for is, so that a
+    defect of a few pixels does not vanish in reducing it. What is not black in the file is defect.
+
+    Args:
+        path: The mask, an image file.
+        image_size: Height and width of the result in pixels, at least 1.
+        resize: "squeeze", "letterbox" or "crop", as the image was decoded.
+
+    Returns:
+        bool array `(image_size, image_size)`.
+
+    Raises:
+        GanlibError: As for `decode`.
+    """
+    _check_shape(image_size, 1, resize)
+    with _naming(path):
+        levels = np.asarray(_read(path, 1))
+        # In float, where one white pixel among thousands is still more than nothing.
+        defect = Image.fromarray((levels > 0).astype(np.float32))
+        return np.asarray(_to_square(defect, image_size, resize)) > 0
+
+
+def size_of(path: str | Path) -> tuple[int, int]:
+    """Read how large a picture is, turned as its EXIF orientation says, without decoding it.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        GanlibError: If it cannot be read.
+    """
+    with _naming(path), open_file(path) as file, Image.open(file, formats=FORMATS) as image:
+        # Not in a TIFF, whose size Pillow has turned already. Asked for what a PNG does not say at
+        # its beginning, Pillow would decode all of it.
+        turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return image.size[::-1] if turned else image.size
+
+
+def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
+    """Say which part of a picture the square shows that `decode` makes of it.
+
+    Args:
+        width: Of the picture, turned as its EXIF orientation says, pixels.
+        height: Likewise.
+        resize: "squeeze", "letterbox" or "crop".
+
+    Returns:
+        Left, top, right and bottom edge of what fills the square, in pixels of the picture. With
+        "letterbox" they lie beyond its edges, where the bars are: below 0, and above its width or
+        height.
+
+    Raises:
+        GanlibError: If there is no such `resize`.
+    """
+    _check_shape(1, 1, resize)
+    if resize == "squeeze":
+        return 0, 0, width, height
+    side = min(width, height) if resize == "crop" else max(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+@contextlib.contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Turn whatever goes wrong in reading a picture into one line that names the file."""
+    if ImageFile.LOAD_TRUNCATED_IMAGES:
+        raise GanlibError(
+            "Pillow is set to fill up truncated images with grey, which would pass for a defect. "
+            "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
+        )
+    try:
+        yield
+    except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
+        raise GanlibError(
+            f"{shown(path)} cannot be read as an image: {reason(error)}. Copy or unzip the file "
+            'again, or leave out such files with on_error="skip".'
+        ) from error
+
+
+def _read(path: str | Path, channels: int) -> Image.Image:
+    """Read a picture in its own size; of mode L, RGB, or F for grey levels not yet rounded."""
+    with open_file(path) as file:
+        image = _open(file.read())
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_wide(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+        image = image.convert("RGB")
+    elif image.mode != "L":
+        image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
+    """Reduce or enlarge what `shown_box` says to a square."""
+    square, box = (image_size, image_size), shown_box(*image.size, resize)
+    if resize != "letterbox":
+        return image.resize(square, Image.Resampling.BOX, box=box)
+    if max(image.size) > LONGEST * min(image.size):
+        raise ValueError(
+            f"it is {image.width}x{image.height} pixels, more than {LONGEST} times as long as wide"
+        )
+    # Along the long side first, as nothing is added there: with bars of the full length a large
+    # picture would take many times its memory.
+    left, top, right, bottom = box
+    if image.width >= image.height:
+        image = image.resize((image_size, image.height), Image.Resampling.BOX)
+        image = image.crop((0, top, image_size, bottom))
+    else:
+        image = image.resize((image.width, image_size), Image.Resampling.BOX)
+        image = image.crop((left, 0, right, image_size))
+    return image.resize(square, Image.Resampling.BOX)
 
 
 def reason(error: BaseException) -> str:
@@ -138,9 +262,9 @@ def load_images(
 ) -> np.memmap:
     """Decode all images of a data set, or take them from the cache.
 
-    The cache is `<cache_dir>/cache/<name>-<digest>-<size>x<size>x<channels>-v<version>.npy`; images
-    with other bytes have another digest and so another file. The file appears complete or not at
-    all.
+    The cache is `<cache_dir>/cache/<name>-<digest>-<size>x<size>x<channels>-v<version>.npy`, with
+    the data set's `resize` before the version if it is not "squeeze"; images with other bytes have
+    another digest and so another file. The file appears complete or not at all.
 
     Args:
         dataset: What `open_dataset` returned.
@@ -159,7 +283,8 @@ def load_images(
     _check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
-    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
+    resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}{resized}-v{CODE_VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     images = _open_cache(path, shape)
     if images is None:
@@ -205,8 +330,10 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def _check_shape(image_size: int, channels: int) -> None:
+def _check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None:
     """Refuse shapes that no image can be brought to."""
+    if resize not in RESIZES:
+        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
     if image_size < 1 or channels not in (1, 3):
         raise GanlibError(
             f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
@@ -236,9 +363,6 @@ def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 
 def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     """Decode all images in parallel and write them beside the path, then move them there."""
-    # Imported here because in notebooks it loads the widgets, which a full cache does not need.
-    from tqdm import tqdm
-
     needed = int(np.prod(shape, dtype=np.int64))
     files = dataset.files["file"]
     temporary = unfinished(path)
@@ -254,20 +378,20 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             temporary.open("wb") as file,
             warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
             ThreadPoolExecutor(os.cpu_count()) as pool,
-            tqdm(
-                total=len(files), desc=f"decode {dataset.name}", unit="image", mininterval=5
-            ) as bar,
+            progress(len(files), f"decoding {dataset.name}", "image") as advance,
         ):
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(files), BATCH):
                 batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
-                for pixels in pool.map(lambda path: _try_decode(path, *shape[2:]), batch):
+                for pixels in pool.map(
+                    lambda path: try_decode(path, *shape[2:], dataset.resize), batch
+                ):
                     if isinstance(pixels, GanlibError):
                         refused.append(pixels)
                     elif not refused:  # else the rest is only tried, to say how many are bad
                         file.write(pixels.tobytes())
-                bar.update(len(batch))
+                advance(len(batch))
         if refused:
             others = f" So it is with {len(refused) - 1} more of {len(files)} images."
             raise GanlibError(f"{refused[0]}{others if refused[1:] else ''}") from refused[0]
@@ -283,10 +407,10 @@ def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
             temporary.unlink()
 
 
-def _try_decode(path: Path, image_size: int, channels: int) -> np.ndarray | GanlibError:
+def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
     """Decode an image, or return why it cannot be read."""
     try:
-        return decode(path, image_size, channels)
+        return decode(path, image_size, channels, resize)
     except GanlibError as error:
         return error
 

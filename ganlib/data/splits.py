@@ -1,5 +1,6 @@
 """Splits into training and test images: the paper's, and one by groups of near-duplicates."""
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ SCATTER = 100  # images of each label in the paper's scatter plots
 # Copies of one picture are one witness, however many they are: what is held out has this many.
 HELD_OUT_GROUPS = 4
 GIANT = 1 / 3  # a group with a larger share of the normal images is never held out
+MANY = 5000  # images: beyond, comparing each with each takes too long
+FEWEST = 10  # good images with which a detector of one's own can be begun
+CALIBRATING = 19  # scores that a threshold for 5 % false alarms needs, 1 / rate - 1
 
 
 class Split(NamedTuple):
@@ -121,7 +125,7 @@ def grouped_split(
             f"The {len(rows)} normal images of {dataset.name} fall into {len(sizes)} groups, the "
             f"largest of {sizes.max()}: too few to hold {len(normal)} images out for the test, a "
             "tenth of the others for calibration and still train. Use a smaller threshold, more "
-            "images or paper_split."
+            "images, or the protocol paper (paper_split)."
         )
     side = np.full(len(sizes), 2)
     side[order[:kept]] = 1
@@ -133,6 +137,68 @@ def grouped_split(
     )
     train = rows[side[member] == 2]
     return _limited(train, normal, anomaly, calibration, seed, limit)
+
+
+def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Split, str]:
+    """Divide the good images into those to train on and those to fit a threshold by.
+
+    For a detector of one's own: the test images, if there are any, are not touched. Whole groups of
+    near-copies (`groups_of`) are drawn at random for calibration, so that no image there has a copy
+    in training, which would make the threshold too low. A group that would bring calibration above
+    its share is passed over as long as a smaller one does, and one with more than a third of the
+    good images trains.
+
+    Under a fixed camera good images look so alike that most of them are one group: that says
+    nothing of copies, and the few that are left would be the oddest. If groups of more than a third
+    hold half of the good images or more, images are therefore drawn one by one; likewise if there
+    are more than 5,000 images, because comparing them takes time with their number squared.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        share: Share of the good images for calibration, above 0, up to 0.5. Of 60 good images or
+            more at least 19 calibrate, with which a threshold for 5 % false alarms can be chosen.
+        seed: Seed of the draw, at least 0.
+
+    Returns:
+        The split, and a sentence on how it was drawn, which a report should repeat.
+
+    Raises:
+        GanlibError: If there are fewer than 10 good images, or `share` or `seed` is out of range.
+    """
+    if seed < 0 or not 0 < share <= 0.5:
+        raise GanlibError(
+            f"seed={seed}, share={share:g} give no split: seed is at least 0, share is above 0 and "
+            "at most 0.5."
+        )
+    rows, normal, anomaly = _part_rows(dataset)
+    if len(rows) < FEWEST:
+        raise GanlibError(
+            f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by, "
+            f"needed are at least {FEWEST}; with 60 the threshold can be trusted more, and 300 are "
+            "a good number. Add more."
+        )
+    wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
+    if len(dataset.files) > MANY:  # `groups_of` looks at the test images too
+        groups = None
+        note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
+    else:
+        groups = groups_of(dataset)[rows]
+        _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+        giant = sizes[sizes > GIANT * len(rows)].sum()
+        note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
+        if 2 * giant >= len(rows):
+            groups = None
+            note = (
+                f"drawn one by one, as {giant} of the good images are so alike that copies cannot "
+                "be told, for instance under a fixed camera"
+            )
+    if groups is None:
+        calibration = _draw(rows, wanted, seed, 13)
+    else:
+        calibration = rows[np.isin(member, _groups_for(sizes, wanted, seed))]
+    note = f"{len(calibration)} of {len(rows)} good images were held out for the threshold: {note}."
+    train = np.setdiff1d(rows, calibration)
+    return _limited(train, normal, anomaly, calibration, seed, None), note
 
 
 def split_dataset(
@@ -223,12 +289,48 @@ def _papers_rows(
             f"seed={seed}, limit={limit} give no split: seed is at least 0, limit is at least 1 or "
             "None for all images."
         )
-    rows = {part: np.flatnonzero(dataset.files["part"] == part) for part in dataset.digests}
-    if "train_normal" in rows:
-        return rows["train_normal"], rows["test_normal"], rows["test_anomaly"]
-    normal = _draw(rows["normal"], HELD_OUT, seed, 0)
-    train = np.setdiff1d(rows["normal"], normal)
-    return train, normal, _draw(rows["anomaly"], HELD_OUT, seed, 1)
+    train, normal, anomaly = _part_rows(dataset)
+    if dataset.source == "folder" and not (len(normal) and len(anomaly)):
+        raise GanlibError(
+            f"{dataset.name} has {len(normal)} good and {len(anomaly)} bad test images: methods "
+            "cannot be compared without both. Put images into test/good and test/<kind of defect>, "
+            "or train a detector for them: notebook 05_your_images, or python -m ganlib train."
+        )
+    if "normal" in dataset.digests:
+        normal = _draw(train, HELD_OUT, seed, 0)
+        anomaly = _draw(anomaly, HELD_OUT, seed, 1)
+        train = np.setdiff1d(train, normal)
+    return train, normal, anomaly
+
+
+def _part_rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of good images that are not for the test, and of both parts of the test."""
+    part = dataset.files["part"]
+    return (
+        np.flatnonzero(part.isin(["normal", "train_normal"])),
+        np.flatnonzero(part == "test_normal"),
+        np.flatnonzero(part.isin(["anomaly", "test_anomaly"])),
+    )
+
+
+def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """Draw groups that together have about so many images; returns their numbers."""
+    order = _draw(np.arange(len(sizes)), None, seed, 14, ordered=False)
+    order = order[sizes[order] <= GIANT * sizes.sum()]
+    few = max(1, min(HELD_OUT_GROUPS, len(sizes) // 4))
+    drawn, count = [], 0
+    for group in order:
+        if count + sizes[group] <= wanted:
+            drawn.append(group)
+            count += sizes[group]
+    # Where whole groups do not come out even, or are too few witnesses: the smallest of the others.
+    left = np.setdiff1d(order, drawn)
+    for group in left[sizes[left].argsort(kind="stable")]:
+        if count >= wanted and len(drawn) >= few:
+            break
+        drawn.append(group)
+        count += sizes[group]
+    return np.array(drawn)
 
 
 def _limited(

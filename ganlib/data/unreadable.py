@@ -8,17 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ganlib.data.catalogue import digest_of, part_digest
+from ganlib.data.catalogue import digest_of, part_digests
 from ganlib.data.images import BATCH, CODE_VERSION, decode, reason
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
+from ganlib.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def add_undecodable(
-    name: str, root: Path, files: "pd.DataFrame", cache_dir: Path
+    name: str, root: Path, files: "pd.DataFrame", cache_dir: Path, nested: bool = False
 ) -> "pd.DataFrame":
     """Decode all images of a data set, to say which of them cannot be.
 
@@ -31,6 +32,7 @@ def add_undecodable(
         root: The folder that the files are relative to.
         files: With the columns `file`, `part` and `reason`; those with a reason are passed over.
         cache_dir: Where the folder `cache` is made.
+        nested: Whether the folders below the root count, see `part_digest`.
 
     Returns:
         The table with a reason in every line whose image cannot be decoded.
@@ -39,14 +41,11 @@ def add_undecodable(
         GanlibError: If a file cannot be read any more.
     """
     tried = files[files["reason"] == ""]
-    digests = {
-        part: part_digest(root / file for file in own)
-        for part, own in tried.groupby("part")["file"]
-    }
-    record = f"{name}-{digest_of(digests)[:12]}-unreadable-v{CODE_VERSION}.json"
+    digest = digest_of(part_digests(root, tried, nested))
+    record = f"{name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
     record = cache_dir / "cache" / record
     # By part and name, which is what the digest knows of a file: the folder may have moved.
-    keys = tried["part"] + "/" + tried["file"].str.rpartition("/")[2]
+    keys = tried["part"] + "/" + (tried["file"] if nested else tried["file"].str.rpartition("/")[2])
     try:
         known = dict(json.loads(record.read_text()))
     except (OSError, ValueError, TypeError):  # absent or spoilt: made anew
@@ -60,8 +59,6 @@ def add_undecodable(
 
 def _undecodable(name: str, root: Path, files: dict[str, str]) -> dict[str, str]:
     """Decode all files in parallel; returns why those fail that do, by their keys."""
-    # Imported here because in notebooks it loads the widgets.
-    from tqdm import tqdm
 
     def attempt(file: str) -> str:
         try:
@@ -77,10 +74,10 @@ def _undecodable(name: str, root: Path, files: dict[str, str]) -> dict[str, str]
     with (
         warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(files), desc=f"check {name}", unit="image", mininterval=5) as bar,
+        progress(len(files), f"checking {name}", "image") as advance,
     ):
         for start in range(0, len(files), BATCH):
             batch = keys[start : start + BATCH]
             found |= zip(batch, pool.map(attempt, map(files.get, batch)), strict=True)
-            bar.update(len(batch))
+            advance(len(batch))
     return {key: why for key, why in found.items() if why}

@@ -22,7 +22,7 @@ from ganlib.figures.kinds import auroc_by_kind, score_against_complexity
 from ganlib.figures.leaks import distance_histogram, leaks
 from ganlib.figures.pictures import image_grid, reconstructions, residual_images
 from ganlib.figures.roc import roc_and_precision_recall
-from ganlib.figures.scores import score_scatter
+from ganlib.figures.scores import score_histogram, score_scatter
 from ganlib.figures.thresholds import threshold_rates
 from ganlib.figures.training import samples_over_epochs, search_loss, training_curves
 
@@ -47,6 +47,7 @@ __all__ = [
     "samples_over_epochs",
     "save",
     "score_against_complexity",
+    "score_histogram",
     "score_scatter",
     "search_loss",
     "threshold_rates",

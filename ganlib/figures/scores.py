@@ -151,3 +151,36 @@ def _score_panel(axes: plt.Axes, panel: pd.DataFrame) -> None:
     axes.grid(False, axis="x")
     axes.set(xlabel="image (number within its group)", ylabel="anomaly score (no unit)")
     sns.despine(ax=axes)
+
+
+@plt.rc_context(STYLE)
+def score_histogram(
+    scores: Mapping[str, np.ndarray], threshold: float, title: str, caption: str
+) -> Figure:
+    """Draw how scores are distributed, and the threshold among them.
+
+    Args:
+        scores: what the images are to their scores `(n,)`.
+        threshold: an image is called an anomaly if its score is at or above it.
+        title: the title of the figure.
+        caption: the small print.
+
+    Returns:
+        The figure: a panel for each, on one axis, with the share at or above the threshold.
+    """
+    frame = Frame(1.7 * len(scores) + 0.4, title, caption)
+    highest = max(threshold, *(values.max() for values in scores.values()))
+    lowest = min(threshold, *(values.min() for values in scores.values()))
+    margin = 0.03 * (highest - lowest or 1.0)
+    bins = np.linspace(lowest - margin, highest + margin, 41)
+    panels = frame.grid(len(scores), 1, sharex=True)[:, 0]
+    for axes, (name, values) in zip(panels, scores.items(), strict=True):
+        counts, _ = np.histogram(values, bins)
+        axes.bar(bins[:-1], counts, np.diff(bins), align="edge", color="#7f8fa6")
+        axes.axvline(threshold, color=GROUP_COLOURS["train normal"], linewidth=1.6)
+        above = int((values >= threshold).sum())
+        axes.set_title(f"{name}: {above} of {len(values)} at or above the threshold", loc="left")
+        axes.set_ylabel("images")
+        axes.grid(axis="x", visible=False)
+    panels[-1].set_xlabel(f"score; the threshold is {short(threshold)}")
+    return frame.figure
