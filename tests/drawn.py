@@ -40,6 +40,12 @@ def assert_title_and_caption(figure, title, caption):
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.width
     assert box.y0 >= 0
+    # Jupyter cuts a figure down to this; the hundredth of a pixel is for rounding.
+    shown = figure.get_tightbbox().transformed(figure.dpi_scale_trans).padded(0.01)
+    for text in figure.texts:
+        box = text.get_window_extent(figure.canvas.get_renderer())
+        assert shown.x0 <= box.x0 <= box.x1 <= shown.x1
+        assert shown.y0 <= box.y0 <= box.y1 <= shown.y1
 
 
 def unseen_ticks(figure):

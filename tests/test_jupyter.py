@@ -29,6 +29,8 @@ NOTEBOOKS = {
     "04_errata": (DRAWN, 1),
     "03_comparison": ({"profile": "smoke", "datasets": "casting", "protocols": "paper"}, 8),
 }
+# Of the slip that 04_errata puts back: that is how it shows.
+EXPECTED = "UserWarning: Gradients do not exist"
 FOUND = {path.stem: path for path in sorted((PROJECT / "notebooks").glob("*.ipynb"))}
 IN_ORDER = [*NOTEBOOKS, *(name for name in FOUND if name not in NOTEBOOKS)]
 
@@ -144,7 +146,7 @@ def test_all_cells_run_and_all_figures_are_on_the_page(name, browser, screenshot
     assert ask(browser, "window.ran") is True
     assert all(cell["execution_count"] for cell in code)
     in_red = "".join("".join(each["text"]) for each in outputs if each.get("name") == "stderr")
-    assert "Warning" not in in_red
+    assert "Warning" not in in_red.replace(EXPECTED, "")
     widths = ask(browser, f"{IMAGES}.map(image => image.naturalWidth)")
     assert len(widths) == figures
     assert min(widths) > 0

@@ -98,7 +98,7 @@ class Frame:
             size=12,
             weight="bold",
             linespacing=1.15,
-        ).set_in_layout(False)
+        )
         self.figure.text(
             MARGIN / WIDTH,
             MARGIN / self.total,
@@ -109,7 +109,7 @@ class Frame:
             color="#555555",
             linespacing=1.15,
             gid="caption",
-        ).set_in_layout(False)
+        )
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
         """Make axes for charts, laid out so that no label touches another."""
