@@ -191,14 +191,14 @@ def _work(
     load_s, images = _timed(images_of.load_images, opened, *shape)
     batches = Batches(images, images_of.paper_split(opened).train, batch_size)
     read = [_timed(batches.__getitem__, i % len(batches))[0] for i in range(20)]
-    before = _resident()["VmHWM"]
+    before = resident()["VmHWM"]
 
     network = {"DCGAN": DCGAN, "GANomaly": GANomaly}[model](image_size, 1, filters=filters)
     network.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-    resident, ends = [], []
+    grown, ends = [], []
 
     def note(batch, logs):
-        resident.append(_resident()["VmRSS"])
+        grown.append(resident()["VmRSS"])
         ends.append(time.perf_counter())
 
     network.fit(
@@ -208,13 +208,13 @@ def _work(
         verbose=0,
         callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=note)],
     )
-    memory = _resident()
+    memory = resident()
     return {
         "peak": memory["VmHWM"],
         "anonymous": memory["RssAnon"],
         "file": memory["RssFile"],
         "before": before,
-        "grown": resident[-1] - resident[len(resident) // 2],
+        "grown": grown[-1] - grown[len(grown) // 2],
         "read_ms": 1000 * float(np.median(read)),
         "step_ms": 1000 * float(np.median(np.diff(ends))),
         "open_s": open_s,
@@ -231,7 +231,7 @@ def _timed(function, *arguments):
     return time.perf_counter() - started, answer
 
 
-def _resident() -> dict[str, float]:
+def resident() -> dict[str, float]:
     """Read the memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines)
