@@ -295,7 +295,7 @@ def export(
     if images is not None:
         import numpy as np
 
-        shape = (model.image_size, model.channels, scoring.resize_of(model))
+        shape = (model.image_size, model.channels, model.resize)
         pixels = np.stack([decode(file, *shape) for file in scoring.find_images([images])[:200]])
     for path in write(model, output, to.value, pixels):
         print(path)

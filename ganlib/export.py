@@ -41,7 +41,6 @@ from ganlib.files import shown, unfinished
 from ganlib.layers import plain_convolutions
 from ganlib.models.detector import Detector
 from ganlib.results import write_json
-from ganlib.scoring import resize_of
 
 # What the name of a model of each format ends in; a SavedModel is a folder.
 SUFFIXES = {
@@ -217,9 +216,9 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "image_size": size,
         "channels": channels,
         "mode": "L" if channels == 1 else "RGB",
-        "resize": resize_of(detector),
+        "resize": detector.resize,
         "filter": "box: a pixel is the mean of those that it covers",
-        "threshold": detector.thresholds["quantile"],
+        "threshold": detector.threshold,
         "input": {
             "name": "images",
             "type": "uint8",

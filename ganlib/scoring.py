@@ -128,7 +128,7 @@ def score_images(
         GanlibError: a file cannot be read and `on_error` is "raise"; what came before it has been
             yielded.
     """
-    shape = (detector.image_size, detector.channels, resize_of(detector))
+    shape = (detector.image_size, detector.channels, detector.resize)
     waiting: deque = deque()
     with ThreadPoolExecutor(os.cpu_count()) as pool, ExitStack() as left:
         left.callback(pool.shutdown, cancel_futures=True)
@@ -155,16 +155,6 @@ def _answer(detector: Detector, files: Sequence[str], decoding: list, on_error: 
             raise image
         else:
             yield Scored(file, " ".join(str(image).split("\n")[0].split()))
-
-
-def resize_of(detector: Detector) -> str:
-    """Say how the detector's images became square: what its card says, else "letterbox"."""
-    return detector.card.get("resize", "letterbox")
-
-
-def threshold_of(detector: Detector) -> float | None:
-    """Return the score from which the detector calls an image an anomaly, or None."""
-    return (detector.thresholds or {}).get("quantile")
 
 
 def score_files(
@@ -242,8 +232,8 @@ def _with_journal(
     for number, one in enumerate(score_images(detector, left, on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            caption = caption_of(entry, threshold_of(detector), len(detector.normal_scores))
-            drawn = draw_heat(one.file, one.heat_map, resize_of(detector), caption)
+            caption = caption_of(entry, detector.threshold, len(detector.normal_scores))
+            drawn = draw_heat(one.file, one.heat_map, detector.resize, caption)
             path = Path(outputs.heat_maps) / names[one.file]
             write_safely(path, lambda at, drawn=drawn: drawn.save(at, compress_level=1))
         journal.add(entry, stamps[one.file], flush=number % CHUNK == 0)
@@ -253,7 +243,7 @@ def _with_journal(
 def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
     if one.error:
         return Entry(one.file, error=one.error)
-    threshold = threshold_of(detector)
+    threshold = detector.threshold
     picture = b""
     if with_picture:
         picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
@@ -336,7 +326,7 @@ def summary_of(detector: Detector, detector_name: str, scored: str) -> Summary:
         detector=detector_name,
         when=time.strftime("%Y-%m-%d %H:%M"),
         scored=scored,
-        threshold=threshold_of(detector),
+        threshold=detector.threshold,
         false_alarm_rate=card.get("false_alarm_rate"),
         normal_scores=detector.normal_scores,
         notes=notes,
@@ -359,7 +349,7 @@ def _about(detector: Detector, outputs: Outputs) -> str:
     for variable in detector.variables:
         digest.update(ops.convert_to_numpy(variable.value).tobytes())
     asked = [outputs.report is not None, str(outputs.heat_maps)]
-    about = [detector.thresholds, resize_of(detector), detector.normal_scores.tolist(), asked]
+    about = [detector.thresholds, detector.resize, detector.normal_scores.tolist(), asked]
     digest.update(json.dumps(about).encode())
     return digest.hexdigest()
 

@@ -25,6 +25,7 @@ from ganlib.data.listing import SUFFIXES
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 from ganlib.loading import load_model
+from ganlib.models.detector import Detector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,8 +122,8 @@ def _score(files: list[str], folder: Path, detector: Path, saved: int, rule: str
     model = _load(detector, saved)
     if model.thresholds is not None and rule not in model.thresholds:
         raise GanlibError(f"rule is {rule!r}: choose one of {', '.join(model.thresholds)}.")
-    size, channels = _shape(model)
-    images = np.stack([decode(folder / file, size, channels) for file in files])
+    shape = _shape(model)
+    images = np.stack([decode(folder / file, *shape) for file in files])
     scores = model.detect(images).scores
     answer = {"file": files, "score": scores}
     if model.thresholds is not None:
@@ -135,7 +136,9 @@ def _load(detector: Path, saved: int) -> keras.Model:
     return load_model(detector)
 
 
-def _shape(model: keras.Model) -> tuple[int, int]:
-    """Return the size and the channels of the images that a detector takes."""
+def _shape(model: keras.Model) -> tuple[int, int, str]:
+    """Return size and channels of the images that a detector takes, and how they become square."""
+    if isinstance(model, Detector):
+        return model.image_size, model.channels, model.resize
     made_by = model.generator if hasattr(model, "generator") else model.decoder
-    return made_by.output_shape[-2:]
+    return *made_by.output_shape[-2:], "squeeze"

@@ -146,7 +146,7 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
     images = images_of.load_images(dataset, detector.image_size, detector.channels)
     detection, heat = detector.examine(images[rows])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
-    judged = thresholds.rates(labels, detection.scores, detector.thresholds["quantile"])
+    judged = thresholds.rates(labels, detection.scores, detector.threshold)
     if len(split.test_normal) and len(split.test_anomaly):
         judged["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
         groups = images_of.groups_of(dataset)[rows]

@@ -18,6 +18,7 @@ from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
+from ganlib.models.detector import Detector
 from ganlib.models.ganomaly import GANomaly
 
 distributed = pytest.importorskip(
@@ -60,17 +61,19 @@ def detectors():
         "Autoencoder": Autoencoder(32, 3, 6, 4),
         "AnoGAN": AnoGAN(dcgan.generator, dcgan.discriminator, steps=2, batch_size=4),
     }
+    made["Detector"] = Detector(made["GANomaly"], {"resize": "letterbox"})
     return made
 
 
 def in_one_process(detector, folder):
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.[pP][nN][gG]"))
     channels = 3 if isinstance(detector, Autoencoder) else 1
-    images = np.stack([decode(folder / file, 32, channels) for file in files])
+    resize = detector.resize if isinstance(detector, Detector) else "squeeze"
+    images = np.stack([decode(folder / file, 32, channels, resize) for file in files])
     return files, images
 
 
-@pytest.mark.parametrize("name", ["GANomaly", "Autoencoder", "AnoGAN"])
+@pytest.mark.parametrize("name", ["GANomaly", "Autoencoder", "AnoGAN", "Detector"])
 def test_table_is_that_of_one_process(name, detectors, folder, client, tmp_path):
     detector = detectors[name]
     files, images = in_one_process(detector, folder)

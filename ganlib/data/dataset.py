@@ -91,7 +91,8 @@ class Dataset:
             tested = [listed.count("test_normal"), listed.count("test_anomaly")]
             test = f", {_plus(tested)} test" if any(tested) else ""
             shape = {"crop": ", cropped", "squeeze": ", squeezed"}.get(self.resize, "")
-            return f"{self.name}: {good} good{test} images in a folder{shape}"
+            kind = "GENERATED images" if _is_drawn(self.root) else "images"
+            return f"{self.name}: {good} good{test} {kind} in a folder{shape}"
         archive = ARCHIVES[self.name]
         found = _plus(listed.count(part) for part in archive.counts)
         expected = _plus(archive.counts.values())
@@ -379,6 +380,8 @@ def _read_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         from ganlib.data.masks import check_masks
 
         check_masks(root, files)
+    if _is_drawn(root):
+        notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
     return Dataset(
         name=name,
         source="folder",
@@ -390,6 +393,11 @@ def _read_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         skipped=skipped,
         resize=resize,
     )
+
+
+def _is_drawn(root: Path) -> bool:
+    """Tell whether a folder is one of those that ganlib has filled with generated images."""
+    return any((above / MARKER).is_file() for above in (root, *root.parents))
 
 
 def _leave_out(

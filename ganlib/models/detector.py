@@ -81,6 +81,16 @@ class Detector(Calibrated, keras.Model):
         shape = (self.image_size, self.image_size)
         return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
 
+    @property
+    def resize(self) -> str:
+        """How images become square, see `ganlib.data.images.decode`: what the card says."""
+        return self.card.get("resize", "squeeze")
+
+    @property
+    def threshold(self) -> float | None:
+        """The score from which an image is called an anomaly; None until it is calibrated."""
+        return (self.thresholds or {}).get("quantile")
+
     def call(self, images, training=None):
         """Answer all at once: what `export` writes.
 
