@@ -28,6 +28,7 @@ NOTEBOOKS = {
     "02b_baselines": (DRAWN, 1),
     "04_errata": (DRAWN, 1),
     "03_comparison": ({"profile": "smoke", "datasets": "casting", "protocols": "paper"}, 8),
+    "05_your_images": ({"profile": "smoke", "minutes": 1.0}, 4),
 }
 # Of the slip that 04_errata puts back: that is how it shows.
 EXPECTED = "UserWarning: Gradients do not exist"
