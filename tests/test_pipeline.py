@@ -17,6 +17,7 @@ PARAMETERS = "\n".join(
         "dataset = ''",
         "data = ''",
         "on_error = ''",
+        "resize = ''",
         "protocol = ''",
         "seed = 0",
         "datasets = ''",

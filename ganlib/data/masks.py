@@ -56,7 +56,7 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
 
     A pixel of the square is of the defect if any of the pixels that it stands for is: a defect
     covers more of a small square than of the image, but none vanishes. What "crop" cuts off is
-    gone.
+    gone; the bars of a "letterbox" are normal pixels.
 
     Args:
         dataset: What `open_dataset` returned.
