@@ -21,7 +21,7 @@ def code_cells(path):
 
 
 def test_there_are_these():
-    assert set(IDS) == set(pipeline.NOTEBOOKS)
+    assert set(IDS) == {*pipeline.NOTEBOOKS, pipeline.YOUR_IMAGES}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
