@@ -63,7 +63,7 @@ def main() -> None:
         **results.environment(),
     )
     results.write_csv(HERE / "exports.csv", table)
-    print(table.iloc[:, :13].to_string(index=False))
+    print(table.loc[:, :"n_tested"].to_string(index=False))
 
 
 def trained(
