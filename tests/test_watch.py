@@ -1,14 +1,15 @@
-"""Losses that are no numbers, and a discriminator that has won."""
+"""Losses that are no numbers, a discriminator that has won, and time that is over."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
+from ganlib import watch
 from ganlib.errors import GanlibError
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
-from ganlib.watch import ReviveDiscriminator, StopAtNonFinite
+from ganlib.watch import ReviveDiscriminator, StopAfter, StopAtNonFinite
 
 GANS = [DCGAN, GANomaly]
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype="uint8")
@@ -194,3 +195,33 @@ def test_the_loss_of_a_step_is_taken_out_of_the_mean():
     revive = ReviveDiscriminator(float(np.mean(losses)) * 1.0001)
     fit(compiled(GANomaly, steps_per_execution=3), revive)
     assert revive.revivals == [(1, 3)]
+
+
+def epochs_in(seconds, lengths, monkeypatch):
+    """Train as long as epochs of these lengths, in seconds, are allowed."""
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+
+    class Clock(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            now[0] += lengths[epoch]
+
+    history = fit(compiled(DCGAN), Clock(), StopAfter(seconds), epochs=len(lengths))
+    return len(history.epoch)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lengths", "expected"),
+    [
+        (100, [2, 1, 1], 3),  # all there is time for
+        (4.5, [2, 1, 1, 1], 3),  # a fourth would end at 5
+        (4.5, [2, 1, 1.3, 1], 3),
+        (5.5, [2, 1, 2, 1], 3),  # another might be as long as the longest
+        (1, [2, 1], 1),  # one is always trained
+        (13, [10, 1, 1, 1, 1], 4),  # the first compiles, and is no measure
+    ],
+)
+def test_training_ends_before_an_epoch_that_might_be_too_long(
+    seconds, lengths, expected, monkeypatch
+):
+    assert epochs_in(seconds, lengths, monkeypatch) == expected
