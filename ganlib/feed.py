@@ -1,5 +1,7 @@
 """Handing images to a model so that TensorFlow does not idle at the end of every epoch."""
 
+import contextlib
+import ctypes
 from collections.abc import Callable
 
 import keras
@@ -7,6 +9,13 @@ import numpy as np
 from keras import ops
 
 PASS = 32  # images per pass of `predict`
+
+# `fit` computes in threads of TensorFlow's, and of these glibc gives all memory back to the system
+# after each step: asking for it again, page by page, took as long as a step of small networks. So
+# it is told to keep some (M_TOP_PAD, bytes for each thread), which it heeds only before the threads
+# begin. Other C libraries have no such habit, and no such setting.
+with contextlib.suppress(OSError, AttributeError, TypeError):
+    ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
 
 def feed(batches: keras.utils.PyDataset):
