@@ -262,7 +262,8 @@ def caption_of(entry: Entry, threshold: float | None, normals: int) -> str:
     """Say in a line what a score means."""
     words = [f"score {entry.score:.4g}"]
     if entry.above is not None:
-        words.append(f"above {entry.above:.0%} of {normals} held-out good images")
+        share = "all" if entry.above == 1 else f"{entry.above:.0%} of"
+        words.append(f"above {share} {normals} held-out good images")
     if threshold is not None:
         verdict = "ANOMALY" if entry.is_anomaly else "normal"
         words.append(f"threshold {threshold:.4g}: {verdict}")

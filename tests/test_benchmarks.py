@@ -119,3 +119,13 @@ def test_the_table_is_that_of_the_results():
         assert f"| {row.what} |" in page
         if row.ratio == row.ratio:
             assert f" | {row.unit} | {draw._number(row.ratio)} | " in page
+
+
+def test_what_is_said_of_scoring_files_is_in_its_table():
+    here = Path(__file__).parent.parent / "benchmarks"
+    values = pd.read_csv(here / "scoring.csv").set_index("what")["value"]
+    said = dict(re.findall(r"<!--(\w+)-->([\d.,]+)<!--/", (here / "README.md").read_text()))
+    assert said["files"] + " files to a table" in values
+    assert said["rate"] == f"{values[said['files'] + ' files to a table']:.0f}"
+    assert said["share"] == f"{100 * values["share of the bare model's rate"]:.0f}"
+    assert said["grown"] == f"{values['memory of all relative to the fewer']:.2f}"
