@@ -10,10 +10,11 @@ from keras import ops
 
 PASS = 32  # images per pass of `predict`
 
-# `fit` computes in threads of TensorFlow's, and of these glibc gives all memory back to the system
-# after each step: asking for it again, page by page, took as long as a step of small networks. So
-# it is told to keep some (M_TOP_PAD, bytes for each thread), which it heeds only before the threads
-# begin. Other C libraries have no such habit, and no such setting.
+# A generator that feeds TensorFlow has it tell glibc to give freed memory back at once (it says so:
+# "M_TRIM_THRESHOLD=128 kb was set"), and asking for it again, page by page, in every step took as
+# long as the step of a small network. So glibc is told to keep some for each thread (M_TOP_PAD,
+# bytes), which it heeds only before TensorFlow's threads begin. Other C libraries have no such
+# habit, and no such setting.
 with contextlib.suppress(OSError, AttributeError, TypeError):
     ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
