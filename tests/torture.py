@@ -124,7 +124,8 @@ def attempt(project: Path, seconds: float | None, whom: str) -> tuple[int, str, 
             process.wait(seconds)
         except subprocess.TimeoutExpired:
             kill(process, whom)
-            process.wait(60)
+            # A notebook killed before its first cell is started once more, and may end well.
+            process.wait(1800)
     said = (project / "said.txt").read_text()
     notebooks = re.findall(r"^\[\d+/\d+\] (\w+):", said, re.M)
     return process.returncode, notebooks[-1] if notebooks else "the beginning", said
