@@ -87,6 +87,11 @@ def test_an_image_is_an_anomaly_if_a_place_of_it_is_hot(detector):
     np.testing.assert_array_equal(detector.is_anomaly(IMAGES), hot)
 
 
+def test_its_threshold_is_the_quantile_and_none_before_calibration(ganomaly, detector):
+    assert detector.threshold == detector.thresholds["quantile"]
+    assert Detector(ganomaly).threshold is None
+
+
 def test_the_latent_score_has_its_own_threshold(ganomaly):
     made = Detector(ganomaly, score="latent")
     normal = ganomaly.detect(IMAGES[16:40])

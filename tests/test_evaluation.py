@@ -273,6 +273,13 @@ def test_draws_too_few_for_bca_give_no_nan():
     assert np.isfinite(auroc_interval(labels, scores, resamples=1)).all()
 
 
+def test_ends_are_in_order_where_draws_are_too_few_for_bca():
+    labels, scores = simulated(20, 20, 1, np.random.default_rng(0))
+    for seed in range(20):  # now and then all three lie on one side of the AUROC
+        low, high = auroc_interval(labels, scores, resamples=3, seed=seed)
+        assert low <= high
+
+
 def test_intervals_are_drawn_the_same_again():
     labels, scores = simulated(50, 50, 1, np.random.default_rng(0))
     assert auroc_interval(labels, scores) == auroc_interval(labels, scores)

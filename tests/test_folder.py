@@ -536,6 +536,27 @@ def test_few_copies_are_not_one_witness(groups):
         assert len(set(of_rows[split.calibration])) == 4
 
 
+def test_one_of_five_pictures_is_held_out_and_four_train(groups):
+    groups(np.arange(100) // 20)
+    split, _ = held_out_split(bare(normal=100))
+    assert (len(split.train), len(split.calibration)) == (80, 20)
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "expected"),
+    [(np.arange(100), [13, 16, 27, 33]), (np.zeros(100, int), [1, 10, 18, 26])],
+    ids=["groups", "one by one"],
+)
+def test_what_is_held_out_is_the_same_on_every_machine(groups, of_rows, expected):
+    groups(of_rows)
+    assert held_out_split(bare(normal=100))[0].calibration[:4].tolist() == expected
+
+
+def test_two_images_at_least_are_held_out_under_a_fixed_camera(groups):
+    groups(np.zeros(10, int))
+    assert len(held_out_split(bare(normal=10), share=0.05)[0].calibration) == 2
+
+
 def test_under_a_fixed_camera_images_are_drawn_one_by_one_and_that_is_said(groups):
     for of_rows, giant in (
         (np.zeros(100, int), 100),

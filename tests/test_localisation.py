@@ -58,6 +58,13 @@ def test_guessing_gives_half_the_limit():
     assert pixel_auroc(two_regions(), np.ones((1, 5, 5))) == 0.5
 
 
+def test_defects_that_are_found_only_at_the_limit_count_for_nothing():
+    heat = np.zeros((1, 5, 5))
+    heat[0, 2, :] = heat[0, 3, 0] = 1.0  # six of 20 normal pixels, just the limit of 0.3
+    heat[two_regions()] = 0.5
+    assert pro(two_regions(), heat) == pytest.approx(0.0)
+
+
 def test_it_is_the_overlap_at_every_threshold():
     """The same number the slow way, with images without a defect among the others."""
     random = np.random.default_rng(0)
