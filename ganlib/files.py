@@ -76,13 +76,19 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f".{os.getpid()}.unfinished-{path.name}")
 
 
-def remove_unfinished(folder: str | Path) -> None:
+def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
     """Remove what processes that were killed left unfinished.
 
     Args:
         folder: it and all below is looked through.
+        name: look for the file of this final name alone, and in the folder itself alone.
     """
-    for path in list(Path(folder).rglob(".*.unfinished-*")):
+    folder = Path(folder)
+    if name is None:
+        found = list(folder.rglob(".*.unfinished-*"))
+    else:
+        found = [path for path in folder.glob(".*.unfinished-*") if path.name.endswith(f"-{name}")]
+    for path in found:
         process = path.name.split(".")[1]
         if not process.isdecimal() or _runs(int(process)):
             continue

@@ -20,7 +20,7 @@ from keras import ops
 from ganlib.data.images import try_decode
 from ganlib.data.listing import SUFFIXES, list_folders, list_images
 from ganlib.errors import GanlibError
-from ganlib.files import shown, write_safely
+from ganlib.files import remove_unfinished, shown, write_safely
 from ganlib.heat import draw_heat, overlay
 from ganlib.locks import only_one
 from ganlib.models.detector import Detector
@@ -197,6 +197,7 @@ def score_files(
         else:
             folder = Path(first).parent / f".{Path(first).name}.unfinished"
             stack.enter_context(only_one(folder, f"scoring to {shown(first)}", wait=0))
+            _remove_unfinished(outputs)
         journal = stack.enter_context(_Journal(folder / "journal", _about(detector, outputs)))
         entries = _with_journal(detector, files, outputs, on_error, journal)
         counts = Counts(0, 0, 0)
@@ -214,6 +215,15 @@ def score_files(
                 path.unlink()
             folder.rmdir()
     return counts
+
+
+def _remove_unfinished(outputs: Outputs) -> None:
+    """Remove what a run that was killed had begun to write."""
+    for path in (outputs.csv, outputs.report):
+        if path is not None:
+            remove_unfinished(Path(path).parent, Path(path).name)
+    if outputs.heat_maps is not None:
+        remove_unfinished(outputs.heat_maps)
 
 
 def _with_journal(

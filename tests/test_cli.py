@@ -429,6 +429,8 @@ def test_a_killed_scoring_loses_nothing(detector, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    for begun in (table.parent, tmp_path / "heat"):  # as if it had been in the midst of writing
+        (begun / f".{process.pid}.unfinished-s.csv").write_text("half")
     done = journal.read_bytes().count(b"\n") - 1
     assert not table.exists() and done < 400
     again = subprocess.run(command, stdout=subprocess.PIPE, **said)
@@ -441,4 +443,5 @@ def test_a_killed_scoring_loses_nothing(detector, tmp_path):
     )
     scores = np.array([np.float32(row["score"]) for row in found])
     np.testing.assert_array_equal(scores, expected.scores)
-    assert len(list((tmp_path / "heat").glob("*.png"))) == 400
+    assert len(list((tmp_path / "heat").iterdir())) == 400
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heat", "images", "s.csv"]
