@@ -13,7 +13,7 @@ import typer
 import typer.core
 
 from ganlib.errors import GanlibError
-from ganlib.files import shown
+from ganlib.files import remove_unfinished, shown, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow is talkative
 warnings.filterwarnings("ignore", module="PIL")  # on files that can be read
@@ -135,11 +135,11 @@ def train(
         raise GanlibError(f"--output is {output}: give the name of a file that ends in .keras.")
     from ganlib import data as images_of
     from ganlib import profiles, training
-    from ganlib.files import write_safely
 
     # What a training that is interrupted goes on from; after anything else nothing is left of it.
     work = output.parent / f".{output.name}.unfinished"
     checkpoint = work / "checkpoint.npz"
+    remove_unfinished(output.parent, output.name)  # of a training that was killed as it saved
     try:
         dataset = images_of.open_dataset(
             f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
