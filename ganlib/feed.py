@@ -59,8 +59,9 @@ def predict(answer: Callable[[np.ndarray], object], images: np.ndarray) -> list[
     """Do what `model.predict` does, without the wait that `feed` tells of, always in equal passes.
 
     A backend may add up in another order for another number of images, and the last digits differ.
-    Every pass so has `PASS` images, the last one filled up, and an image's answer has the same bits
-    alone, in any company, order and chunks. One image takes as long as `PASS` of them.
+    Every pass so has `PASS` images, the last one filled up, and on processors with AVX-512 an
+    image's answer has the same bits alone, in any company, order and chunks. On others convolutions
+    may round by its place in the pass. One image takes as long as `PASS` of them.
 
     Args:
         answer: from `(PASS, height, width, channels)` to one or more arrays of `PASS` rows each,

@@ -208,7 +208,7 @@ def score_files(
                 counts.anomalies + bool(entry.is_anomaly),
                 counts.unreadable + bool(entry.error),
             )
-        _write(detector, files, outputs, detector_name, scored, counts, journal)
+        _write(detector, files, outputs, detector_name, scored, journal)
         if first is not None:
             journal.close()
             for path in folder.iterdir():
@@ -300,7 +300,6 @@ def _write(
     outputs: Outputs,
     detector_name: str,
     scored: str,
-    counts: Counts,
     journal: "_Journal",
 ) -> None:
     if outputs.csv is not None:
