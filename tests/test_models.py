@@ -188,6 +188,22 @@ def test_the_generator_learns_from_the_discriminator_as_it_was_before_the_step(m
         np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("model_class", MODELS)
+def test_the_first_step_is_traced_once(model_class, monkeypatch):
+    """Not a second time because Adam's moments were made in the first."""
+    traces = []
+    compute_loss = model_class.compute_loss
+    monkeypatch.setattr(
+        model_class,
+        "compute_loss",
+        lambda self, *a, **k: traces.append(1) or compute_loss(self, *a, **k),
+    )
+    model = compiled(model_class)
+    for _ in range(2):
+        model.train_on_batch(some_images(4))
+    assert len(traces) == 1
+
+
 def test_discriminator_of_dcgan_sees_that_a_batch_is_all_alike(dcgan):
     """The features are of the single image, the logits of the image among its batch."""
     images = some_images(6).astype("float32") / 127.5 - 1

@@ -8,11 +8,12 @@ from ganlib import devices, losses, networks
 from ganlib.detection import Detection, check_images
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.trained import Trained
 from ganlib.pixels import residual, scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class Autoencoder(Calibrated, keras.Model):
+class Autoencoder(Trained, Calibrated, keras.Model):
     """Encoder and decoder of GANomaly, trained on normal images to rebuild them, and nothing else.
 
     No discriminator and no second encoder: beside `GANomaly` it tells what those add.

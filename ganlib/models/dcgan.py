@@ -6,11 +6,12 @@ from keras import ops
 
 from ganlib import devices, losses, networks
 from ganlib.models.frozen import call_frozen, call_with, read_weights
+from ganlib.models.trained import Trained
 from ganlib.pixels import scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class DCGAN(keras.Model):
+class DCGAN(Trained, keras.Model):
     """Deep convolutional GAN, step 1 of AnoGAN.
 
     Both networks learn at once from one loss and one optimiser: the generator's loss sees the

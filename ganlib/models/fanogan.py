@@ -9,11 +9,12 @@ from ganlib.detection import Detection, check_images
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import frozen_copy, networks_of
+from ganlib.models.trained import Trained
 from ganlib.pixels import residual, scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class FAnoGAN(Calibrated, keras.Model):
+class FAnoGAN(Trained, Calibrated, keras.Model):
     """Encoder in front of a trained, frozen DCGAN, trained on the same normal images.
 
     The encoder learns which z the search would find: image to z to image, so that G(E(x)) looks

@@ -10,13 +10,14 @@ from ganlib.errors import GanlibError
 from ganlib.feed import predict
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.frozen import call_frozen, call_with, read_weights
+from ganlib.models.trained import Trained
 from ganlib.pixels import residual, scale, unscale
 
 SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
-class GANomaly(Calibrated, keras.Model):
+class GANomaly(Trained, Calibrated, keras.Model):
     """Encoder G_E, decoder G_D, second encoder E and discriminator D, trained on normal images.
 
     An image is compressed (z), rebuilt (x_hat) and compressed again (z_hat). On normal images z and
