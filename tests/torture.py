@@ -27,7 +27,7 @@ ASKED = ["--profile", "smoke", "--datasets", "casting", "--protocols", "paper"]
 COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data", "generated"]
 # Of the project's top level alone: ganlib has a `data` and a `figures` too.
 NOT_COPIED = {".venv", ".git", "runs", "data", "figures"}
-OURS = "runs/smoke/casting/paper/"  # a reference may have run more than the runs that are killed
+OURS = "runs/smoke/casting/paper/"
 KEY = "KGAT_7f6e5d4c3b2a19087f6e5d4c3b2a1908"  # of nobody
 MEASURED = re.compile("seconds|_ms_|commit")  # columns that no two runs have in common
 
@@ -36,11 +36,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--reference", type=Path, help="a project that has run the same already")
     parser.add_argument("--kills-only", action="store_true", help="leave the marked tests out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ganlib-torture-") as folder:
-        table = killed_runs(Path(folder), given.kills, random.Random(given.seed), given.reference)
+        table = killed_runs(Path(folder), given.kills, random.Random(given.seed))
         if not given.kills_only:
             table += marked_tests(Path(folder) / "tests.xml")
     table = pd.DataFrame(table, columns=["what", "cases", "lost"])
@@ -49,16 +48,15 @@ def main() -> int:
     return int(table["lost"].sum() > 0)
 
 
-def killed_runs(folder: Path, kills: int, moments: random.Random, reference: Path | None) -> list:
+def killed_runs(folder: Path, kills: int, moments: random.Random) -> list:
     """Kill runs so many times in all; a run that has ended is compared, and the next one begins."""
     began = time.monotonic()
-    if reference is None:
-        reference = copy_of_project(folder / "reference")
-        status, _, said = attempt(reference, None, "")
-        assert status == 0, f"the run that was left alone failed:\n{said}"
+    reference = copy_of_project(folder / "reference")
+    status, _, said = attempt(reference, None, "")
+    assert status == 0, f"the run that was left alone failed:\n{said}"
     expected = scores(reference)
     assert len(expected) > 8, f"{reference} has no scores of a smoke run on castings"
-    length = max(30.0, time.monotonic() - began) if (folder / "reference").exists() else 90.0
+    length = max(30.0, time.monotonic() - began)
     counted, lost, rounds, leaks = Counter(), Counter(), 0, 0
     while counted.total() < kills:
         rounds += 1
