@@ -13,10 +13,26 @@ import pytest
 PROGRAM = Path(__file__).with_name("train_and_detect.py")
 
 
-def run(backend, folder, what):
+@pytest.fixture(scope="module")
+def on(tmp_path_factory):
+    """The environment of a process on a backend; compiling takes JAX longer than all that it runs.
+
+    What was compiled once is found again by the next process.
+    """
+    quick = {
+        "XLA_FLAGS": "--xla_backend_optimization_level=1",
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    common = {**os.environ, **quick, "CUDA_VISIBLE_DEVICES": ""}
+    return lambda backend: {**common, "KERAS_BACKEND": backend}
+
+
+def run(environment, folder, what):
     done = subprocess.run(
         [sys.executable, PROGRAM, what, folder],
-        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=600,
@@ -40,9 +56,9 @@ WITH_TORCH = pytest.mark.skipif(
         pytest.param("jax", "torch", marks=WITH_TORCH),
     ],
 )
-def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
-    first = run(trains, tmp_path, "train")
-    second = run(loads, tmp_path, "load")
+def test_models_train_save_load_and_detect_on_both(trains, loads, on, tmp_path):
+    first = run(on(trains), tmp_path, "train")
+    second = run(on(loads), tmp_path, "load")
     assert (first["backend"], second["backend"]) == (trains, loads)
     assert first["moved"]
     assert first["same bits"]
@@ -61,14 +77,14 @@ def test_models_train_save_load_and_detect_on_both(trains, loads, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=WITH_TORCH)])
-def test_a_killed_training_goes_on(backend):
+def test_a_killed_training_goes_on(backend, on):
     """One case of `test_checkpoints.py`, which runs whole on TensorFlow alone."""
     here = Path(__file__).parent
     test = "test_checkpoints.py::test_a_killed_training_ends_as_an_uninterrupted_one[DCGAN-1]"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", here / test],
         cwd=here.parent,
-        env={**os.environ, "KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": ""},
+        env=on(backend),
         capture_output=True,
         text=True,
         timeout=600,

@@ -24,10 +24,11 @@ def every_epoch(monkeypatch):
     monkeypatch.setattr(checkpoints, "SHARE", float("inf"))
 
 
-def made(model_class=DCGAN, weights=0, rate=1e-3):
+def made(model_class=DCGAN, weights=0, rate=1e-3, run_eagerly=True):
+    """Eagerly where a test is of the file: compiling takes longer than a few steps."""
     keras.utils.set_random_seed(weights)
     model = model_class(32, 1, latent_dim=6, filters=4)
-    model.compile(keras.optimizers.Adam(rate, beta_1=0.5))
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
     return model
 
 
@@ -66,13 +67,14 @@ def assert_same(model, other):
     [(DCGAN, 0), (DCGAN, 1), (DCGAN, EPOCHS - 1), (GANomaly, 1), (Autoencoder, 1)],
 )
 def test_a_killed_training_ends_as_an_uninterrupted_one(model_class, killed_in, tmp_path, capsys):
-    expected, whole = trained(tmp_path / "whole.npz", made(model_class))
+    asked = {"model_class": model_class, "run_eagerly": False}
+    expected, whole = trained(tmp_path / "whole.npz", made(**asked))
     path = tmp_path / "killed.npz"
     with pytest.raises(Killed):
-        trained(path, made(model_class), killed_in)
+        trained(path, made(**asked), killed_in)
     # Other initial weights: what goes on must come from the checkpoint alone.
     weights = 1 if killed_in else 0
-    model, training = trained(path, made(model_class, weights))
+    model, training = trained(path, made(weights=weights, **asked))
     assert_same(model, expected)
     assert training.history == whole.history
     assert all(len(values) == EPOCHS for values in training.history.values())

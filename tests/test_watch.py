@@ -161,7 +161,9 @@ def test_a_collapse_draws_exactly_the_weights_of_the_discriminator_anew(model_cl
 @pytest.mark.parametrize("model_class", [DCGAN])
 def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
     def drawn(seed, threshold=np.inf):
-        model, revive = compiled(model_class), ReviveDiscriminator(threshold, seed)
+        # Eagerly, here and below: compiling takes longer than a few steps.
+        model = compiled(model_class, run_eagerly=True)
+        revive = ReviveDiscriminator(threshold, seed)
         fit(model, revive, epochs=2)
         return revive.revivals, values(model.variables)
 
@@ -169,7 +171,7 @@ def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
     assert revivals == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert_equal(first, again)
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-    model, revive = compiled(model_class), ReviveDiscriminator(np.inf)
+    model, revive = compiled(model_class, run_eagerly=True), ReviveDiscriminator(np.inf)
     kernels = []
     for _ in range(2):
         fit(model, revive, images=IMAGES[:4])
@@ -179,7 +181,7 @@ def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
 
 def test_the_loss_of_a_step_is_taken_out_of_the_mean():
     """Against the losses of the same steps one by one; only the smallest is under the threshold."""
-    single = compiled(GANomaly)
+    single = compiled(GANomaly, run_eagerly=True)
     losses = [
         single.train_on_batch(batch, return_dict=True)["discriminator_loss"] / 2
         for batch in np.split(IMAGES, 3)
@@ -187,10 +189,10 @@ def test_the_loss_of_a_step_is_taken_out_of_the_mean():
     ]
     least = int(np.argmin(losses))
     revive = ReviveDiscriminator(min(losses) * 1.0001)
-    fit(compiled(GANomaly), revive)
+    fit(compiled(GANomaly, run_eagerly=True), revive)
     assert revive.revivals[0] == (1, least + 1)
     revive = ReviveDiscriminator(min(losses) * 0.9999)
-    fit(compiled(GANomaly), revive)
+    fit(compiled(GANomaly, run_eagerly=True), revive)
     assert revive.revivals == []
     revive = ReviveDiscriminator(float(np.mean(losses)) * 1.0001)
     fit(compiled(GANomaly, steps_per_execution=3), revive)
@@ -206,7 +208,9 @@ def epochs_in(seconds, lengths, monkeypatch):
         def on_epoch_end(self, epoch, logs=None):
             now[0] += lengths[epoch]
 
-    history = fit(compiled(DCGAN), Clock(), StopAfter(seconds), epochs=len(lengths))
+    model = compiled(DCGAN, run_eagerly=True)
+    asked = {"images": IMAGES[:4], "epochs": len(lengths)}
+    history = fit(model, Clock(), StopAfter(seconds), **asked)
     return len(history.epoch)
 
 

@@ -1,9 +1,10 @@
 """`make torture`: kill runs at random moments, then read every damaged file; print what survived.
 
-Runs of `make figures` in the smoke profile, on generated castings, are killed with SIGKILL again
-and again and started anew, until each has ended. Its scores must be, to the last bit, those of a
-run that was left alone, and a key to Kaggle that is in its environment must be in nothing that it
-wrote. Then the tests marked `torture` run. The exit status is 1 if anything was lost.
+Runs of `make figures` in the smoke profile, on castings (generated, unless told otherwise), are
+killed with SIGKILL again and again and started anew, until each has ended. Its scores must be, to
+the last bit, those of a run that was left alone, and a key to Kaggle that is in its environment
+must be in nothing that it wrote. Then the tests marked `torture` run. The exit status is 1 if
+anything was lost.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import pandas as pd
 
 PROJECT = Path(__file__).resolve().parent.parent
 ASKED = ["--profile", "smoke", "--datasets", "casting", "--protocols", "paper"]
-COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data", "generated"]
+COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data"]
 # Of the project's top level alone: ganlib has a `data` and a `figures` too.
 NOT_COPIED = {".venv", ".git", "runs", "data", "figures"}
 OURS = "runs/smoke/casting/paper/"
@@ -36,10 +37,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--data", default="generated", help="as of make figures")
     parser.add_argument("--kills-only", action="store_true", help="leave the marked tests out")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ganlib-torture-") as folder:
-        table = killed_runs(Path(folder), given.kills, random.Random(given.seed))
+        table = killed_runs(Path(folder), given.kills, random.Random(given.seed), given.data)
         if not given.kills_only:
             table += marked_tests(Path(folder) / "tests.xml")
     table = pd.DataFrame(table, columns=["what", "cases", "lost"])
@@ -48,11 +50,11 @@ def main() -> int:
     return int(table["lost"].sum() > 0)
 
 
-def killed_runs(folder: Path, kills: int, moments: random.Random) -> list:
+def killed_runs(folder: Path, kills: int, moments: random.Random, data: str) -> list:
     """Kill runs so many times in all; a run that has ended is compared, and the next one begins."""
     began = time.monotonic()
     reference = copy_of_project(folder / "reference")
-    status, _, said = attempt(reference, None, "")
+    status, _, said = attempt(reference, data)
     assert status == 0, f"the run that was left alone failed:\n{said}"
     expected = scores(reference)
     assert len(expected) > 8, f"{reference} has no scores of a smoke run on castings"
@@ -66,9 +68,9 @@ def killed_runs(folder: Path, kills: int, moments: random.Random) -> list:
         while status != 0:
             if counted.total() < kills:
                 whom = moments.choice(["all", "make figures", "notebook"])
-                status, where, said = attempt(project, moments.uniform(2, length / 2), whom)
+                status, where, said = attempt(project, data, moments.uniform(2, length / 2), whom)
             else:
-                status, where, said = attempt(project, None, "")
+                status, where, said = attempt(project, data)
                 if status != 0:
                     print(said)
                     break
@@ -109,14 +111,20 @@ def copy_of_project(folder: Path) -> Path:
     return folder
 
 
-def attempt(project: Path, seconds: float | None, whom: str) -> tuple[int, str, str]:
+def attempt(
+    project: Path, data: str, seconds: float | None = None, whom: str = ""
+) -> tuple[int, str, str]:
     """Run until the end or for some seconds; returns the status, the notebook and what was said."""
     environment = {**os.environ, "PYTHONPATH": str(project)}
     environment |= dict.fromkeys(["KAGGLE_KEY", "KAGGLE_API_TOKEN"], KEY)
-    environment.pop("GANLIB_DATA", None)
     with (project / "said.txt").open("w") as out:
         process = subprocess.Popen(
-            COMMAND, cwd=project, env=environment, stdout=out, stderr=out, start_new_session=True
+            [*COMMAND, data],
+            cwd=project,
+            env=environment,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
             process.wait(seconds)
