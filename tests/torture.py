@@ -25,7 +25,7 @@ import pandas as pd
 
 PROJECT = Path(__file__).resolve().parent.parent
 ASKED = ["--profile", "smoke", "--datasets", "casting", "--protocols", "paper"]
-COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED, "--data"]
+COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED]
 # Of the project's top level alone: ganlib has a `data` and a `figures` too.
 NOT_COPIED = {".venv", ".git", "runs", "data", "figures"}
 OURS = "runs/smoke/casting/paper/"
@@ -119,7 +119,7 @@ def attempt(
     environment |= dict.fromkeys(["KAGGLE_KEY", "KAGGLE_API_TOKEN"], KEY)
     with (project / "said.txt").open("w") as out:
         process = subprocess.Popen(
-            [*COMMAND, data],
+            [*COMMAND, "--data", data],
             cwd=project,
             env=environment,
             stdout=out,
