@@ -85,9 +85,13 @@ def whole(data_dir):
     return dataset
 
 
-def refused(kaggle, data_dir, again=True):
-    """See that a download fails with one line, leaves nothing, and succeeds the next time."""
-    with pytest.raises(GanlibError) as error:
+def refused(kaggle, data_dir, again=True, silence=download_module.SILENCE_SECONDS):
+    """See that a download fails with one line, leaves nothing, and succeeds the next time.
+
+    The next time has all the patience there is: the client alone may take seconds to start.
+    """
+    with pytest.MonkeyPatch.context() as patience, pytest.raises(GanlibError) as error:
+        patience.setattr(download_module, "SILENCE_SECONDS", silence)
         fetch(data_dir)
     line, *ways = str(error.value).splitlines()
     assert line.startswith(f"{CASTING.kaggle} could not be downloaded: ")
@@ -247,19 +251,18 @@ def test_a_server_that_never_answers_is_left(kaggle, data_dir, monkeypatch):
     assert list(data_dir.iterdir()) == []
 
 
-def test_a_connection_that_is_always_cut_is_given_up(kaggle, data_dir, monkeypatch):
+def test_a_connection_that_is_always_cut_is_given_up(kaggle, data_dir):
     """The client tries for a minute; what it has then is no archive."""
-    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 1.5)
     kaggle.cuts = [100] * 100
-    reason = refused(kaggle, data_dir)
+    reason = refused(kaggle, data_dir, silence=1.5)
     assert reason.startswith("Kaggle's client received nothing for")
 
 
 @pytest.mark.torture
-def test_the_client_gives_up_by_itself(kaggle, data_dir, monkeypatch):
-    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 120.0)  # it tries for a minute
+def test_the_client_gives_up_by_itself(kaggle, data_dir):
     kaggle.cuts = [100] * 100
-    assert refused(kaggle, data_dir).startswith("Kaggle is out of reach or the connection broke")
+    reason = refused(kaggle, data_dir, silence=120.0)  # it tries for a minute
+    assert reason.startswith("Kaggle is out of reach or the connection broke")
 
 
 @pytest.fixture
@@ -472,16 +475,16 @@ def test_a_disk_that_fills_up_while_unzipping(kaggle, data_dir, monkeypatch):
     whole(data_dir)
 
 
-def test_a_disk_that_fills_up_while_downloading(kaggle, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_while_downloading(kaggle, tmp_path):
     """A small file system in memory, where one may be mounted."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path / "disk")]
     (tmp_path / "disk").mkdir()
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
     try:
-        monkeypatch.setattr(download_module, "SILENCE_SECONDS", 3.0)
         kaggle.archive = zipped({**IMAGES, "large.bin": bytes(2_000_000)})
-        reason = refused(kaggle, tmp_path / "disk")
+        # Long enough for the client to start and to fill the disk on a busy machine.
+        reason = refused(kaggle, tmp_path / "disk", silence=6.0)
         assert reason.startswith(f"no space is left on the disk of {tmp_path / 'disk'}; free some")
     finally:
         subprocess.run(["umount", str(tmp_path / "disk")], check=True)
