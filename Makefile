@@ -41,8 +41,10 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@if nvidia-smi -L >/dev/null 2>&1; then \
 	  sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.txt; \
 	else cat requirements.txt; fi > $(VENV)/requirements.txt
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-compile -r $(VENV)/requirements.txt
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+# What pip would do on one core. Some packages bring files that no Python compiles.
+	@$(RUN) -m compileall -q -j 0 -x '/tests/' $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/

@@ -19,3 +19,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 from browser import browser  # noqa: F401  (a fixture)
+from untuned import untune
+
+
+def pytest_collection_finish(session):
+    untune()

@@ -64,13 +64,15 @@ def test_models_train_save_load_and_detect_on_both(trains, loads, on, tmp_path):
     assert first["same bits"]
     assert second["same bits"]
     assert second["thresholds"] == first["thresholds"]
-    watch = first["watch"]
-    assert "contextual_loss is nan" in watch["stopped"]
-    assert "at step 3 of epoch 1" in watch["stopped"]
-    assert watch["put back"]
-    assert watch["GANomaly"]
-    assert watch["DCGAN"]
-    assert watch["revivals"] == 6
+    if watch := first.get("watch"):
+        assert "contextual_loss is nan" in watch["stopped"]
+        assert "at step 3 of epoch 1" in watch["stopped"]
+        assert watch["put back"]
+        assert watch["GANomaly"]
+        assert watch["DCGAN"]
+        assert watch["revivals"] == 6
+    else:
+        assert trains == "tensorflow"  # see test_watch.py
     for method in ("AnoGAN", "GANomaly", "Autoencoder"):
         assert np.ptp(first[method]) > 1e-3 * np.mean(first[method])
         np.testing.assert_allclose(second[method], first[method], rtol=1e-4)

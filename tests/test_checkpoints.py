@@ -1,5 +1,7 @@
 """A training that was interrupted ends as if it had not been."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -62,13 +64,27 @@ def assert_same(model, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Uninterrupted trainings whose steps are compiled."""
+
+    @functools.cache
+    def train(model_class):
+        path = tmp_path_factory.mktemp("compiled") / "c.npz"
+        return trained(path, made(model_class, run_eagerly=False))
+
+    return train
+
+
 @pytest.mark.parametrize(
     ("model_class", "killed_in"),
     [(DCGAN, 0), (DCGAN, 1), (DCGAN, EPOCHS - 1), (GANomaly, 1), (Autoencoder, 1)],
 )
-def test_a_killed_training_ends_as_an_uninterrupted_one(model_class, killed_in, tmp_path, capsys):
+def test_a_killed_training_ends_as_an_uninterrupted_one(
+    model_class, killed_in, compiled, tmp_path, capsys
+):
     asked = {"model_class": model_class, "run_eagerly": False}
-    expected, whole = trained(tmp_path / "whole.npz", made(**asked))
+    expected, whole = compiled(model_class)
     path = tmp_path / "killed.npz"
     with pytest.raises(Killed):
         trained(path, made(**asked), killed_in)

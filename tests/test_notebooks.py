@@ -1,5 +1,6 @@
 """The notebooks as files: what they promise before they are run."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -48,13 +49,18 @@ def test_every_notebook_begins_by_finding_ganlib(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=IDS)
 def test_an_unknown_parameter_is_an_error(path, tmp_path):
-    """Only the cells up to the check are run: it must come before anything is done."""
+    """Only the cells up to the check are run: it must come before anything but imports is done."""
     notebook = nbformat.read(path, 4)
     check = next(i for i, c in enumerate(notebook.cells) if "check_parameters()" in c.source)
-    notebook.cells = notebook.cells[: check + 1]
-    notebook.cells[
-        check
-    ].source = "from ganlib.notebook import check_parameters\ncheck_parameters()"
+    given = next(
+        i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", [])
+    )
+    for cell in notebook.cells[given + 1 : check]:
+        if cell.cell_type == "code":
+            body = ast.parse(cell.source).body
+            assert all(isinstance(node, ast.Import | ast.ImportFrom) for node in body)
+    notebook.cells = notebook.cells[: given + 1] + notebook.cells[check : check + 1]
+    notebook.cells[-1].source = "from ganlib.notebook import check_parameters\ncheck_parameters()"
     nbformat.write(notebook, tmp_path / "start.ipynb")
     run = {"cwd": path.parent, "progress_bar": False}
     papermill.execute_notebook(

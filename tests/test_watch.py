@@ -15,10 +15,12 @@ GANS = [DCGAN, GANomaly]
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype="uint8")
 
 
-def compiled(model_class, learning_rate=1e-3, **options):
+def compiled(model_class, learning_rate=1e-3, run_eagerly=True, **options):
+    """Eagerly where a test is of what the watch sees: compiling takes longer than a few steps."""
     keras.utils.set_random_seed(0)
     model = model_class(32, 1, latent_dim=6, filters=4)
-    model.compile(keras.optimizers.Adam(learning_rate, beta_1=0.5), **options)
+    adam = keras.optimizers.Adam(learning_rate, beta_1=0.5)
+    model.compile(adam, run_eagerly=run_eagerly, **options)
     return model
 
 
@@ -76,7 +78,7 @@ def test_a_loss_that_is_no_number_ends_training_with_the_last_good_weights(model
 
 @pytest.mark.parametrize("model_class", GANS)
 def test_an_absurd_learning_rate_ends_training_and_the_weights_are_those_of_the_start(model_class):
-    model = compiled(model_class, learning_rate=1e30)
+    model = compiled(model_class, learning_rate=1e30, run_eagerly=False)
     start = model.get_weights()
     with pytest.raises(GanlibError, match=r"(nan|inf) at step \d of epoch 1\. .* below 1e\+30"):
         fit(model, StopAtNonFinite(), epochs=3)
@@ -113,7 +115,7 @@ def test_weights_spoilt_by_the_last_step_after_a_finite_loss_end_training():
 def test_several_steps_at_once_are_named_together():
     images = IMAGES.astype("float32")
     images[5, 0, 0] = np.nan
-    model = compiled(GANomaly, steps_per_execution=3)
+    model = compiled(GANomaly, run_eagerly=False, steps_per_execution=3)
     with pytest.raises(GanlibError, match="at step 1 to 3 of epoch 1"):
         fit(model, StopAtNonFinite(), images=images)
 
@@ -161,8 +163,7 @@ def test_a_collapse_draws_exactly_the_weights_of_the_discriminator_anew(model_cl
 @pytest.mark.parametrize("model_class", [DCGAN])
 def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
     def drawn(seed, threshold=np.inf):
-        # Eagerly, here and below: compiling takes longer than a few steps.
-        model = compiled(model_class, run_eagerly=True)
+        model = compiled(model_class)
         revive = ReviveDiscriminator(threshold, seed)
         fit(model, revive, epochs=2)
         return revive.revivals, values(model.variables)
@@ -171,7 +172,7 @@ def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
     assert revivals == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
     assert_equal(first, again)
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
-    model, revive = compiled(model_class, run_eagerly=True), ReviveDiscriminator(np.inf)
+    model, revive = compiled(model_class), ReviveDiscriminator(np.inf)
     kernels = []
     for _ in range(2):
         fit(model, revive, images=IMAGES[:4])
@@ -181,7 +182,7 @@ def test_the_same_seed_draws_the_same_and_every_time_others(model_class):
 
 def test_the_loss_of_a_step_is_taken_out_of_the_mean():
     """Against the losses of the same steps one by one; only the smallest is under the threshold."""
-    single = compiled(GANomaly, run_eagerly=True)
+    single = compiled(GANomaly)
     losses = [
         single.train_on_batch(batch, return_dict=True)["discriminator_loss"] / 2
         for batch in np.split(IMAGES, 3)
@@ -189,13 +190,13 @@ def test_the_loss_of_a_step_is_taken_out_of_the_mean():
     ]
     least = int(np.argmin(losses))
     revive = ReviveDiscriminator(min(losses) * 1.0001)
-    fit(compiled(GANomaly, run_eagerly=True), revive)
+    fit(compiled(GANomaly), revive)
     assert revive.revivals[0] == (1, least + 1)
     revive = ReviveDiscriminator(min(losses) * 0.9999)
-    fit(compiled(GANomaly, run_eagerly=True), revive)
+    fit(compiled(GANomaly), revive)
     assert revive.revivals == []
     revive = ReviveDiscriminator(float(np.mean(losses)) * 1.0001)
-    fit(compiled(GANomaly, steps_per_execution=3), revive)
+    fit(compiled(GANomaly, run_eagerly=False, steps_per_execution=3), revive)
     assert revive.revivals == [(1, 3)]
 
 
@@ -208,7 +209,7 @@ def epochs_in(seconds, lengths, monkeypatch):
         def on_epoch_end(self, epoch, logs=None):
             now[0] += lengths[epoch]
 
-    model = compiled(DCGAN, run_eagerly=True)
+    model = compiled(DCGAN)
     asked = {"images": IMAGES[:4], "epochs": len(lengths)}
     history = fit(model, Clock(), StopAfter(seconds), **asked)
     return len(history.epoch)

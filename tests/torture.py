@@ -8,6 +8,7 @@ anything was lost.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -39,9 +40,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--data", default="generated", help="as of make figures")
     parser.add_argument("--kills-only", action="store_true", help="leave the marked tests out")
+    parser.add_argument(
+        "--repeat", default="", help="a notebook: killed runs have all else but the comparison done"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ganlib-torture-") as folder:
-        table = killed_runs(Path(folder), given.kills, random.Random(given.seed), given.data)
+        moments = random.Random(given.seed)
+        table = killed_runs(Path(folder), given.kills, moments, given.data, given.repeat)
         if not given.kills_only:
             table += marked_tests(Path(folder) / "tests.xml")
     table = pd.DataFrame(table, columns=["what", "cases", "lost"])
@@ -50,7 +55,7 @@ def main() -> int:
     return int(table["lost"].sum() > 0)
 
 
-def killed_runs(folder: Path, kills: int, moments: random.Random, data: str) -> list:
+def killed_runs(folder: Path, kills: int, moments: random.Random, data: str, repeat: str) -> list:
     """Kill runs so many times in all; a run that has ended is compared, and the next one begins."""
     began = time.monotonic()
     reference = copy_of_project(folder / "reference")
@@ -59,10 +64,15 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, data: str) -> 
     expected = scores(reference)
     assert len(expected) > 8, f"{reference} has no scores of a smoke run on castings"
     length = max(30.0, time.monotonic() - began)
+    if repeat:
+        length = max(30.0, undo(reference, repeat) + undo(reference, "03_comparison"))
     counted, lost, rounds, leaks = Counter(), Counter(), 0, 0
     while counted.total() < kills:
         rounds += 1
         project = copy_of_project(folder / f"run-{rounds}")
+        if repeat:
+            for done in ("runs", "data", "figures"):
+                shutil.copytree(reference / done, project / done)
         mine = []
         status = None
         while status != 0:
@@ -109,6 +119,16 @@ def copy_of_project(folder: Path) -> Path:
 
     shutil.copytree(PROJECT, folder, ignore=left_out)
     return folder
+
+
+def undo(project: Path, notebook: str) -> float:
+    """Remove all that a notebook made; returns how many seconds it had taken."""
+    (note,) = project.glob(f"runs/**/{notebook}.done.json")
+    done = json.loads(note.read_text())
+    for made in done["made"]:
+        (project / made).unlink()
+    note.unlink()
+    return done["seconds"]
 
 
 def attempt(

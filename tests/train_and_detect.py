@@ -1,6 +1,7 @@
 """Run by test_backends: train tiny models and save them, or load them; print scores as JSON.
 
-What depends on a backend's own way to train, the watch, is looked at here too.
+What depends on a backend's own way to train, the watch, is looked at here too, but on TensorFlow,
+where test_watch.py does.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+from untuned import untune
 
 from ganlib.errors import GanlibError
 from ganlib.loading import load_model
@@ -19,6 +21,7 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
 from ganlib.watch import ReviveDiscriminator, StopAtNonFinite
 
+untune()
 what, folder = sys.argv[1], Path(sys.argv[2])
 random = np.random.default_rng(0)
 images = random.integers(0, 256, (12, 32, 32, 1), dtype="uint8")
@@ -53,7 +56,7 @@ for detector in (anogan, ganomaly, autoencoder):
     answer[type(detector).__name__] = scores.tolist()
 answer["same bits"] = all(same_bits)
 answer["thresholds"] = [dict(detector.thresholds) for detector in (ganomaly, autoencoder)]
-if what == "train":
+if what == "train" and keras.backend.backend() != "tensorflow":
     answer["watch"] = watch = {}
     fit = {"batch_size": 4, "verbose": 0}
     broken = np.where(np.arange(12)[:, None, None, None] == 11, np.nan, images)

@@ -14,12 +14,14 @@ os.environ["XLA_FLAGS"] = (
 
 import keras
 import numpy as np
+from untuned import untune
 
 from ganlib import devices
 from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
 
+untune()
 BATCH = 8
 folder = Path(sys.argv[1])
 backend = keras.backend.backend()
