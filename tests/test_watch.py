@@ -122,7 +122,7 @@ def test_several_steps_at_once_are_named_together():
 
 @pytest.mark.parametrize("model_class", GANS)
 def test_watching_changes_no_weight(model_class):
-    plain, watched = compiled(model_class), compiled(model_class)
+    plain, watched = (compiled(model_class, run_eagerly=False) for _ in range(2))
     revive = ReviveDiscriminator()
     fit(plain, epochs=3)
     fit(watched, StopAtNonFinite(), revive, epochs=3)
