@@ -1,0 +1,18 @@
+"""Results as they are published, whatever `make figures` and `make bench` have written since."""
+
+import io
+import subprocess
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent
+
+
+def published(path, project=PROJECT):
+    """Open what git holds of a file (staged, else committed); without git, what is on disk."""
+    try:
+        found = subprocess.run(
+            ["git", "show", f":./{path}"], cwd=project, capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return (project / path).open()
+    return io.StringIO(found.stdout) if found.returncode == 0 else (project / path).open()
