@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import ceiling, draw, memory, published
-from ganlib import data, evaluation, profiles, results
+from ganlib import data, evaluation, results
+from ganlib import settings as profiles
 from ganlib.data.batches import Batches
-from ganlib.feed import feed
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.fanogan import FAnoGAN
+from ganlib.models.feed import feed
 from ganlib.models.ganomaly import GANomaly
 
 HERE = Path(__file__).parent

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.__main__ import timed, turns
-from ganlib import data, evaluation, profiles, results, thresholds
+from ganlib import data, evaluation, results, thresholds
+from ganlib import settings as profiles
 from ganlib.data.batches import Batches
-from ganlib.export import SUFFIXES, export
-from ganlib.feed import feed
-from ganlib.models.detector import Detector
+from ganlib.detector.detector import Detector
+from ganlib.detector.export import SUFFIXES, export
+from ganlib.models.feed import feed
 from ganlib.models.ganomaly import GANomaly
 
 HERE = Path(__file__).parent

@@ -66,9 +66,9 @@ def _in_a_process(count: int) -> dict:
 
 def work(count: int) -> None:
     """Score from memory and from files, in turns; print what was found as JSON."""
-    from ganlib import scoring
     from ganlib.data.images import decode
-    from ganlib.models.detector import Detector
+    from ganlib.detector import score as scoring
+    from ganlib.detector.detector import Detector
     from ganlib.models.ganomaly import GANomaly
 
     with tempfile.TemporaryDirectory() as name:

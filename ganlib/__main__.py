@@ -134,7 +134,8 @@ def train(
     if output.suffix != ".keras" or output.is_dir():
         raise GanlibError(f"--output is {output}: give the name of a file that ends in .keras.")
     from ganlib import data as images_of
-    from ganlib import profiles, training
+    from ganlib import settings as profiles
+    from ganlib.detector import train as training
 
     # What a training that is interrupted goes on from; after anything else nothing is left of it.
     work = output.parent / f".{output.name}.unfinished"
@@ -189,8 +190,8 @@ def _told(judged: dict) -> list[str]:
 
 def _load(detector: Path):
     """Load a detector, or say what else the file is."""
-    from ganlib.loading import load_model
-    from ganlib.models.detector import Detector
+    from ganlib.detector.detector import Detector
+    from ganlib.detector.load import load_model
 
     model = load_model(detector)
     if not isinstance(model, Detector):
@@ -231,7 +232,7 @@ def score(
             raise GanlibError(f"{path}: give the name of a file that ends in {end}.")
     if heatmaps is not None and heatmaps.exists() and not heatmaps.is_dir():
         raise GanlibError(f"{heatmaps} is a file: give a folder for the heat maps.")
-    from ganlib import scoring
+    from ganlib.detector import score as scoring
     from ganlib.progress import progress
 
     files = scoring.find_images(images)
@@ -286,9 +287,9 @@ def export(
 
     Beside it a JSON file tells such a program the rest: sizes, threshold, card.
     """
-    from ganlib import scoring
     from ganlib.data.images import decode
-    from ganlib.export import export as write
+    from ganlib.detector import score as scoring
+    from ganlib.detector.export import export as write
 
     model = _load(detector)
     pixels = None

@@ -11,9 +11,9 @@ from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
+from ganlib.models.pixels import HALF_RANGE
 from ganlib.models.published import CarriedAnoGAN, OneEncoderGANomaly
-from ganlib.pixels import HALF_RANGE
-from ganlib.profiles import Settings
+from ganlib.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from pathlib import Path
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
-from ganlib import data, profiles
+from ganlib import data
+from ganlib import settings as profiles
 from ganlib.data.dataset import RESIZES
 from ganlib.data.folder import called, folder_of
 from ganlib.errors import GanlibError

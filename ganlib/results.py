@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ganlib.data import Dataset, Split
-from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.files import slug, write_safely
 from ganlib.locks import only_one
-from ganlib.profiles import Settings
+from ganlib.models.detection import Detection
+from ganlib.settings import Settings
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scikit-learn")
 

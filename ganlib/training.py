@@ -1,175 +1,166 @@
-"""From a folder of good images to a detector: what notebook 05 and `python -m ganlib train` do."""
+"""Training that goes on where it was interrupted, and ends as if it had not been."""
 
+import hashlib
+import json
 import time
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras import ops
 
-from ganlib import (
-    __version__,
-    checkpoints,
-    devices,
-    evaluation,
-    localisation,
-    profiles,
-    results,
-    thresholds,
-)
-from ganlib import data as images_of
-from ganlib.data import Dataset, Split
 from ganlib.data.batches import Batches
-from ganlib.detection import Detection
-from ganlib.models.detector import Detector
-from ganlib.models.ganomaly import GANomaly
-from ganlib.progress import progress
-from ganlib.watch import StopAfter
+from ganlib.data.images import read_rows
+from ganlib.files import write_safely
+from ganlib.locks import only_one
+from ganlib.models.feed import feed
+from ganlib.watch import StopAtNonFinite
+
+# Writing checkpoints may take this share of the time of training.
+SHARE = 1 / 20
 
 
-class Trained(NamedTuple):
-    """What a training gives.
+class Training(NamedTuple):
+    """What a training left behind, all its interrupted parts together.
 
     Attributes:
-        detector: calibrated.
-        history: name of a loss to its value after each epoch.
-        seconds: time of training.
-        normal: what the detector says of the held-out normal images.
+        history: name of a loss to its value after each epoch, as Keras's `History.history`.
+        seconds: time of training; what an interruption lost is not in it.
     """
 
-    detector: Detector
     history: dict[str, list[float]]
     seconds: float
-    normal: Detection
 
 
-def train_detector(
-    dataset: Dataset,
-    split: Split,
-    settings: profiles.Settings,
+def fit(
+    model: keras.Model,
+    batches: Batches,
+    epochs: int,
     checkpoint: str | Path,
-    minutes: float | None = None,
-    seed: int = 0,
-    false_alarm_rate: float = 0.05,
-    notes: tuple[str, ...] = (),
-) -> Trained:
-    """Train GANomaly on good images and calibrate it on others.
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int = 2,
+) -> Training:
+    """Train a model, going on from its checkpoint if there is one.
+
+    After epochs, the model's variables, the optimiser's and those of its random numbers are written
+    with the history, in one file that is there whole or not at all. Together with the order of
+    `Batches`, which depends on seed and epoch alone, nothing else decides how training goes on: it
+    ends with the weights that it would have had uninterrupted.
+
+    A checkpoint of something else is not gone on from but written over: of another model,
+    optimiser, seed, other images, another version of ganlib or of Keras.
 
     Args:
-        dataset: the images.
-        split: of them, from `ganlib.data.held_out_split`. Its test images are not looked at.
-        settings: of the networks and the training; `ganomaly_steps` is the most that is trained.
-        checkpoint: a file, `.npz`, from which an interrupted training goes on; it is removed when
-            the training is over.
-        minutes: the time that training may take; None: as long as its steps need.
-        seed: of the weights and the order of the images.
-        false_alarm_rate: share of good images that may be called anomalies, 0..1. If the held-out
-            images are too few to show such a rate, the lowest that they can show is taken, and
-            noted.
-        notes: sentences for the card: what a reader of verdicts must know of the images.
+        model: compiled; its initial weights are replaced if there is a checkpoint.
+        batches: what to train on.
+        epochs: how many in all, those before an interruption included.
+        checkpoint: the file, `.npz`. Remove it when what the training was for is done.
+        callbacks: Keras's; they see only the epochs that are still to be trained.
+        verbose: as for Keras's `fit`.
 
     Returns:
-        The detector, and how the training went.
+        History and time of the whole training.
 
     Raises:
-        GanlibError: an image cannot be read, a loss is not finite, or there are too few images.
+        GanlibError: another process trains to the same folder, or a loss is not finite, see
+            `ganlib.watch`; the checkpoint stays as it was.
+
+    Example:
+        >>> dcgan.compile(keras.optimizers.Adam(2e-4, 0.5))
+        >>> checkpoints.fit(dcgan, Batches(images, split.train), 30, "checkpoint.npz")
     """
-    keras.utils.set_random_seed(seed)
-    images = images_of.load_images(dataset, settings.image_size, settings.channels)
-    batches = Batches(images, split.train, settings.batch_size, seed)
-    sizes = (settings.image_size, settings.channels, settings.latent_dim, settings.filters)
-    with devices.every_device():
-        ganomaly = GANomaly(*sizes)
-        adam = keras.optimizers.Adam(settings.ganomaly_learning_rate, settings.beta_1, epsilon=1e-8)
-        ganomaly.compile(adam)
-        epochs = profiles.epochs(settings.ganomaly_steps, len(split.train), settings.batch_size)
-        watch = [] if minutes is None else [StopAfter(60 * minutes)]
-        with progress(epochs, "training", "epoch") as advance:
-            watch.append(_Progress(advance))
-            training = checkpoints.fit(ganomaly, batches, epochs, checkpoint, watch, verbose=0)
-    normal = ganomaly.detect(images[split.calibration])
-    lowest = 1 / (len(split.calibration) + 1)
-    notes = (*dataset.notes, *notes)
-    if false_alarm_rate < lowest:
-        notes += (
-            f"{len(split.calibration)} held-out good images cannot show a false-alarm rate of "
-            f"{false_alarm_rate:g}: the threshold is for {lowest:.3g}.",
-        )
-        false_alarm_rate = lowest
-    trained_epochs = len(training.history["loss"])
-    card = {
-        "images": dataset.caption,
-        "digest": dataset.digest,
-        "unreadable_left_out": len(dataset.skipped),
-        "trained_on": len(split.train),
-        "calibrated_on": len(split.calibration),
-        "false_alarm_rate": false_alarm_rate,
-        "notes": list(notes),
-        "method": "GANomaly",
-        "image_size": settings.image_size,
-        "channels": settings.channels,
-        "resize": dataset.resize,
-        "latent_dim": settings.latent_dim,
-        "filters": settings.filters,
-        "epochs": trained_epochs,
-        "steps": int(ganomaly.optimizer.iterations),
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.ganomaly_learning_rate,
-        "seed": seed,
-        "train_seconds": round(training.seconds, 1),
-        "made": time.strftime("%Y-%m-%d"),
-        "ganlib": __version__,
-        **results.environment(),
-    }
-    detector = Detector(ganomaly, card)
-    detector.calibrate_on(normal, false_alarm_rate)
-    Path(checkpoint).unlink(missing_ok=True)
-    return Trained(detector, training.history, training.seconds, normal)
+    checkpoint = Path(checkpoint)
+    model.optimizer.build(model.trainable_variables)
+    writer = _Writer(checkpoint, _about(model, batches))
+    with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
+        done = writer.restore(model)
+        batches.epoch = done
+        if done < epochs:
+            model.fit(
+                feed(batches),
+                epochs=epochs,
+                initial_epoch=done,
+                shuffle=False,  # the batches are shuffled already
+                callbacks=[StopAtNonFinite(), *callbacks, writer],
+                verbose=verbose,
+            )
+    return Training(writer.history, writer.seconds)
 
 
-def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
-    """Judge a detector on test images, after all is trained and chosen.
+class _Writer(keras.callbacks.Callback):
+    """Writes a checkpoint after an epoch, unless the last one is too recent for what it cost."""
 
-    Args:
-        detector: calibrated.
-        dataset: the images.
-        split: with test images; `test_normal` or `test_anomaly` may be empty.
-
-    Returns:
-        What they allow to know: the rates of the threshold, see `ganlib.thresholds.rates`; `auroc`
-        with its interval `auroc_low` to `auroc_high` if there are both kinds; `pixel_auroc` and
-        `pro` of the heat maps if there are masks. Empty without test images.
-    """
-    rows = np.concatenate([split.test_normal, split.test_anomaly])
-    if not len(rows):
-        return {}
-    images = images_of.load_images(dataset, detector.image_size, detector.channels)
-    detection, heat = detector.examine(images[rows])
-    labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
-    judged = thresholds.rates(labels, detection.scores, detector.threshold)
-    if len(split.test_normal) and len(split.test_anomaly):
-        judged["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
-        groups = images_of.groups_of(dataset)[rows]
-        interval = evaluation.auroc_interval(labels, detection.scores, groups)
-        judged["auroc_low"], judged["auroc_high"] = interval
-    outlined = images_of.outlined(dataset, rows)
-    if outlined.any():
-        masks = images_of.load_masks(dataset, rows[outlined], detector.image_size)
-        judged["pixel_auroc"] = localisation.pixel_auroc(masks, heat[outlined])
-        judged["pro"] = localisation.pro(masks, heat[outlined])
-    return judged
-
-
-class _Progress(keras.callbacks.Callback):
-    """Tell how far a training is; what a checkpoint brings is done before."""
-
-    def __init__(self, advance):
+    def __init__(self, path: Path, about: str):
         super().__init__()
-        self._advance = advance
+        self.path = path
+        self.about = about
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._cost = 0.0
+
+    def restore(self, model: keras.Model) -> int:
+        """Put the state of the checkpoint into the model; returns the epochs that it has seen."""
+        try:
+            with np.load(self.path) as file:
+                state = json.loads(str(file["state"]))
+                if state["about"] != self.about:
+                    print(f"{self.path} is of another training: beginning anew.")
+                    return 0
+                values = [file[str(number)] for number in range(len(_variables(model)))]
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            print(f"{self.path} cannot be read ({error}): beginning anew.")
+            return 0
+        for variable, value in zip(_variables(model), values, strict=True):
+            variable.assign(value)
+        self.history, self.seconds = state["history"], state["seconds"]
+        print(f"Going on after epoch {state['epoch']}, from {self.path}.")
+        return state["epoch"]
 
     def on_train_begin(self, logs=None):
-        self._said = 0
+        self._began = self._written = time.perf_counter()
+        self._before = self.seconds
 
     def on_epoch_end(self, epoch, logs=None):
-        self._advance(epoch + 1 - self._said, f"contextual loss {logs['contextual_loss']:.3f}")
-        self._said = epoch + 1
+        for name, value in logs.items():
+            self.history.setdefault(name, []).append(float(value))
+        now = time.perf_counter()
+        self.seconds = self._before + now - self._began
+        if epoch + 1 < self.params["epochs"] and now - self._written < self._cost / SHARE:
+            return
+        state = {"epoch": epoch + 1, "history": self.history, "seconds": self.seconds}
+        state = json.dumps({"about": self.about, **state})
+        # Asking for the model has Keras bring its variables up to date, which JAX's step keeps.
+        arrays = [ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
+        arrays = {str(number): array for number, array in enumerate(arrays)}
+        write_safely(self.path, lambda path: np.savez(path, state=state, **arrays))
+        self._written = time.perf_counter()
+        self._cost = self._written - now
+
+
+def _variables(model: keras.Model) -> list:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _about(model: keras.Model, batches: Batches) -> str:
+    """Digest all that decides how a training goes on, but for its state."""
+    some = batches.rows[:: max(1, len(batches.rows) // 64)]
+    pixels = read_rows(batches.images, some)
+    code = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
+    # Keras numbers the names of what a process makes: "dcgan_1".
+    configs = [{**part.get_config(), "name": ""} for part in (model, model.optimizer)]
+    about = [
+        configs,
+        [variable.shape for variable in _variables(model)],
+        [batches.batch_size, batches.seed, batches.shuffle, batches.images.shape],
+        [
+            hashlib.sha256(part).hexdigest()
+            for part in (batches.rows.tobytes(), pixels.tobytes(), *code)
+        ],
+        [keras.backend.backend(), keras.version()],
+    ]
+    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()

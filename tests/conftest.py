@@ -11,7 +11,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 # Programs and notebooks that tests start use this checkout, whatever is installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    [*map(str, Path(__file__).parents[:2]), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
 import matplotlib

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ganlib import baselines
 from ganlib.data import Dataset, paper_split, to_score
+from ganlib.models import baselines
 from ganlib.models.ganomaly import GANomaly
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from ganlib import checkpoints
+from ganlib import training as checkpoints
 from ganlib.data.batches import Batches
 from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
@@ -135,7 +135,7 @@ def test_other_code_begins_anew(tmp_path, monkeypatch, capsys):
     trained(tmp_path / "c.npz")
     (tmp_path / "library").mkdir()
     (tmp_path / "library" / "losses.py").write_text("half = 0.5\n")
-    monkeypatch.setattr(checkpoints, "__file__", str(tmp_path / "library" / "checkpoints.py"))
+    monkeypatch.setattr(checkpoints, "__file__", str(tmp_path / "library" / "training.py"))
     trained(tmp_path / "c.npz")
     assert "beginning anew" in capsys.readouterr().out
 

@@ -9,8 +9,10 @@ import pytest
 from keras import ops
 from sklearn.metrics import roc_auc_score
 
-from ganlib import errata, evaluation, pixels, profiles
+from ganlib import errata, evaluation
+from ganlib import settings as profiles
 from ganlib.errors import GanlibError
+from ganlib.models import pixels
 from ganlib.models.dcgan import DCGAN
 
 SETTINGS = profiles.settings(

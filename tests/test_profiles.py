@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ganlib import profiles
+from ganlib import settings as profiles
 from ganlib.errors import GanlibError
 
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from ganlib import results
-from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
+from ganlib.models.detection import Detection
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -80,7 +80,7 @@ def test_commit_says_whether_the_code_was_changed(tmp_path, monkeypatch):
 
 
 def test_run_row_is_plain_json(tmp_path):
-    from ganlib import profiles
+    from ganlib import settings as profiles
     from ganlib.data import Dataset, Split
 
     files = pd.DataFrame({"part": ["normal"] * 3, "file": list("abc")})

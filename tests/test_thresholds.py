@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ganlib.detection import Detection
 from ganlib.errors import GanlibError
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.detection import Detection
 from ganlib.thresholds import (
     deviation_threshold,
     fit_thresholds,

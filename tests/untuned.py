@@ -1,6 +1,6 @@
 """Keras's own pipelines without the tuner of `tf.data`, for which every epoch of an array waits.
 
-See `ganlib.feed`. The pipeline of a `fit` that an exception ended waits for up to a minute,
+See `ganlib.models.feed`. The pipeline of a `fit` that an exception ended waits for up to a minute,
 whenever Python throws it away.
 """
 

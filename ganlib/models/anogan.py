@@ -7,13 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import losses
-from ganlib.detection import Detection, check_images
 from ganlib.errors import GanlibError
-from ganlib.feed import feed
+from ganlib.models import losses
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.detection import Detection, check_images
+from ganlib.models.feed import feed
 from ganlib.models.frozen import frozen_copy, networks_of
-from ganlib.pixels import residual, scale, unscale
+from ganlib.models.pixels import residual, scale, unscale
 
 # name of the prior -> method of a NumPy generator that draws from it
 PRIORS = {"normal": "standard_normal", "uniform": "random"}
@@ -179,7 +179,7 @@ class AnoGAN(Calibrated, keras.Model):
             one recorded.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
         """
         images = check_images(images, self.generator.output_shape[1:], self.any_scale)
         state = [np.zeros((len(images), self.latent_dim), "float32") for _ in self._state()]
@@ -239,7 +239,7 @@ class AnoGAN(Calibrated, keras.Model):
             A `Detection` for the n images, in their order.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
         """
         return self.score(images, self.search(images)[0])
 
@@ -254,8 +254,8 @@ class AnoGAN(Calibrated, keras.Model):
             A `Detection` for the n images, in their order.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`, or the z
-                are not theirs.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`, or
+                the z are not theirs.
         """
         images = check_images(images, self.generator.output_shape[1:], self.any_scale)
         if np.shape(latents) != (len(images), self.latent_dim):

@@ -4,12 +4,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import devices, losses, networks
-from ganlib.detection import Detection, check_images
-from ganlib.feed import predict
+from ganlib.models import devices, losses, networks
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.detection import Detection, check_images
+from ganlib.models.feed import predict
+from ganlib.models.pixels import residual, scale, unscale
 from ganlib.models.trained import Trained
-from ganlib.pixels import residual, scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -22,7 +22,7 @@ class Autoencoder(Trained, Calibrated, keras.Model):
         image_size: height and width in pixels: 32, 64, 128 or 256.
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of z.
-        filters: width of the networks, see `ganlib.networks`.
+        filters: width of the networks, see `ganlib.models.networks`.
         thresholds: see `Calibrated`.
 
     Raises:
@@ -84,7 +84,7 @@ class Autoencoder(Trained, Calibrated, keras.Model):
             grey levels, 0..255: 127.5 times the image's contextual loss.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
         """
         images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
         (reconstructions,) = predict(self.predict_on_batch, images)

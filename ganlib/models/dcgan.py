@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import devices, losses, networks
+from ganlib.models import devices, losses, networks
 from ganlib.models.frozen import call_frozen, call_with, read_weights
+from ganlib.models.pixels import scale, unscale
 from ganlib.models.trained import Trained
-from ganlib.pixels import scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -24,8 +24,8 @@ class DCGAN(Trained, keras.Model):
         image_size: height and width in pixels: 32, 64, 128 or 256.
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of z.
-        filters: width of the generator, see `ganlib.networks`; the discriminator has half of it, as
-            in the published notebook.
+        filters: width of the generator, see `ganlib.models.networks`; the discriminator has half of
+            it, as in the published notebook.
         seed: seed of the z drawn in training. The weights are drawn by Keras: call
             `keras.utils.set_random_seed` first.
 

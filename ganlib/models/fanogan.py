@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import losses, networks
-from ganlib.detection import Detection, check_images
-from ganlib.feed import predict
+from ganlib.models import losses, networks
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.detection import Detection, check_images
+from ganlib.models.feed import predict
 from ganlib.models.frozen import frozen_copy, networks_of
+from ganlib.models.pixels import residual, scale, unscale
 from ganlib.models.trained import Trained
-from ganlib.pixels import residual, scale, unscale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")
@@ -24,7 +24,7 @@ class FAnoGAN(Trained, Calibrated, keras.Model):
     Args:
         generator: a trained generator, z `(n, latent_dim)` to images in -1..1. It is copied.
         discriminator: its discriminator, images to [features, logits]. It is copied.
-        filters: width of the encoder, see `ganlib.networks`.
+        filters: width of the encoder, see `ganlib.models.networks`.
         kappa: weight of the feature loss.
         thresholds: see `Calibrated`.
 
@@ -94,7 +94,7 @@ class FAnoGAN(Trained, Calibrated, keras.Model):
             A `Detection` for the n images, in their order.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
         """
         images = check_images(images, self.generator.output_shape[1:], self.any_scale)
         reconstructions, scores = predict(self.predict_on_batch, images)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from ganlib.layers import as_product
+from ganlib.models.layers import as_product
 
 
 def read_weights(network: keras.Model) -> list:

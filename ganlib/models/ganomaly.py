@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from ganlib import devices, losses, networks
-from ganlib.detection import Detection, check_images
 from ganlib.errors import GanlibError
-from ganlib.feed import predict
+from ganlib.models import devices, losses, networks
 from ganlib.models.calibrated import Calibrated
+from ganlib.models.detection import Detection, check_images
+from ganlib.models.feed import predict
 from ganlib.models.frozen import call_frozen, call_with, read_weights
+from ganlib.models.pixels import residual, scale, unscale
 from ganlib.models.trained import Trained
-from ganlib.pixels import residual, scale, unscale
 
 SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
 
@@ -28,7 +28,7 @@ class GANomaly(Trained, Calibrated, keras.Model):
         image_size: height and width in pixels: 32, 64, 128 or 256.
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of z.
-        filters: width of the networks, see `ganlib.networks`.
+        filters: width of the networks, see `ganlib.models.networks`.
         adversarial_weight: weight of the adversarial loss.
         contextual_weight: weight of the contextual loss.
         encoder_weight: weight of the encoder loss.
@@ -137,7 +137,7 @@ class GANomaly(Trained, Calibrated, keras.Model):
             A `Detection` for the n images, in their order.
 
         Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.detection`.
+            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
         """
         images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
         reconstructions, scores = predict(self._judge, images)

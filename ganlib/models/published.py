@@ -6,7 +6,7 @@ from keras import ops
 from ganlib.models.anogan import AnoGAN
 from ganlib.models.frozen import call_frozen, read_weights
 from ganlib.models.ganomaly import GANomaly
-from ganlib.pixels import scale
+from ganlib.models.pixels import scale
 
 
 @keras.saving.register_keras_serializable(package="ganlib")

@@ -1,0 +1,1 @@
+"""A trained model with its threshold: train, score, report and export it."""

@@ -1,0 +1,296 @@
+"""What is exported answers as the detector does, in programs that have neither ganlib nor Keras."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import ganlib.detector.export
+from ganlib.data.generate_casting import casting_images
+from ganlib.data.images import decode
+from ganlib.detector.detector import Detector
+from ganlib.detector.export import SUFFIXES, export
+from ganlib.errors import GanlibError
+from ganlib.models import networks
+from ganlib.models.ganomaly import GANomaly
+
+for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"EXPORTING IS NOT TESTED: there is no {package}", allow_module_level=True)
+
+RATE = 0.1
+IMAGES = casting_images(["normal"] * 60, 0, 32)
+DEFECTS = casting_images(["blow_hole", "burr", "dent"], 1, 32)
+# Black for white, and noise: far from all that the detector knows.
+STRANGE = np.concatenate([255 - IMAGES[:2], np.random.default_rng(0).choice(256, (2, 32, 32, 1))])
+TESTED = np.concatenate([IMAGES[:4], DEFECTS, STRANGE]).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    keras.utils.set_random_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "WIDE", 0)  # so that there are convolutions that only ganlib has
+        ganomaly = GANomaly(32, 1, 6, 4)
+        ganomaly.compile(keras.optimizers.Adam(2e-3, beta_1=0.5))
+        ganomaly.fit(IMAGES[:30], batch_size=10, epochs=60, verbose=0)
+        made = Detector(ganomaly, card={"resize": "crop", "false_alarm_rate": RATE})
+        made.calibrate_on(ganomaly.detect(IMAGES[30:]), RATE)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def exported(detector, tmp_path_factory):
+    """Every format in a folder of its own."""
+    folder = tmp_path_factory.mktemp("exported")
+    paths = {}
+    for format, suffix in SUFFIXES.items():
+        paths[format] = folder / format / f"part{suffix}"
+        export(detector, paths[format], format, IMAGES[:30])
+    return paths
+
+
+def onnx(path, images):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, {"images": images}), strict=True))
+
+
+def litert(path, images):
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(str(path)).get_signature_runner()(images=images)
+
+
+def saved_model(path, images):
+    import tensorflow as tf
+
+    model = tf.saved_model.load(path)
+    return {name: value.numpy() for name, value in model.serve(images).items()}
+
+
+def openvino(path, images):
+    from openvino import Core
+
+    # Some processors would compute in bfloat16.
+    model = Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    answers = model({"images": images})
+    names = ("score", "reconstruction", "residual", "heat_map")
+    return {name: answers[name] for name in names}
+
+
+RUN = {"onnx": onnx, "litert": litert, "saved_model": saved_model, "openvino": openvino}
+
+
+def answers(detector, images):
+    return {name: np.asarray(value) for name, value in detector(images).items()}
+
+
+@pytest.mark.parametrize("n", [1, len(TESTED)])
+@pytest.mark.parametrize("format", RUN)
+def test_every_format_answers_as_keras_does(format, n, detector, exported):
+    expected = answers(detector, TESTED[:n])
+    assert n == 1 or expected["heat_map"].max() > 2
+    found = RUN[format](exported[format], TESTED[:n])
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].dtype == np.float32
+        assert found[name].shape == values.shape
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def operations(path):
+    """The operations of a LiteRT model, with the types of their inputs and outputs."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    found = {}
+    for operation in interpreter._get_ops_details():
+        for i in [*operation["inputs"], *operation["outputs"]]:
+            if i >= 0:
+                kind = interpreter._get_tensor_details(i, 0)["dtype"]
+                found.setdefault(operation["op_name"], set()).add(kind)
+    return found
+
+
+NETWORKS = {"CONV_2D", "TRANSPOSE_CONV", "LEAKY_RELU", "TANH"}
+NEUTRAL = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "SHAPE", "PACK", "STRIDED_SLICE"}
+
+
+def test_in_eight_bits_the_networks_compute_and_the_verdict_has_no_ceiling(detector, exported):
+    small, large = exported["litert-int8"], exported["litert"]
+    assert small.stat().st_size < large.stat().st_size
+    found = operations(small)
+    assert found.keys() >= NETWORKS | {"ABS", "DEPTHWISE_CONV_2D", "REDUCE_MAX"}
+    for name, kinds in found.items():
+        if name not in NEUTRAL:
+            assert (np.int8 in kinds) == (name in NETWORKS), name
+            assert (np.float32 in kinds) != (name in NETWORKS), name
+    normal, expected = answers(detector, IMAGES[:30]), answers(detector, TESTED)
+    found = litert(small, TESTED)
+    for name in ("score", "heat_map"):
+        assert expected[name].max() > 1.5 * normal[name].max()
+        error = np.abs(found[name] - expected[name]).max()
+        assert 0 < error < 0.2 * expected[name].max(), name
+
+
+@pytest.mark.parametrize("score", ["l1", "l2"])
+def test_the_score_of_the_latent_vectors_is_the_same_and_has_no_ceiling(score, detector, tmp_path):
+    ganomaly = GANomaly.from_config({**detector.ganomaly.get_config(), "score": score})
+    ganomaly.set_weights(detector.ganomaly.get_weights())
+    latent = Detector(ganomaly, score="latent", thresholds={"quantile": 1.0})
+    expected = answers(latent, TESTED)["score"]
+    assert np.ptp(expected) > 0
+    export(latent, tmp_path / "part.onnx")
+    np.testing.assert_allclose(onnx(tmp_path / "part.onnx", TESTED)["score"], expected, rtol=1e-4)
+    export(latent, tmp_path / "part.tflite", "litert-int8", IMAGES[:30])
+    kinds = operations(tmp_path / "part.tflite")
+    assert {name for name in kinds if np.int8 in kinds[name]} <= NETWORKS | NEUTRAL
+    found = litert(tmp_path / "part.tflite", TESTED)["score"]
+    np.testing.assert_allclose(found, expected, rtol=0.3, atol=0.05 * expected.max())
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_nothing_else_is_left_and_the_json_tells_what_a_program_must_know(
+    format, detector, exported
+):
+    path = exported[format]
+    more = ["part.bin"] if format == "openvino" else []
+    names = sorted([path.name, *more, f"{path.name}.json"])
+    assert sorted(file.name for file in path.parent.iterdir()) == names
+    about = json.loads(path.with_name(f"{path.name}.json").read_text())
+    assert about["model"] == path.name
+    assert about["format"] == format
+    assert (about["image_size"], about["channels"], about["mode"]) == (32, 1, "L")
+    assert about["threshold"] == detector.thresholds["quantile"]
+    assert about["card"] == detector.card
+    assert about["resize"] == "crop"
+    assert about["outputs"].keys() == answers(detector, TESTED[:1]).keys()
+    assert "a share of 0.1 of held-out normal images" in about["outputs"]["heat_map"]
+
+
+@pytest.mark.parametrize(
+    ("resize", "size"), [("squeeze", (48, 80)), ("crop", (75, 41)), ("letterbox", (64, 40))]
+)
+def test_the_example_of_the_docstring_gives_the_verdict_of_the_detector(
+    resize, size, detector, exported, tmp_path
+):
+    example = textwrap.dedent(ganlib.detector.export.__doc__.split("ONNX:\n")[1])
+    for name in ("detector.onnx", "detector.onnx.json"):
+        source = exported["onnx"].with_name(name.replace("detector", "part"))
+        (tmp_path / name).write_bytes(source.read_bytes())
+    about = json.loads((tmp_path / "detector.onnx.json").read_text())
+    (tmp_path / "detector.onnx.json").write_text(json.dumps({**about, "resize": resize}))
+    alone = "import sys\nfor name in ('ganlib', 'keras', 'tensorflow'): sys.modules[name] = None\n"
+    shown = casting_images(["scratch"], 3, 128)[0, :, :, 0]
+    Image.fromarray(shown).resize(size).convert("RGB").save(tmp_path / "part.png")
+    done = subprocess.run(
+        [sys.executable, "-c", alone + example], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    score, verdict, heat = done.stdout.split()
+    images = decode(tmp_path / "part.png", 32, 1, resize)[np.newaxis]
+    expected = answers(detector, images)
+    # Letterbox is rounded twice in ganlib, once here.
+    rtol = 1e-2 if resize == "letterbox" else 1e-4
+    np.testing.assert_allclose(float(score), expected["score"], rtol=rtol)
+    np.testing.assert_allclose(float(heat), expected["heat_map"].max(), rtol=rtol)
+    assert verdict == ("anomaly" if detector.is_anomaly(images) else "normal")
+
+
+def test_openvino_reports_to_nobody(exported):
+    assert sys.modules["openvino_telemetry"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("part.onnx", "tflite", "format is 'tflite': choose one of onnx, litert"),
+        ("part.keras", "onnx", r"part\.keras, but the name of a model of onnx ends in \.onnx"),
+        ("part", "litert", r"part, but the name of a model of litert ends in \.tflite"),
+        ("part.onnx", "saved_model", "is a folder and has no such ending"),
+        ("part.tflite", "litert-int8", "there are no calibration_images"),
+        ("there", "saved_model", "is there already and is no SavedModel"),
+        ("there.onnx", "onnx", r"there\.onnx is a folder"),
+        ("file/part.onnx", "onnx", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(
+    name, format, message, detector, tmp_path
+):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").write_text("mine")
+    (tmp_path / "there.onnx").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(GanlibError, match=message):
+        export(detector, tmp_path / name, format)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_no_calibrated_detector_is_refused(detector, tmp_path):
+    with pytest.raises(GanlibError, match="This is a GANomaly: only a Detector"):
+        export(detector.ganomaly, tmp_path / "part.onnx")
+    with pytest.raises(GanlibError, match="no threshold yet: call calibrate_on"):
+        export(Detector(detector.ganomaly), tmp_path / "part.onnx")
+    with pytest.raises(GanlibError, match=r"shape \(2, 16, 16, 1\).*expected uint8"):
+        images = np.zeros((2, 16, 16, 1), "uint8")
+        export(detector, tmp_path / "part.tflite", "litert-int8", images)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("format", "package"), [("onnx", "tf2onnx"), ("openvino", "openvino")])
+def test_a_missing_package_is_named(format, package, detector, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(GanlibError, match=f"needs the package {package}.*pip install {package}"):
+        export(detector, tmp_path / f"part{SUFFIXES[format]}", format)
+
+
+def test_another_backend_is_told_what_to_do(detector, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(GanlibError, match=r"Keras runs on jax.*KERAS_BACKEND=tensorflow"):
+        export(detector, tmp_path / "part.onnx")
+
+
+@pytest.mark.parametrize("format", ["onnx", "saved_model"])
+def test_an_older_model_is_replaced_only_by_a_whole_one(format, detector, tmp_path, monkeypatch):
+    path = tmp_path / f"part{SUFFIXES[format]}"
+
+    def write(text, error=None):
+        def instead(path, **options):
+            file = Path(path)
+            if format == "saved_model":
+                file.mkdir()
+                file = file / "saved_model.pb"
+            file.write_text(text)
+            if error is not None:
+                raise error
+
+        monkeypatch.setattr(detector, "export", instead)
+        return export(detector, path, format)
+
+    def read():
+        return (path / "saved_model.pb" if format == "saved_model" else path).read_text()
+
+    about = tmp_path / f"{path.name}.json"
+    assert write("first") == [path, about]
+    kept = about.read_text()
+    with pytest.raises(GanlibError, match="cannot be written: No space left"):
+        write("half", OSError("No space left"))
+    with pytest.raises(KeyboardInterrupt):
+        write("half", KeyboardInterrupt())
+    assert (read(), about.read_text()) == ("first", kept)
+    write("second")
+    assert read() == "second"
+    assert sorted(tmp_path.iterdir()) == sorted([path, about])

@@ -1,0 +1,79 @@
+"""Heat maps over images: at the right place, in colours that mean the same on every image."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganlib.data.images import decode
+from ganlib.detector.heat import BEGINS, FULL, at_own_size, draw_heat, overlay
+from ganlib.errors import GanlibError
+
+
+def test_colour_depends_on_the_heat_alone_not_on_the_rest_of_the_image():
+    image = np.full((4, 4, 1), 100, "uint8")
+    mild, hot = np.zeros((2, 4, 4), "float32")
+    mild[1, 1] = hot[1, 1] = 1.0
+    hot[2, 2] = 50.0
+    np.testing.assert_array_equal(overlay(image, mild)[1, 1], overlay(image, hot)[1, 1])
+    assert (overlay(image, mild)[0, 0] == 100).all()
+
+
+def test_nothing_is_drawn_where_it_is_cool_and_no_more_beyond_full_heat():
+    image = np.random.default_rng(0).integers(0, 256, (3, 2, 3), dtype="uint8")
+    np.testing.assert_array_equal(overlay(image, np.full((3, 2), BEGINS)), image)
+    full, beyond = (overlay(image, np.full((3, 2), heat)) for heat in (FULL, 9.0))
+    np.testing.assert_array_equal(full, beyond)
+    expected = image + 0.75 * (np.array([225, 0, 30]) - image)
+    assert np.abs(full - expected).max() <= 0.5
+    assert (full[..., 0].astype(int) > full[..., 1]).all()  # red
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "crop", "squeeze"])
+@pytest.mark.parametrize("size", [(120, 60), (60, 120), (90, 90)])
+def test_the_heat_of_a_spot_lies_on_the_spot(tmp_path, size, resize):
+    """A white spot is decoded to a square; brightness as heat must come back to where it was."""
+    width, height = size
+    left, top = width // 2 - 12, height // 2 + 4
+    pixels = np.zeros((height, width), "uint8")
+    pixels[top : top + 10, left : left + 10] = 255
+    Image.fromarray(pixels).save(tmp_path / "spot.png")
+    square = decode(tmp_path / "spot.png", 30, 1, resize)[..., 0].astype("float32")
+    found = at_own_size(square, width, height, resize)
+    assert found.shape == (height, width)
+    rows, columns = np.indices(found.shape)
+    centre = [(found * axis).sum() / found.sum() for axis in (rows, columns)]
+    np.testing.assert_allclose(centre, [top + 4.5, left + 4.5], atol=1.0)
+    assert found[top + 5, left + 5] > 150
+
+
+def test_what_was_cut_off_has_no_heat():
+    found = at_own_size(np.ones((8, 8), "float32"), 20, 10, "crop")
+    assert (found[:, 5:15] == 1).all()
+    assert not found[:, :5].any() and not found[:, 15:].any()
+
+
+def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
+    Image.fromarray(np.full((200, 400), 90, "uint8")).save(tmp_path / "part.png")
+    heat = np.zeros((16, 16), "float32")
+    picture = np.asarray(draw_heat(tmp_path / "part.png", heat, "squeeze", "score 0.5"))
+    assert picture.shape[1] == 400 and picture.shape[0] > 200
+    assert (picture[:200] == 90).all()
+    below = picture[200:]
+    assert below.max() == 255 and below.min() < 90  # dark words on white
+    longer = draw_heat(tmp_path / "part.png", heat, "squeeze", "word " * 60)
+    assert longer.height > picture.shape[0]
+
+
+def test_a_turned_photograph_is_drawn_as_viewers_show_it(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # a quarter turn
+    Image.fromarray(np.full((100, 300), 90, "uint8")).save(tmp_path / "p.jpg", exif=exif)
+    picture = draw_heat(tmp_path / "p.jpg", np.zeros((8, 8), "float32"), "letterbox", "")
+    assert picture.width == 240  # as wide as words need; the image is 100 wide and 300 high
+    assert picture.height > 300
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "no.png").write_text("no")
+    with pytest.raises(GanlibError, match=r"no\.png cannot be read"):
+        draw_heat(tmp_path / "no.png", np.zeros((8, 8), "float32"), "crop", "")

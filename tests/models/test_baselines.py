@@ -1,0 +1,137 @@
+"""What a GAN has to beat, against arithmetic by hand."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from detected import assert_answers_as_a_detector
+from PIL import Image
+
+from ganlib.complexity import image_complexity
+from ganlib.models.baselines import (
+    grey_histogram,
+    mean_brightness,
+    nearest_neighbour,
+    pca_reconstruction,
+)
+
+BASELINES = [mean_brightness, grey_histogram, nearest_neighbour, pca_reconstruction]
+
+
+def some_images(n, channels=1, seed=0, size=8):
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, channels), dtype="uint8")
+
+
+def flat(*levels):
+    """2x2 images of one grey level each."""
+    return np.array([np.full((2, 2, 1), level) for level in levels], dtype="uint8")
+
+
+def test_brightness_counts_both_ways():
+    detection = mean_brightness(flat(90, 110), flat(100, 70, 130, 255))
+    np.testing.assert_allclose(detection.scores, [0, 30, 30, 155])
+    np.testing.assert_array_equal(detection.reconstructions, flat(100, 100, 100, 100))
+    np.testing.assert_allclose(detection.residuals, np.abs(flat(0, 30, 30, 155)))
+
+
+def test_histogram_is_of_levels_not_of_places():
+    image = some_images(1, size=16)
+    shuffled = np.random.default_rng(1).permutation(image.reshape(-1)).reshape(image.shape)
+    scores = grey_histogram(image, np.concatenate([shuffled, 255 - image])).scores
+    assert scores[0] == 0
+    assert scores[1] > 0
+    # Normal images: half of the pixels in the bin of 0..3, half in that of 252..255.
+    train = flat(0, 255)
+    half = np.array([[0, 3], [254, 255]], "uint8").reshape(1, 2, 2, 1)
+    scores = grey_histogram(train, np.concatenate([half, flat(2, 4)])).scores
+    np.testing.assert_allclose(scores, [0, 0.5 + 0.5, 1 + 0.5 + 0.5])
+    assert grey_histogram(flat(252), flat(251)).scores == 2  # 248..251 is a bin of its own
+    coarse = grey_histogram(train, flat(100, 200), bins=2).scores
+    np.testing.assert_allclose(coarse, [1, 1])
+
+
+def test_histogram_sees_colours():
+    red, blue = np.zeros((2, 1, 4, 4, 3), "uint8")
+    red[..., 0], blue[..., 2] = 255, 255
+    scores = grey_histogram(red, np.concatenate([red, blue])).scores
+    np.testing.assert_allclose(scores, [0, (2 + 0 + 2) / 3])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nearest_neighbour_is_found_and_shown(channels):
+    train, images = some_images(30, channels), some_images(7, channels, seed=1)
+    images[2] = train[11]
+    detection = nearest_neighbour(train, images)
+    differences = images[:, np.newaxis].astype(float) - train
+    distances = np.sqrt((differences**2).sum(axis=(2, 3, 4)))
+    np.testing.assert_allclose(detection.scores, distances.min(axis=1), rtol=1e-6)
+    np.testing.assert_array_equal(detection.reconstructions, train[distances.argmin(axis=1)])
+    assert detection.scores[2] == 0  # exactly: a copy of a training image must show as one
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pca_is_the_projection_on_the_first_components(channels):
+    random = np.random.default_rng(0)
+    basis = random.normal(size=(6, 64 * channels)) * np.array([[40, 30, 20, 10, 5, 2]]).T
+    values = 128 + random.normal(size=(60, 6)) @ basis / 4
+    train = np.clip(values, 0, 255).reshape(60, 8, 8, channels).astype("uint8")
+    images = some_images(5, channels, seed=1)
+    detection = pca_reconstruction(train, images, n_components=3)
+    vectors, mean = train.reshape(60, -1).astype(float), train.reshape(60, -1).mean(axis=0)
+    first = np.linalg.svd(vectors - mean, full_matrices=False)[2][:3]
+    made = mean + (images.reshape(5, -1) - mean) @ first.T @ first
+    made = np.clip(made, 0, 255).reshape(images.shape)
+    np.testing.assert_allclose(detection.scores, np.abs(images - made).mean((1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(detection.residuals, np.abs(images - made), atol=0.1)
+
+
+def test_pca_takes_no_more_components_than_there_are():
+    train = some_images(10)
+    scores = pca_reconstruction(train, np.concatenate([train, some_images(2, seed=1)])).scores
+    assert (scores[:10] < 1e-6).all()
+    assert (scores[10:] > 1).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_every_baseline_answers_as_a_detector_does(baseline, channels):
+    train, images = some_images(40, channels), some_images(9, channels, seed=1)
+    before = train.copy(), images.copy()
+    train.flags.writeable = images.flags.writeable = False  # as decoded images on disk are
+    assert_answers_as_a_detector(baseline(train, images), images)
+    for array, kept in zip((train, images), before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_a_score_is_the_images_own(baseline):
+    train, images = some_images(300, size=16), some_images(9, seed=1, size=16)
+    scores = baseline(train, images).scores
+    np.testing.assert_array_equal(baseline(train, images).scores, scores)
+    np.testing.assert_array_equal(baseline(train, images[::-1]).scores[::-1], scores)
+    for i in range(9):
+        np.testing.assert_array_equal(baseline(train, images[i : i + 1]).scores, scores[i : i + 1])
+
+
+def test_baselines_need_no_keras():
+    code = (
+        "import sys, ganlib.models.baselines, ganlib.complexity; assert 'keras' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_complexity_is_the_size_of_the_png(channels):
+    flat_image = np.full((1, 32, 32, channels), 90, "uint8")
+    noise = some_images(1, channels, size=32)
+    half = np.concatenate([flat_image[:, :16], noise[:, 16:]], axis=1)
+    sizes = image_complexity(np.concatenate([noise, flat_image, half]))
+    assert sizes.dtype == np.int64
+    assert sizes[1] < sizes[2] < sizes[0]
+    assert sizes[0] > noise.size  # noise cannot be compressed
+    file = io.BytesIO()
+    Image.fromarray(noise[0].squeeze()).save(file, "PNG", compress_level=9)
+    assert sizes[0] == len(file.getvalue())
+    np.testing.assert_array_equal(image_complexity(noise), sizes[:1])
