@@ -1,39 +1,102 @@
-"""The defects of the published notebooks as switches, so that what each one costs is measured."""
+"""The bugs of the published notebooks as switches, so that what each one costs is measured."""
 
 from dataclasses import dataclass, fields, replace
 
+import keras
 import numpy as np
 import pandas as pd
+from keras import ops
 
 from ganlib import evaluation
-from ganlib.data.folder import is_folder
 from ganlib.errors import GanlibError
-from ganlib.models.anogan import AnoGAN
-from ganlib.models.dcgan import DCGAN
-from ganlib.models.ganomaly import GANomaly
-from ganlib.models.pixels import HALF_RANGE
-from ganlib.models.published import CarriedAnoGAN, OneEncoderGANomaly
+from ganlib.models import DCGAN, AnoGAN, GANomaly, networks
+from ganlib.models.detection import HALF_RANGE
 from ganlib.settings import Settings
+
+
+class OneEncoderGANomaly(GANomaly):
+    """GANomaly whose second encoder never learns and is left out of the score, for measuring.
+
+    In training E keeps its initial weights, and the generator learns to please them. In scoring G_E
+    takes its place: z_hat = G_E(G(x)).
+
+    Reference:
+        The published GANomaly notebooks: E is called as a global inside a layer's `call`, so Keras
+        does not know its weights, and the score is sum |G_E(x) - G_E(G(x))|.
+    """
+
+    method = None
+
+    def forward(self, images, training=None):
+        """Compress, rebuild and compress again, with the initial E or, when scoring, with G_E."""
+        latents = self.encoder(images, training=training)
+        reconstructions = self.decoder(latents, training=training)
+        if training:
+            initial = networks.read_weights(self.encoder2)
+            again = networks.call_frozen(self.encoder2, initial, reconstructions)
+        else:
+            again = self.encoder(reconstructions, training=False)
+        return {
+            "reconstruction": reconstructions,
+            "latent": latents,
+            "reconstruction_latent": again,
+        }
+
+
+class CarriedAnoGAN(AnoGAN):
+    """AnoGAN whose search goes through a dense layer carried from image to image, for measuring.
+
+    z = first z times kernel plus bias; the search changes kernel and bias, and the next image
+    begins with those, and with Adam's moments, as the last one left them. So a score depends on the
+    images before it. `batch_size` is the number of dense layers: image i is searched by layer
+    i modulo `batch_size`. The published notebook has one.
+
+    Reference:
+        The published AnoGAN notebooks: `Dense(100)` in front of the frozen generator, created once,
+        Adam with a step of 1e-3.
+    """
+
+    method = None
+
+    def __init__(self, dcgan: DCGAN, **kwargs):
+        super().__init__(dcgan, **kwargs)
+        self.latents.trainable = False
+        limit = (3.0 / self.latent_dim) ** 0.5  # Glorot's, as Dense draws its kernel
+        self.kernel = self.add_weight(
+            shape=(self.batch_size, self.latent_dim, self.latent_dim),
+            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
+            name="kernel",
+        )
+        self.bias = self.add_weight(
+            shape=(self.batch_size, self.latent_dim), initializer="zeros", name="bias"
+        )
+        self._compile()
+
+    def current_latents(self):
+        """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
+        return ops.einsum("ni,nij->nj", self.latents, self.kernel) + self.bias
+
+    def _start(self, latents):
+        self.latents.assign(latents)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to compute; each value's default is the corrected one.
+    """One way to compute; each default is the corrected value.
 
     Attributes:
         second_encoder: whether GANomaly's second encoder E learns and takes part in the score. In
             the published notebooks it does neither: G_E is used twice.
         half_range: pixels become x / half_range - 1. The published cloud notebooks have 31.5, which
             gives -1..7.1, while the generator's tanh ends at 1.
-        fresh_search: whether AnoGAN's search begins anew for each image. In the published notebooks
-            a dense layer in front of the generator is carried from image to image.
+        fresh_search: whether AnoGAN's search starts fresh for each image. In the published
+            notebooks a dense layer in front of the generator is carried from image to image.
         prior: what the first z of the search is drawn from. The published notebooks draw it from
             "uniform" U(0, 1), though the generator was trained on N(0, 1).
         negative_slope: of LeakyReLU in GANomaly's encoders and discriminator. The published
             notebooks leave it at Keras's default, 0.3.
-        first_files: judge only so many test images of each label, the first by name; None: all. The
-            published scatter plots show the first 100 (in the order of the folder, which is not
-            known; here it is the order of the names).
+        first_files: test only so many images of each label, the first by name; None: all. The
+            published scatter plots show the first 100, in an unknown order.
     """
 
     second_encoder: bool = True
@@ -45,14 +108,11 @@ class Preset:
 
 
 CORRECTED = Preset()
-PUBLISHED = {
-    "casting": Preset(False, HALF_RANGE, False, "uniform", 0.3, 100),
-    "cloud": Preset(False, 31.5, False, "uniform", 0.3, 100),
-    # Of a folder of images there are none: the slips that both of the others have.
-    "folder": Preset(False, HALF_RANGE, False, "uniform", 0.3, 100),
-}
-# Which values a method looks at, with the name of the defect.
-DEFECTS = {
+# Of a folder of images: the bugs that both published data sets have.
+_EVERYWHERE = Preset(False, HALF_RANGE, False, "uniform", 0.3, 100)
+PUBLISHED = {"cloud": replace(_EVERYWHERE, half_range=31.5)}
+# Which values a method looks at, with the name of the bug.
+BUGS = {
     "AnoGAN": {
         "half_range": "pixels scaled by 31.5",
         "fresh_search": "dense layer carried on",
@@ -69,41 +129,32 @@ DEFECTS = {
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
-    """List what there is to compare: corrected, each defect alone, and all as published.
+    """List what there is to compare: corrected, each bug alone, and all as published.
 
     Args:
         dataset: "casting", "cloud" or a folder of images.
         method: "AnoGAN" or "GANomaly".
 
     Returns:
-        Name to preset, "corrected" first and "published" last. A defect that the notebooks of this
+        Name to preset, "corrected" first and "published" last. A bug that the notebooks of this
         data set or method do not have is left out.
 
     Raises:
-        GanlibError: there are no published notebooks of that name.
+        GanlibError: there is no published notebook of this method.
     """
-    row = "folder" if is_folder(dataset) else dataset
-    if row not in PUBLISHED or method not in DEFECTS:
-        raise GanlibError(
-            f"There are no published notebooks of {method!r} on {dataset!r}: choose "
-            f"{' | '.join(DEFECTS)} and {' | '.join(PUBLISHED)}."
-        )
-    published = PUBLISHED[row]
-    wrong = {name: getattr(published, name) for name in DEFECTS[method]}
+    if method not in BUGS:
+        raise GanlibError(f"There is no published {method!r}: choose {' | '.join(BUGS)}.")
+    published = PUBLISHED.get(dataset, _EVERYWHERE)
+    wrong = {name: getattr(published, name) for name in BUGS[method]}
     wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
-    alone = {
-        DEFECTS[method][name]: replace(CORRECTED, **{name: value}) for name, value in wrong.items()
-    }
+    alone = {BUGS[method][name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
     return {"corrected": CORRECTED, **alone, "published": replace(CORRECTED, **wrong)}
 
 
 def differences(preset: Preset) -> list[str]:
     """Name the values in which a preset differs from the corrected one."""
-    return [
-        field.name
-        for field in fields(Preset)
-        if getattr(preset, field.name) != getattr(CORRECTED, field.name)
-    ]
+    names = [field.name for field in fields(Preset)]
+    return [name for name in names if getattr(preset, name) != getattr(CORRECTED, name)]
 
 
 def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
@@ -125,23 +176,10 @@ def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
 
 
 def ganomaly(preset: Preset, settings: Settings) -> GANomaly:
-    """Build GANomaly as the preset says, not yet compiled.
-
-    Args:
-        preset: the preset.
-        settings: sizes of images and networks.
-
-    Returns:
-        The model.
-    """
-    kind = GANomaly if preset.second_encoder else OneEncoderGANomaly
-    model = kind(
-        settings.image_size,
-        settings.channels,
-        settings.latent_dim,
-        settings.filters,
-        negative_slope=preset.negative_slope,
-    )
+    """Build GANomaly as the preset says, not yet compiled."""
+    cls = GANomaly if preset.second_encoder else OneEncoderGANomaly
+    sizes = settings.image_size, settings.channels, settings.latent_dim, settings.filters
+    model = cls(*sizes, negative_slope=preset.negative_slope)
     model.any_scale = preset.half_range != HALF_RANGE
     return model
 
@@ -156,40 +194,29 @@ def anogan(
         dcgan: trained on `pixels` of the same preset.
         settings: steps, step size and batch size of the search.
         seed: of the first z.
-        chains: where a dense layer is carried on: how many of them, side by side, share the images
-            between them. The published notebooks have one; more are faster, and each is carried
-            over fewer images.
-
-    Returns:
-        The detector.
+        chains: number of dense layers where they are carried on; they share the images. The
+            published notebooks have one; more are faster, and each is carried over fewer images.
     """
     common = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
     if preset.fresh_search:
-        model = AnoGAN(
-            dcgan.generator,
-            dcgan.discriminator,
-            learning_rate=settings.search_learning_rate,
-            batch_size=settings.search_batch_size,
-            **common,
-        )
+        common["learning_rate"] = settings.search_learning_rate
+        model = AnoGAN(dcgan, batch_size=settings.search_batch_size, **common)
     else:
-        model = CarriedAnoGAN(
-            dcgan.generator, dcgan.discriminator, learning_rate=1e-3, batch_size=chains, **common
-        )
+        model = CarriedAnoGAN(dcgan, learning_rate=1e-3, batch_size=chains, **common)
     model.any_scale = preset.half_range != HALF_RANGE
     return model
 
 
-def judge(
+def evaluate(
     truth: pd.DataFrame, scores: np.ndarray, corrected: np.ndarray, first_files: int | None = None
 ) -> dict[str, float]:
-    """Say what a preset reaches, and how far it is from the corrected one.
+    """Measure what a preset reaches, and how far it is from the corrected one.
 
     Args:
         truth: the test images, as `ganlib.data.add_truth` returns them.
-        scores: `(n,)`, the preset's score of each line.
+        scores: `(n,)`, the preset's score of each row.
         corrected: `(n,)`, the corrected preset's.
-        first_files: judge the preset on so many images of each label alone, the first by name. The
+        first_files: test the preset on so many images of each label alone, the first by name. The
             images then differ, so the interval of the difference is that of its AUROC alone.
 
     Returns:
@@ -198,13 +225,13 @@ def judge(
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]
-    kept = np.ones(len(truth), bool)
+    rows = np.ones(len(truth), bool)
     if first_files is not None:
         rank = truth.sort_values("file").groupby("label").cumcount()
-        kept = (rank.reindex(truth.index) < first_files).to_numpy()
-    labels, groups = truth["label"].to_numpy()[kept], truth["cluster"].to_numpy()[kept]
-    auroc = evaluation.evaluate(labels, scores[kept])["auroc"]
-    low, high = evaluation.auroc_interval(labels, scores[kept], groups)
+        rows = (rank.reindex(truth.index) < first_files).to_numpy()
+    labels, groups = truth["label"].to_numpy()[rows], truth["cluster"].to_numpy()[rows]
+    auroc = evaluation.evaluate(labels, scores[rows])["auroc"]
+    low, high = evaluation.auroc_interval(labels, scores[rows], groups)
     difference = {"low": low - whole, "high": high - whole}
     if first_files is None:
         difference = evaluation.paired_difference(labels, scores, corrected, groups)

@@ -14,17 +14,16 @@ from keras import ops
 
 from ganlib.data.batches import Batches
 from ganlib.data.images import read_rows
+from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 from ganlib.locks import only_one
-from ganlib.models.feed import feed
-from ganlib.watch import StopAtNonFinite
+from ganlib.models.base import feed
 
-# Writing checkpoints may take this share of the time of training.
-SHARE = 1 / 20
+SHARE = 1 / 20  # of the time of training that writing checkpoints may take
 
 
 class Training(NamedTuple):
-    """What a training left behind, all its interrupted parts together.
+    """What a training leaves behind, all its interrupted parts together.
 
     Attributes:
         history: name of a loss to its value after each epoch, as Keras's `History.history`.
@@ -41,79 +40,96 @@ def fit(
     epochs: int,
     checkpoint: str | Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    minutes: float | None = None,
     verbose: int = 2,
 ) -> Training:
     """Train a model, going on from its checkpoint if there is one.
 
-    After epochs, the model's variables, the optimiser's and those of its random numbers are written
-    with the history, in one file that is there whole or not at all. Together with the order of
-    `Batches`, which depends on seed and epoch alone, nothing else decides how training goes on: it
-    ends with the weights that it would have had uninterrupted.
+    After an epoch the variables of the model, of the optimizer and of the random numbers are
+    written with the history, in one file that is there whole or not at all. Nothing else but the
+    order of `Batches`, which depends on seed and epoch alone, decides how training goes on.
 
-    A checkpoint of something else is not gone on from but written over: of another model,
-    optimiser, seed, other images, another version of ganlib or of Keras.
+    A checkpoint of another model, optimizer, seed, other images, or another version of ganlib or
+    Keras is not used but overwritten.
 
     Args:
         model: compiled; its initial weights are replaced if there is a checkpoint.
         batches: what to train on.
         epochs: how many in all, those before an interruption included.
-        checkpoint: the file, `.npz`. Remove it when what the training was for is done.
+        checkpoint: the file, `.npz`. Delete it when what the training was for is done.
         callbacks: Keras's; they see only the epochs that are still to be trained.
+        minutes: end before an epoch that would go beyond this time; one epoch is always trained.
         verbose: as for Keras's `fit`.
 
-    Returns:
-        History and time of the whole training.
-
     Raises:
-        GanlibError: another process trains to the same folder, or a loss is not finite, see
-            `ganlib.watch`; the checkpoint stays as it was.
+        GanlibError: another process trains to the same folder, or a loss is not finite; the
+            checkpoint stays as it was.
 
     Example:
         >>> dcgan.compile(keras.optimizers.Adam(2e-4, 0.5))
-        >>> checkpoints.fit(dcgan, Batches(images, split.train), 30, "checkpoint.npz")
+        >>> training.fit(dcgan, Batches(images, split.train), 30, "checkpoint.npz")
     """
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)
-    writer = _Writer(checkpoint, _about(model, batches))
+    writer = _Checkpoint(checkpoint, _identity(model, batches), minutes)
     with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
-        done = writer.restore(model)
-        batches.epoch = done
-        if done < epochs:
-            model.fit(
-                feed(batches),
-                epochs=epochs,
-                initial_epoch=done,
-                shuffle=False,  # the batches are shuffled already
-                callbacks=[StopAtNonFinite(), *callbacks, writer],
-                verbose=verbose,
-            )
+        done = batches.epoch = writer.restore(model)
+        if done < epochs and not writer.time_is_up():
+            try:
+                model.fit(
+                    feed(batches),
+                    epochs=epochs,
+                    initial_epoch=done,
+                    shuffle=False,  # the batches are shuffled already
+                    callbacks=[
+                        keras.callbacks.TerminateOnNaN(raise_error=True),
+                        *callbacks,
+                        writer,
+                    ],
+                    verbose=verbose,
+                )
+            except RuntimeError as error:
+                if "NaN" not in str(error) and "Inf" not in str(error):
+                    raise
+                raise _not_finite(model, str(error)) from error
     return Training(writer.history, writer.seconds)
 
 
-class _Writer(keras.callbacks.Callback):
-    """Writes a checkpoint after an epoch, unless the last one is too recent for what it cost."""
+def _not_finite(model: keras.Model, reason: str) -> GanlibError:
+    rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
+    return GanlibError(
+        f"Training of {type(model).__name__} stopped: {reason}. Choose a learning rate below "
+        f"{rate:g}, and check that the images are 0 to 255. The last checkpoint stays."
+    )
 
-    def __init__(self, path: Path, about: str):
+
+class _Checkpoint(keras.callbacks.Callback):
+    """Write a checkpoint after an epoch, unless the last one is too recent for what it cost."""
+
+    def __init__(self, path: Path, identity: str, minutes: float | None):
         super().__init__()
-        self.path = path
-        self.about = about
+        self.path, self.identity = path, identity
+        self.most_seconds = float("inf") if minutes is None else 60 * minutes
         self.history: dict[str, list[float]] = {}
-        self.seconds = 0.0
-        self._cost = 0.0
+        self.seconds = self._cost = self._longest = 0.0
+
+    def time_is_up(self) -> bool:
+        """Tell whether another epoch would go beyond the time."""
+        return bool(self.history) and self.seconds + self._longest > self.most_seconds
 
     def restore(self, model: keras.Model) -> int:
-        """Put the state of the checkpoint into the model; returns the epochs that it has seen."""
+        """Load the checkpoint's state into the model; return the epochs that it has seen."""
         try:
             with np.load(self.path) as file:
                 state = json.loads(str(file["state"]))
-                if state["about"] != self.about:
-                    print(f"{self.path} is of another training: beginning anew.")
+                if state["identity"] != self.identity:
+                    print(f"{self.path} is of another training: starting over.")
                     return 0
                 values = [file[str(number)] for number in range(len(_variables(model)))]
         except FileNotFoundError:
             return 0
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            print(f"{self.path} cannot be read ({error}): beginning anew.")
+            print(f"{self.path} cannot be read ({error}): starting over.")
             return 0
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
@@ -123,19 +139,27 @@ class _Writer(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._began = self._written = time.perf_counter()
-        self._before = self.seconds
+        self._before, self._epochs = self.seconds, 0
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         now = time.perf_counter()
-        self.seconds = self._before + now - self._began
-        if epoch + 1 < self.params["epochs"] and now - self._written < self._cost / SHARE:
+        last, self.seconds = self.seconds, self._before + now - self._began
+        if self._epochs:  # the first one compiles, and is no measure for others
+            self._longest = max(self._longest, self.seconds - last)
+        self._epochs += 1
+        if self.time_is_up():
+            self.model.stop_training = True
+        ends = self.model.stop_training or epoch + 1 == self.params["epochs"]
+        if not ends and now - self._written < self._cost / SHARE:
             return
-        state = {"epoch": epoch + 1, "history": self.history, "seconds": self.seconds}
-        state = json.dumps({"about": self.about, **state})
         # Asking for the model has Keras bring its variables up to date, which JAX's step keeps.
         arrays = [ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise _not_finite(self.model, f"weights are not finite after epoch {epoch + 1}")
+        state = {"epoch": epoch + 1, "history": self.history, "seconds": self.seconds}
+        state = json.dumps({"identity": self.identity, **state})
         arrays = {str(number): array for number, array in enumerate(arrays)}
         write_safely(self.path, lambda path: np.savez(path, state=state, **arrays))
         self._written = time.perf_counter()
@@ -146,21 +170,22 @@ def _variables(model: keras.Model) -> list:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _about(model: keras.Model, batches: Batches) -> str:
+def _identity(model: keras.Model, batches: Batches) -> str:
     """Digest all that decides how a training goes on, but for its state."""
     some = batches.rows[:: max(1, len(batches.rows) // 64)]
     pixels = read_rows(batches.images, some)
     code = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
     # Keras numbers the names of what a process makes: "dcgan_1".
     configs = [{**part.get_config(), "name": ""} for part in (model, model.optimizer)]
-    about = [
+    digests = [
+        hashlib.sha256(part).hexdigest()
+        for part in (batches.rows.tobytes(), pixels.tobytes(), *code)
+    ]
+    identity = [
         configs,
         [variable.shape for variable in _variables(model)],
         [batches.batch_size, batches.seed, batches.shuffle, batches.images.shape],
-        [
-            hashlib.sha256(part).hexdigest()
-            for part in (batches.rows.tobytes(), pixels.tobytes(), *code)
-        ],
+        digests,
         [keras.backend.backend(), keras.version()],
     ]
-    return hashlib.sha256(json.dumps(about, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()

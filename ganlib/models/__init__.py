@@ -1,1 +1,55 @@
-"""The models: DCGAN, AnoGAN on top of it, and GANomaly."""
+"""DCGAN, AnoGAN and f-AnoGAN on top of it, GANomaly, and what they have to beat.
+
+`METHODS` lists every `AnomalyModel` by the name of its method. Python files named in the
+environment variable `GANLIB_MODELS` (separated as in PATH) are imported too, so that models of your
+own take part in everything: training, the command line, the comparison.
+"""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from ganlib.errors import GanlibError
+from ganlib.models.anogan import AnoGAN
+from ganlib.models.autoencoder import Autoencoder
+from ganlib.models.base import METHODS, AnomalyModel
+from ganlib.models.baselines import BASELINES
+from ganlib.models.dcgan import DCGAN
+from ganlib.models.detection import Detection
+from ganlib.models.fanogan import FAnoGAN
+from ganlib.models.ganomaly import GANomaly
+
+__all__ = [
+    "BASELINES",
+    "DCGAN",
+    "METHODS",
+    "AnoGAN",
+    "AnomalyModel",
+    "Autoencoder",
+    "Detection",
+    "FAnoGAN",
+    "GANomaly",
+]
+
+
+def _import_file(path: Path) -> None:
+    """Import a Python file under its own name, once."""
+    if path.stem in sys.modules:
+        return
+    if not path.is_file():
+        raise GanlibError(
+            f"GANLIB_MODELS names {path}, which is not a file: give Python files with models."
+        )
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+
+
+for _name in filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep)):
+    _import_file(Path(_name))

@@ -140,3 +140,11 @@ def _histograms(images: np.ndarray, bins: int) -> np.ndarray:
 
 def _flat(images: np.ndarray, dtype: str) -> np.ndarray:
     return images.reshape(len(images), -1).astype(dtype)
+
+
+BASELINES = {
+    "mean brightness": mean_brightness,
+    "grey histogram": grey_histogram,
+    "nearest neighbour": nearest_neighbour,
+    "PCA": pca_reconstruction,
+}

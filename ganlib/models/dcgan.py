@@ -5,20 +5,17 @@ import numpy as np
 from keras import ops
 
 from ganlib.models import devices, losses, networks
-from ganlib.models.frozen import call_frozen, call_with, read_weights
-from ganlib.models.pixels import scale, unscale
-from ganlib.models.trained import Trained
+from ganlib.models.base import Trainable
+from ganlib.models.detection import unscale
 
 
-@keras.saving.register_keras_serializable(package="ganlib")
-class DCGAN(Trained, keras.Model):
+class DCGAN(Trainable):
     """Deep convolutional GAN, step 1 of AnoGAN.
 
-    Both networks learn at once from one loss and one optimiser: the generator's loss sees the
+    Both networks learn at once from one loss and one optimizer: the generator's loss sees the
     discriminator's weights as constants and the discriminator's loss sees the images as constants,
     so the sum has for each network the gradient of its own loss alone. With Adam, which treats
-    every weight by itself, that is the same as two optimisers of equal settings stepping
-    simultaneously.
+    every weight by itself, that equals two optimizers of equal settings stepping simultaneously.
 
     Args:
         image_size: height and width in pixels: 32, 64, 128 or 256.
@@ -26,7 +23,7 @@ class DCGAN(Trained, keras.Model):
         latent_dim: length of z.
         filters: width of the generator, see `ganlib.models.networks`; the discriminator has half of
             it, as in the published notebook.
-        seed: seed of the z drawn in training. The weights are drawn by Keras: call
+        seed: of the z drawn in training. Keras draws the weights: call
             `keras.utils.set_random_seed` first.
 
     Example:
@@ -37,7 +34,7 @@ class DCGAN(Trained, keras.Model):
 
     Reference:
         Paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
-        normalisation (with it, it wins and G makes noise) and sees how much a batch varies (without
+        normalization (with it, it wins and G makes noise) and sees how much a batch varies (without
         that, G makes one image of every z). Measured on held-out normal castings at 64x64, the mean
         residual of a search fell from 34 to 14 grey levels.
     """
@@ -51,12 +48,8 @@ class DCGAN(Trained, keras.Model):
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.image_size = image_size
-        self.channels = channels
+        super().__init__({"generator": 1.0, "discriminator": 1.0}, **kwargs)
         self.latent_dim = latent_dim
-        self.filters = filters
-        self.seed = seed
         self.generator = networks.decoder(
             image_size, channels, latent_dim, filters, name="generator"
         )
@@ -64,66 +57,34 @@ class DCGAN(Trained, keras.Model):
             image_size, channels, filters // 2, sees_batch=True
         )
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.generator_loss = keras.metrics.Mean(name="generator_loss")
-        self.discriminator_loss = keras.metrics.Mean(name="discriminator_loss")
-        self.built = True  # as its networks are
 
-    def call(self, images, training=None):
-        """Let the discriminator judge images.
+    def forward(self, images, training=None):
+        """Let the discriminator judge images: f(x) `(n, 4, 4, depth)` and logits `(n, 1)`."""
+        features, logits = self.discriminator(images, training=training)
+        return {"features": features, "logits": logits}
 
-        Args:
-            images: `(n, image_size, image_size, channels)`, 0..255.
-            training: whether batch normalisation uses the batch (True) or its averages.
-
-        Returns:
-            Features `(n, 4, 4, depth)` and logits `(n, 1)`.
-        """
-        images = devices.split_rows(scale(images))
-        return self.discriminator(images, training=training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Add the losses of generator and discriminator on one batch, see the class."""
-        _, real_logits = y_pred
-        rows = ops.shape(x)[0]
+    def terms(self, images, outputs):
+        """Compute the losses of generator and discriminator."""
         latents = devices.draw_rows(
-            lambda n: keras.random.normal((n, self.latent_dim), seed=self.seed_generator), rows
+            lambda n: keras.random.normal((n, self.latent_dim), seed=self.seed_generator),
+            ops.shape(images)[0],
         )
         fakes = self.generator(latents, training=True)
-        weights = read_weights(self.discriminator)
-        _, fake_logits = call_with(self.discriminator, weights, ops.stop_gradient(fakes))
-        _, fooling_logits = call_frozen(self.discriminator, weights, fakes)
-        generator_loss, discriminator_loss = devices.batch_means(
-            [
-                losses.generator_loss(fooling_logits),
-                losses.discriminator_loss(real_logits, fake_logits),
-            ],
-            rows,
-        )
-        self.generator_loss.update_state(generator_loss)
-        self.discriminator_loss.update_state(discriminator_loss)
-        return (generator_loss + discriminator_loss) / devices.replicas()
+        weights = networks.read_weights(self.discriminator)
+        detached = ops.stop_gradient(fakes)
+        _, fake_logits = networks.call_with(self.discriminator, weights, detached)
+        _, fooling_logits = networks.call_frozen(self.discriminator, weights, fakes)
+        return {
+            "generator": losses.generator_loss(fooling_logits),
+            "discriminator": losses.discriminator_loss(outputs["logits"], fake_logits),
+        }
 
     def draw_latents(self, n: int, seed: int = 0) -> np.ndarray:
-        """Draw z from the prior N(0, 1).
-
-        Args:
-            n: how many.
-            seed: the same seed gives the same z.
-
-        Returns:
-            float32 `(n, latent_dim)`.
-        """
+        """Draw z from the prior N(0, 1): float32 `(n, latent_dim)`, the same for the same seed."""
         return np.random.default_rng(seed).standard_normal((n, self.latent_dim), dtype="float32")
 
     def generate(self, latents: np.ndarray) -> np.ndarray:
-        """Make images.
-
-        Args:
-            latents: float `(n, latent_dim)`.
-
-        Returns:
-            uint8 `(n, image_size, image_size, channels)`, 0..255.
-        """
+        """Make images: uint8 `(n, image_size, image_size, channels)` of z `(n, latent_dim)`."""
         return unscale(ops.convert_to_numpy(self.generator(latents, training=False)))
 
     def save_own_variables(self, store):
@@ -133,14 +94,3 @@ class DCGAN(Trained, keras.Model):
     def load_own_variables(self, store):
         """Load the state of the random numbers, so that training goes on as if uninterrupted."""
         self.seed_generator.state.assign(store["random_state"])
-
-    def get_config(self):
-        """Return the arguments of `__init__`."""
-        return {
-            **super().get_config(),
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "latent_dim": self.latent_dim,
-            "filters": self.filters,
-            "seed": self.seed,
-        }

@@ -1,4 +1,4 @@
-"""What every detector is asked, and the one shape in which it answers."""
+"""The one shape in which every detector answers, and the images that it takes."""
 
 from typing import NamedTuple
 
@@ -6,15 +6,16 @@ import numpy as np
 
 from ganlib.errors import GanlibError
 
+HALF_RANGE = 127.5  # grey levels 0..255 become -1..1
+
 
 class Detection(NamedTuple):
-    """What a detector says of n images, row i of every array being image i.
+    """What a detector says about n images; row i of every array is image i.
 
     Attributes:
         scores: float32 `(n,)`, anomaly score A(x) >= 0, higher is more anomalous. The scale is the
             detector's own: compare scores of one detector only.
-        reconstructions: uint8 `(n, height, width, channels)`, the normal image that the detector
-            finds nearest, 0..255.
+        reconstructions: uint8 `(n, height, width, channels)`, the nearest normal image, 0..255.
         residuals: float32 `(n, height, width, channels)`, `|x - reconstruction|` in grey levels,
             0..255, computed before the reconstruction is rounded.
     """
@@ -24,39 +25,58 @@ class Detection(NamedTuple):
     residuals: np.ndarray
 
 
-def check_images(
-    images: np.ndarray, shape: tuple[int, ...] = (None, None, None), any_scale: bool = False
-) -> np.ndarray:
-    """Refuse what a detector would score without a murmur, or with an error about something else.
+def unscale(values: np.ndarray) -> np.ndarray:
+    """Map -1..1 to uint8 pixels 0..255, rounded to the nearest."""
+    return np.clip(np.rint((values + 1.0) * HALF_RANGE), 0, 255).astype("uint8")
 
-    No image at all is refused too: most often it is a part of a split that is empty.
+
+def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Compute the residual image x_R = |x - G(z)| in grey levels.
+
+    Args:
+        images: uint8 `(n, height, width, channels)`, 0..255.
+        values: float of the same shape, -1..1, not yet rounded to pixels.
+
+    Returns:
+        float32 array of the same shape, 0..255.
+
+    Reference:
+        Paper, section 3, the residual image.
+    """
+    return np.abs(images.astype("float32") - (values.astype("float32") + 1.0) * HALF_RANGE)
+
+
+def check_images(
+    images: np.ndarray, shape: tuple[int | None, ...] = (None,) * 3, any_scale: bool = False
+) -> np.ndarray:
+    """Validate images before scoring.
 
     Args:
         images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
-        shape: height, width and channels that the detector takes; None where any will do.
-        any_scale: take floats as well, of whatever scale.
+        shape: expected height, width and channels; None where any will do.
+        any_scale: accept floats of any scale too.
 
     Returns:
         The images as an array.
 
     Raises:
-        GanlibError: names what they are and what they should be.
+        GanlibError: says what the images are and what they should be.
     """
     sides = ", ".join("any" if side is None else str(side) for side in shape)
-    expected = f"expected uint8 of the shape (n, {sides}), 0..255"
+    expected = f"expected uint8 of shape (n, {sides}), 0..255"
     try:
         images = np.asarray(images)
     except (TypeError, ValueError) as error:  # a list of several sizes, a tensor on a device
-        raise GanlibError(f"These images are no array ({error}); {expected}.") from error
-    found = f"These images have the shape {images.shape} and the type {images.dtype}"
+        raise GanlibError(f"These images are not an array ({error}); {expected}.") from error
+    found = f"These images have shape {images.shape} and type {images.dtype}"
     if images.ndim == 3:
-        raise GanlibError(f"{found}; {expected}. Give one image as image[np.newaxis].")
+        raise GanlibError(f"{found}; {expected}. Pass a single image as image[np.newaxis].")
     if images.ndim != 4 or any(
-        side not in (None, of) for side, of in zip(shape, images.shape[1:], strict=True)
+        side not in (None, actual) for side, actual in zip(shape, images.shape[1:], strict=True)
     ):
-        raise GanlibError(f"{found}; {expected}. ganlib.data.load_images makes them so.")
+        raise GanlibError(f"{found}; {expected}. ganlib.data.load_images resizes them.")
     if not images.size:
-        raise GanlibError(f"{found}: there is none to look at; {expected}, n at least 1.")
+        raise GanlibError(f"{found}: there are no images; {expected}, n at least 1.")
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind != "f":
@@ -65,8 +85,7 @@ def check_images(
         raise GanlibError(f"{found}, and some pixels are not finite; {expected}.")
     if not any_scale:
         raise GanlibError(
-            f"{found}, and reach from {images.min():g} to {images.max():g}; {expected}. Scaling to "
-            "-1..1 is the detector's own work: if they are 0..1, use "
-            "(255 * images).round().astype('uint8')."
+            f"{found} and range from {images.min():g} to {images.max():g}; {expected}. The model "
+            "scales to -1..1 itself: if they are 0..1, use (255 * images).round().astype('uint8')."
         )
     return images

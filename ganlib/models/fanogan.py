@@ -1,41 +1,32 @@
 """f-AnoGAN: an encoder that learns to answer AnoGAN's search at once."""
 
-import keras
-import numpy as np
+from collections.abc import Callable
+
 from keras import ops
 
 from ganlib.models import losses, networks
-from ganlib.models.calibrated import Calibrated
-from ganlib.models.detection import Detection, check_images
-from ganlib.models.feed import predict
-from ganlib.models.frozen import frozen_copy, networks_of
-from ganlib.models.pixels import residual, scale, unscale
-from ganlib.models.trained import Trained
+from ganlib.models.base import AnomalyModel
+from ganlib.models.dcgan import DCGAN
 
 
-@keras.saving.register_keras_serializable(package="ganlib")
-class FAnoGAN(Trained, Calibrated, keras.Model):
+class FAnoGAN(AnomalyModel):
     """Encoder in front of a trained, frozen DCGAN, trained on the same normal images.
 
     The encoder learns which z the search would find: image to z to image, so that G(E(x)) looks
     like x, to the eye and to the discriminator. Scoring is then one pass instead of hundreds of
-    steps. `AnoGAN` takes the encoder too, and starts its search from the encoder's z.
+    steps. `AnoGAN` takes it too, and starts its search from the encoder's z.
 
     Args:
-        generator: a trained generator, z `(n, latent_dim)` to images in -1..1. It is copied.
-        discriminator: its discriminator, images to [features, logits]. It is copied.
+        dcgan: a trained DCGAN. Its networks are copied.
         filters: width of the encoder, see `ganlib.models.networks`.
         kappa: weight of the feature loss.
-        thresholds: see `Calibrated`.
 
     Example:
-        >>> fanogan = FAnoGAN(dcgan.generator, dcgan.discriminator)
+        >>> fanogan = FAnoGAN(dcgan)
         >>> fanogan.compile(keras.optimizers.Adam(1e-3))
         >>> fanogan.fit(normal_images, batch_size=32, epochs=10)  # uint8 (n, 64, 64, 1)
         >>> scores, reconstructions, residuals = fanogan.detect(images)
-        >>> anogan = AnoGAN(
-        ...     dcgan.generator, dcgan.discriminator, encoder=fanogan.encoder, steps=25
-        ... )
+        >>> anogan = AnoGAN(dcgan, encoder=fanogan, steps=25)
 
     Reference:
         Schlegl et al. 2019 and the authors' code, the encoder training "izi_f". Deviations: it sits
@@ -43,74 +34,44 @@ class FAnoGAN(Trained, Calibrated, keras.Model):
         N(0, 1); f is the last hidden layer of this discriminator.
     """
 
-    def __init__(
-        self,
-        generator: keras.Model,
-        discriminator: keras.Model,
-        filters: int = 64,
-        kappa: float = 1.0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        image_size, _, channels = generator.output_shape[1:]
-        self.filters = filters
+    method, family = "f-AnoGAN", "GAN"
+
+    def __init__(self, dcgan: DCGAN, filters: int = 64, kappa: float = 1.0, **kwargs):
+        image_size, _, channels = dcgan.generator.output_shape[1:]
+        super().__init__(image_size, channels, {"encoder": 1.0}, **kwargs)
         self.kappa = kappa
-        self.generator = frozen_copy(generator)
-        self.discriminator = frozen_copy(discriminator)
-        self.encoder = networks.encoder(image_size, channels, generator.input_shape[-1], filters)
-        self.built = True  # as its networks are
-
-    def call(self, images, training=None):
-        """Find z and make its image.
-
-        Args:
-            images: `(n, image_size, image_size, channels)`, 0..255.
-            training: whether the encoder's batch normalisation uses the batch (True) or its
-                averages. Generator and discriminator always use their averages.
-
-        Returns:
-            G(E(x)) `(n, image_size, image_size, channels)`, -1..1, and the score `(n,)`.
-        """
-        images = scale(images)
-        reconstructions = self.generator(self.encoder(images, training=training), training=False)
-        features, _ = self.discriminator(images, training=False)
-        reconstruction_features, _ = self.discriminator(reconstructions, training=False)
-        return reconstructions, losses.fanogan_score(
-            images, reconstructions, features, reconstruction_features, self.kappa
-        )
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Average the score over the images of the batch."""
-        _, scores = y_pred
-        return ops.mean(scores)
-
-    def detect(self, images: np.ndarray) -> Detection:
-        """Score images: one pass through the networks, no search.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-
-        Returns:
-            A `Detection` for the n images, in their order.
-
-        Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
-        """
-        images = check_images(images, self.generator.output_shape[1:], self.any_scale)
-        reconstructions, scores = predict(self.predict_on_batch, images)
-        return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
-
-    def get_config(self):
-        """Return the arguments of `__init__`."""
-        return {
-            **super().get_config(),
-            "generator": keras.saving.serialize_keras_object(self.generator),
-            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "filters": self.filters,
-            "kappa": self.kappa,
-        }
+        self.generator = networks.frozen_copy(dcgan.generator)
+        self.discriminator = networks.frozen_copy(dcgan.discriminator)
+        self.encoder = networks.encoder(image_size, channels, dcgan.latent_dim, filters)
 
     @classmethod
-    def from_config(cls, config):
-        """Make the model that `get_config` describes; loading then fills in the weights."""
-        return cls(**networks_of(config, "generator", "discriminator"))
+    def train(cls, fit: Callable, **sizes) -> "FAnoGAN":
+        """Train the DCGAN, then the encoder."""
+        dcgan = DCGAN(**sizes)
+        fit(dcgan)
+        model = cls(dcgan, sizes["filters"])
+        fit(model)
+        return model
+
+    def forward(self, images, training=None):
+        """Find z and make its image. Generator and discriminator always use their averages."""
+        reconstructions = self.generator(self.encoder(images, training=training), training=False)
+        return {
+            "reconstruction": reconstructions,
+            "features": self.discriminator(images, training=False)[0],
+            "reconstruction_features": self.discriminator(reconstructions, training=False)[0],
+        }
+
+    def terms(self, images, outputs):
+        """Average the score over the images of the batch."""
+        return {"encoder": ops.mean(self.score(images, outputs))}
+
+    def score(self, images, outputs):
+        """Compare image and reconstruction in pixels and in features."""
+        return losses.fanogan_score(
+            images,
+            outputs["reconstruction"],
+            outputs["features"],
+            outputs["reconstruction_features"],
+            self.kappa,
+        )

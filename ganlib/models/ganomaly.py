@@ -1,28 +1,20 @@
 """GANomaly: encoder, decoder, encoder and a discriminator, and no search."""
 
-import keras
-import numpy as np
 from keras import ops
 
 from ganlib.errors import GanlibError
-from ganlib.models import devices, losses, networks
-from ganlib.models.calibrated import Calibrated
-from ganlib.models.detection import Detection, check_images
-from ganlib.models.feed import predict
-from ganlib.models.frozen import call_frozen, call_with, read_weights
-from ganlib.models.pixels import residual, scale, unscale
-from ganlib.models.trained import Trained
+from ganlib.models import losses, networks
+from ganlib.models.base import AnomalyModel
 
 SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
 
 
-@keras.saving.register_keras_serializable(package="ganlib")
-class GANomaly(Trained, Calibrated, keras.Model):
+class GANomaly(AnomalyModel):
     """Encoder G_E, decoder G_D, second encoder E and discriminator D, trained on normal images.
 
     An image is compressed (z), rebuilt (x_hat) and compressed again (z_hat). On normal images z and
     z_hat learn to agree; an anomaly is lost in the rebuilding, and they differ. All four networks
-    learn at once, see `DCGAN` for how one loss and one optimiser do that exactly.
+    learn at once, see `DCGAN` for how one loss and one optimizer do that exactly.
 
     Args:
         image_size: height and width in pixels: 32, 64, 128 or 256.
@@ -35,7 +27,6 @@ class GANomaly(Trained, Calibrated, keras.Model):
         score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
             code (mean of (z - z_hat)^2).
         negative_slope: of LeakyReLU in the encoders and the discriminator.
-        thresholds: see `Calibrated`.
 
     Raises:
         GanlibError: the size, the number of channels or the score is none of the above.
@@ -47,10 +38,12 @@ class GANomaly(Trained, Calibrated, keras.Model):
         >>> scores, reconstructions, residuals = ganomaly.detect(images)
 
     Reference:
-        Paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: batch normalisation
+        Paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: batch normalization
         uses its averages when scoring (the authors' code never leaves training mode, so its scores
-        depend on the batch), and a discriminator that has won is not drawn anew.
+        depend on the batch), and a discriminator that has won is not initialized again.
     """
+
+    method, family = "GANomaly", "GAN"
 
     def __init__(
         self,
@@ -65,99 +58,50 @@ class GANomaly(Trained, Calibrated, keras.Model):
         negative_slope: float = 0.2,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        weights = {
+            "adversarial": adversarial_weight,
+            "contextual": contextual_weight,
+            "encoder": encoder_weight,
+            "discriminator": 1.0,
+        }
+        super().__init__(image_size, channels, weights, **kwargs)
         if score not in SCORES:
             raise GanlibError(f"score is {score!r}: choose one of {', '.join(SCORES)}.")
-        self.image_size = image_size
-        self.channels = channels
-        self.latent_dim = latent_dim
-        self.filters = filters
-        self.adversarial_weight = adversarial_weight
-        self.contextual_weight = contextual_weight
-        self.encoder_weight = encoder_weight
-        self.score = score
-        self.negative_slope = negative_slope
-        shape = (image_size, channels, latent_dim, filters)
-        self.encoder = networks.encoder(*shape, negative_slope)
-        self.decoder = networks.decoder(*shape)
-        self.encoder2 = networks.encoder(*shape, negative_slope, name="encoder2")
+        self.distance = SCORES[score]
+        sizes = (image_size, channels, latent_dim, filters)
+        self.encoder = networks.encoder(*sizes, negative_slope)
+        self.decoder = networks.decoder(*sizes)
+        self.encoder2 = networks.encoder(*sizes, negative_slope, name="encoder2")
         self.discriminator = networks.discriminator(image_size, channels, filters, negative_slope)
-        self.adversarial_loss = keras.metrics.Mean(name="adversarial_loss")
-        self.contextual_loss = keras.metrics.Mean(name="contextual_loss")
-        self.encoder_loss = keras.metrics.Mean(name="encoder_loss")
-        self.discriminator_loss = keras.metrics.Mean(name="discriminator_loss")
-        self.built = True  # as its networks are
 
-    def call(self, images, training=None):
-        """Compress, rebuild and compress again.
-
-        Args:
-            images: `(n, image_size, image_size, channels)`, 0..255.
-            training: whether batch normalisation uses the batch (True) or its averages.
-
-        Returns:
-            x_hat `(n, image_size, image_size, channels)`, -1..1; z and z_hat `(n, latent_dim)`.
-        """
-        images = devices.split_rows(scale(images))
+    def forward(self, images, training=None):
+        """Compress, rebuild and compress again: x_hat, and z and z_hat `(n, latent_dim)`."""
         latents = self.encoder(images, training=training)
         reconstructions = self.decoder(latents, training=training)
-        return reconstructions, latents, self.encoder2(reconstructions, training=training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Add the losses of generator and discriminator on one batch."""
-        images = devices.split_rows(scale(x))
-        reconstructions, latents, reconstructed_latents = y_pred
-        weights, detached = read_weights(self.discriminator), ops.stop_gradient(reconstructions)
-        image_features, real_logits = call_with(self.discriminator, weights, images)
-        _, fake_logits = call_with(self.discriminator, weights, detached)
-        reconstruction_features, _ = call_frozen(self.discriminator, weights, reconstructions)
-        terms = {
-            # f(x) is a target: through it the generator's loss would reach the discriminator.
-            self.adversarial_loss: losses.adversarial_loss(
-                ops.stop_gradient(image_features), reconstruction_features
-            ),
-            self.contextual_loss: losses.contextual_loss(images, reconstructions),
-            self.encoder_loss: losses.encoder_loss(latents, reconstructed_latents),
-            self.discriminator_loss: losses.discriminator_loss(real_logits, fake_logits),
-        }
-        weights = (self.adversarial_weight, self.contextual_weight, self.encoder_weight, 1.0)
-        values = devices.batch_means(list(terms.values()), ops.shape(x)[0])
-        for metric, value in zip(terms, values, strict=True):
-            metric.update_state(value)
-        loss = sum(weight * value for weight, value in zip(weights, values, strict=True))
-        return loss / devices.replicas()
-
-    def detect(self, images: np.ndarray) -> Detection:
-        """Score images: one pass through the networks, no search.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-
-        Returns:
-            A `Detection` for the n images, in their order.
-
-        Raises:
-            GanlibError: the images are none that the model takes, see `ganlib.models.detection`.
-        """
-        images = check_images(images, self.decoder.output_shape[1:], self.any_scale)
-        reconstructions, scores = predict(self._judge, images)
-        return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
-
-    def _judge(self, batch: np.ndarray) -> tuple:
-        reconstructions, latents, reconstructed_latents = self.predict_on_batch(batch)
-        return reconstructions, SCORES[self.score](latents, reconstructed_latents)
-
-    def get_config(self):
-        """Return the arguments of `__init__`."""
         return {
-            **super().get_config(),
-            "image_size": self.image_size,
-            "channels": self.channels,
-            "latent_dim": self.latent_dim,
-            "filters": self.filters,
-            "adversarial_weight": self.adversarial_weight,
-            "contextual_weight": self.contextual_weight,
-            "encoder_weight": self.encoder_weight,
-            "score": self.score,
-            "negative_slope": self.negative_slope,
+            "reconstruction": reconstructions,
+            "latent": latents,
+            "reconstruction_latent": self.encoder2(reconstructions, training=training),
         }
+
+    def terms(self, images, outputs):
+        """Compute the losses of generator and discriminator."""
+        reconstructions = outputs["reconstruction"]
+        weights, detached = (
+            networks.read_weights(self.discriminator),
+            ops.stop_gradient(reconstructions),
+        )
+        features, real_logits = networks.call_with(self.discriminator, weights, images)
+        _, fake_logits = networks.call_with(self.discriminator, weights, detached)
+        made_features, _ = networks.call_frozen(self.discriminator, weights, reconstructions)
+        return {
+            # f(x) is a target: through it the generator's loss would reach the discriminator.
+            "adversarial": losses.adversarial_loss(ops.stop_gradient(features), made_features),
+            "contextual": losses.contextual_loss(images, reconstructions),
+            "encoder": losses.encoder_loss(outputs["latent"], outputs["reconstruction_latent"]),
+            "discriminator": losses.discriminator_loss(real_logits, fake_logits),
+        }
+
+    def score(self, images, outputs):
+        """Measure the distance of z and z_hat."""
+        return self.distance(outputs["latent"], outputs["reconstruction_latent"])

@@ -2,23 +2,17 @@
 
 They work on values in -1..1 and know nothing of losses, data or training. The settings are those
 of DCGAN (Radford et al. 2015) as the authors of GANomaly use them: 4x4 convolutions of stride 2 and
-no pooling, no bias, weights drawn from N(0, 0.02), batch normalisation everywhere but at the image
-side, LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's own defaults differ
-in three of them (batch normalisation's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3), so
-all are set. What the networks answer is float32, also under `mixed_bfloat16`.
+no pooling, no bias, weights from N(0, 0.02), batch normalization everywhere but at the image side,
+LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's defaults differ in three of
+them (batch normalization's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3). Outputs are
+float32, also under `mixed_bfloat16`.
 """
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from ganlib.errors import GanlibError
-from ganlib.models.layers import (
-    WIDE,
-    BatchNormalization,
-    MinibatchDeviation,
-    PatchConv2D,
-    PatchConv2DTranspose,
-)
+from ganlib.models import devices, fast
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
 IMAGE_SIZES = (32, 64, 128, 256)
@@ -40,11 +34,10 @@ def encoder(
         latent_dim: length of the latent vector.
         filters: channels of the first convolution; each further one doubles them.
         negative_slope: of LeakyReLU.
-        name: name of the model.
+        name: of the model.
 
     Returns:
-        A functional model from `(n, image_size, image_size, channels)`, values -1..1, to
-        `(n, latent_dim)`, values unbounded.
+        A functional model from `(n, image_size, image_size, channels)` to `(n, latent_dim)`.
 
     Raises:
         GanlibError: the size or the number of channels is none of the above.
@@ -52,7 +45,7 @@ def encoder(
     Reference:
         Paper, section 4; Encoder of the GANomaly authors' code.
     """
-    image, x = _convolutions(image_size, channels, filters, negative_slope)
+    image, x = _downwards(image_size, channels, filters, negative_slope)
     x = layers.Conv2D(latent_dim, 4, padding="valid", **_weights())(x)  # (1, 1, z)
     return keras.Model(image, layers.Reshape((latent_dim,), dtype="float32")(x), name=name)
 
@@ -67,19 +60,18 @@ def decoder(
         channels: 1 (grey) or 3 (RGB).
         latent_dim: length of the latent vector.
         filters: channels of the last hidden layer; each earlier one doubles them.
-        name: name of the model.
+        name: of the model.
 
     Returns:
-        A functional model from `(n, latent_dim)` to `(n, image_size, image_size, channels)`,
-        values -1..1.
+        A functional model from `(n, latent_dim)` to `(n, image_size, image_size, channels)`, -1..1.
 
     Raises:
         GanlibError: the size or the number of channels is none of the above.
 
     Reference:
         Paper, sections 2 and 4; Decoder of the GANomaly authors' code. The published AnoGAN
-        notebook begins with a dense layer to 4x4x1024 instead, which is the same function with the
-        weights in another order.
+        notebook begins with a dense layer to 4x4x1024 instead: the same function, with the weights
+        in another order.
     """
     _check(image_size, channels)
     latent = keras.Input((latent_dim,), name="latent")
@@ -102,22 +94,21 @@ def discriminator(
     sees_batch: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
-    """Build the network that tells real images from generated ones, and extracts features f.
+    """Build the network that tells real images from generated ones and extracts features f.
 
     Args:
         image_size: height and width in pixels, one of 32, 64, 128, 256.
         channels: 1 (grey) or 3 (RGB).
         filters: channels of the first convolution; each further one doubles them.
         negative_slope: of LeakyReLU.
-        sees_batch: have biases and Keras's own initialisation in place of batch normalisation and
-            N(0, 0.02), and judge each image together with how much the images of its batch differ.
-            The features remain those of the single image.
-        name: name of the model.
+        sees_batch: use biases and Keras's own initializers in place of batch normalization and
+            N(0, 0.02), and judge each image together with how much its batch varies. The features
+            remain those of the single image.
+        name: of the model.
 
     Returns:
-        A functional model from `(n, image_size, image_size, channels)`, values -1..1, to a list of
-        two: features f(x) `(n, 4, 4, depth)`, the last hidden layer, and logits `(n, 1)`, positive
-        for real.
+        A functional model from `(n, image_size, image_size, channels)` to a list: features f(x)
+        `(n, 4, 4, depth)`, the last hidden layer, and logits `(n, 1)`, positive for real.
 
     Raises:
         GanlibError: the size or the number of channels is none of the above.
@@ -125,10 +116,10 @@ def discriminator(
     Reference:
         Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. With
         `sees_batch` it resembles the discriminator of the published AnoGAN notebook, which has no
-        batch normalisation either, but dropout, and takes f one block earlier.
+        batch normalization either, but dropout, and takes f one block earlier.
     """
-    image, features = _convolutions(
-        image_size, channels, filters, negative_slope, normalise=not sees_batch
+    image, features = _downwards(
+        image_size, channels, filters, negative_slope, normalize=not sees_batch
     )
     x = MinibatchDeviation()(features) if sees_batch else features
     x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
@@ -136,19 +127,41 @@ def discriminator(
     return keras.Model(image, [features, logits], name=name)
 
 
-def _convolutions(
-    image_size: int, channels: int, filters: int, negative_slope: float, normalise: bool = True
+class MinibatchDeviation(layers.Layer):
+    """Append a map that says how much the images of the batch differ from one another.
+
+    A discriminator sees one image at a time, so a generator that makes the same good image of every
+    z deceives it. With this map it sees that all images of the batch are alike.
+
+    Input shape: `(n, height, width, depth)`. Output shape: `(n, height, width, depth + 1)`; the
+    last map is the standard deviation over the batch of each value, averaged over all values.
+
+    Reference:
+        Salimans et al. 2016, minibatch discrimination, in the form of Karras et al. 2018.
+    """
+
+    def call(self, inputs):
+        """Append the map."""
+        _, variance = ops.moments(inputs, axes=[0], synchronized=devices.replicas() > 1)
+        deviation = ops.mean(ops.sqrt(variance + 1e-8))  # keeps the root's gradient finite at 0
+        return ops.concatenate([inputs, ops.ones_like(inputs[..., :1]) * deviation], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """Return the shape with one more map."""
+        return (*input_shape[:-1], input_shape[-1] + 1)
+
+
+def _downwards(
+    image_size: int, channels: int, filters: int, negative_slope: float, normalize: bool = True
 ):
     """Halve the image down to 4x4: what encoder and discriminator share."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
     while size > SMALLEST_MAP:
-        wide = size == 2 * SMALLEST_MAP and 4 * 4 * x.shape[-1] * depth >= WIDE
-        convolution = PatchConv2D if wide else layers.Conv2D
-        x = convolution(depth, 4, strides=2, padding="same", **_weights(normalise))(x)
-        if normalise and size < image_size:  # DCGAN: no batch normalisation next to the image
-            x = _batch_normalisation()(x)
+        x = fast.Conv2D(depth, 4, strides=2, padding="same", **_weights(normalize))(x)
+        if normalize and size < image_size:  # DCGAN: no batch normalization next to the image
+            x = _batch_normalization()(x)
         last = size == 2 * SMALLEST_MAP  # f, whose distances are losses and scores
         x = layers.LeakyReLU(negative_slope, dtype="float32" if last else None)(x)
         depth, size = 2 * depth, size // 2
@@ -156,31 +169,89 @@ def _convolutions(
 
 
 def _upwards(x, depth: int, strides: int, padding: str):
-    wide = x.shape[1] == SMALLEST_MAP and 4 * 4 * x.shape[-1] * depth >= WIDE
-    convolution = PatchConv2DTranspose if wide else layers.Conv2DTranspose
-    x = convolution(depth, 4, strides=strides, padding=padding, **_weights())(x)
-    return layers.ReLU()(_batch_normalisation()(x))
+    x = fast.Conv2DTranspose(depth, 4, strides=strides, padding=padding, **_weights())(x)
+    return layers.ReLU()(_batch_normalization()(x))
 
 
-def _weights(normalise: bool = True) -> dict:
-    if not normalise:
-        # Without batch normalisation N(0, 0.02) lets the signal of narrow networks die away.
+def _weights(normalize: bool = True) -> dict:
+    if not normalize:
+        # Without batch normalization N(0, 0.02) lets the signal of narrow networks die away.
         return {}
     return {"use_bias": False, "kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02)}
 
 
-def _batch_normalisation() -> layers.Layer:
-    gamma = keras.initializers.RandomNormal(1.0, 0.02)
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, gamma_initializer=gamma)
+def _batch_normalization() -> layers.Layer:
+    return layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
+        synchronized=devices.replicas() > 1,
+    )
 
 
 def _check(image_size: int, channels: int) -> None:
     if image_size not in IMAGE_SIZES:
         nearest = sorted(sorted(IMAGE_SIZES, key=lambda size: abs(size - image_size))[:2])
         raise GanlibError(
-            f"image_size is {image_size}, but the networks halve an image until it is 4x4, so it "
-            f"must be 4*2^k from {IMAGE_SIZES[0]} to {IMAGE_SIZES[-1]}: choose {nearest[0]} or "
-            f"{nearest[1]}."
+            f"image_size is {image_size}, but the networks halve an image until it is 4x4: choose "
+            f"{nearest[0]} or {nearest[1]} (possible: {', '.join(map(str, IMAGE_SIZES))})."
         )
     if channels not in (1, 3):
-        raise GanlibError(f"channels is {channels}: choose 1 for grey images or 3 for colour.")
+        raise GanlibError(f"channels is {channels}: choose 1 for grey images or 3 for RGB.")
+
+
+def read_weights(network: keras.Model) -> list:
+    """Read the trainable weights of a network once, for all its calls in one training step.
+
+    A call that reads them again may, in a compiled step of TensorFlow, come after the optimizer has
+    changed some: nothing that the optimizer waits for depends on the frozen call's reading.
+    """
+    # A copy, because `convert_to_tensor` hands TensorFlow's variable through unread.
+    return [ops.copy(variable.value) for variable in network.trainable_variables]
+
+
+def call_with(network: keras.Model, weights: list, inputs):
+    """Call a network in training mode with weights from `read_weights`; update its averages."""
+    others = network.non_trainable_variables
+    outputs, updated = network.stateless_call(
+        weights, [variable.value for variable in others], inputs, training=True
+    )
+    for variable, value in zip(others, updated, strict=True):
+        variable.assign(value)
+    return outputs
+
+
+def call_frozen(network: keras.Model, weights: list, inputs):
+    """Call a network in training mode with its weights as constants; its averages stay.
+
+    A generator that learns through the discriminator must not change it. With this call, both have
+    one loss and one optimizer on every backend, and neither gets a gradient of the other's loss.
+    """
+    outputs, _ = network.stateless_call(
+        [ops.stop_gradient(weight) for weight in weights],
+        [variable.value for variable in network.non_trainable_variables],
+        inputs,
+        training=True,
+    )
+    return outputs
+
+
+def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) -> keras.Model:
+    """Copy a functional model, none of whose weights is then trained.
+
+    Args:
+        network: the model.
+        dtype: what the copy computes in; its outputs keep their type. None: as the network.
+    """
+    last = [output._keras_history.operation for output in network.outputs]
+
+    def copied(layer):
+        copy = layer.__class__.from_config(layer.get_config())
+        if dtype is not None and layer not in last:
+            copy.dtype_policy = dtype
+        return copy
+
+    copy = keras.models.clone_model(network, clone_function=copied)
+    copy.set_weights(network.get_weights())
+    copy.trainable = False
+    return copy

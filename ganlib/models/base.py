@@ -1,0 +1,318 @@
+"""What all models share: arguments that are kept, scaling, named loss terms, answers as a detector.
+
+A model is one file: a subclass of `AnomalyModel` that says how it calls, which terms its loss has
+and how it scores. It can then be trained, saved, calibrated, wrapped in a `Detector` and compared,
+without any other file being touched; `autoencoder.py` is the shortest example.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+from keras import ops
+
+from ganlib import evaluation
+from ganlib.errors import GanlibError
+from ganlib.models import devices
+from ganlib.models.detection import HALF_RANGE, Detection, check_images, residual, unscale
+
+BATCH = 32  # images per pass of `predict`
+METHODS: dict[str, type["AnomalyModel"]] = {}  # the name of a method -> its class
+
+
+def scale(images):
+    """Map pixels 0..255 of any number type to float32 -1..1, the range of tanh."""
+    return ops.cast(images, "float32") / HALF_RANGE - 1.0
+
+
+class Trainable(keras.Model):
+    """A Keras model that takes uint8 images and learns from a weighted sum of named terms.
+
+    Subclasses write `forward` and `terms`. Their constructor arguments are kept, so `get_config`
+    and `from_config` come by themselves; an argument may itself be a `Trainable`.
+
+    Args:
+        term_weights: name of a term of the loss to its weight. `fit` reports each term, unweighted,
+            as `<name>_loss`.
+        **kwargs: Keras's: `name`, `dtype`.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable(cls.__module__.split(".")[0])(cls)
+
+    def __new__(cls, *args, **kwargs):
+        """Keep the arguments."""
+        model = super().__new__(cls, *args, **kwargs)
+        arguments = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
+        arguments.apply_defaults()
+        _, *arguments = arguments.arguments.items()
+        arguments = dict(arguments)
+        arguments |= arguments.pop("kwargs", {})
+        arguments = {name: _description(value) for name, value in arguments.items()}
+        object.__setattr__(model, "_arguments", arguments)  # not to be tracked by Keras
+        return model
+
+    def __init__(self, term_weights: Mapping[str, float] | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.term_weights = dict(term_weights or {})
+        self.term_metrics = {
+            name: keras.metrics.Mean(name=f"{name}_loss") for name in self.term_weights
+        }
+        self.built = True  # as its networks are
+
+    def call(self, images, training=None):
+        """Scale images `(n, height, width, channels)`, 0..255, and pass them to `forward`."""
+        return self.forward(scale(images), training)
+
+    def forward(self, images, training=None) -> dict:
+        """Compute what `terms` and `score` need.
+
+        Args:
+            images: `(n, height, width, channels)`, -1..1.
+            training: whether batch normalization uses the batch (True) or its averages.
+
+        Returns:
+            Name to tensor; "reconstruction" is -1..1 and has the shape of the images.
+        """
+        raise NotImplementedError
+
+    def terms(self, images, outputs: dict) -> dict:
+        """Compute the terms of the loss, name to scalar, from images -1..1 and the outputs."""
+        raise NotImplementedError
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Weight and add the terms of one batch."""
+        terms = self.terms(scale(x), y_pred)
+        for name, value in terms.items():
+            self.term_metrics[name].update_state(value)
+        loss = sum(self.term_weights[name] * value for name, value in terms.items())
+        return loss / devices.replicas()
+
+    def make_train_function(self, force: bool = False):
+        """Make Adam's variables first: TensorFlow would throw away the trace that makes them."""
+        self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
+    def get_config(self):
+        """Return the constructor's arguments as plain values."""
+        return {**self._arguments, "name": self.name, "dtype": self.dtype_policy.name}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the model that `get_config` describes."""
+        return cls(
+            **{
+                name: construct(**value)
+                if isinstance(value, dict) and set(value) == {"registered_name", "config"}
+                else value
+                for name, value in config.items()
+            }
+        )
+
+
+def construct(registered_name: str, config: dict) -> Trainable:
+    """Build a model from the name it is registered by and plain arguments.
+
+    Raises:
+        GanlibError: this process has no such model. One of your own has to be imported first.
+    """
+    cls = keras.saving.get_registered_object(registered_name)
+    if not (isinstance(cls, type) and issubclass(cls, Trainable)):
+        raise GanlibError(
+            f"{str(registered_name)[:80]!r} is not a model that ganlib knows. If it is your own, "
+            "import it first, or name its file in the environment variable GANLIB_MODELS."
+        )
+    return cls.from_config(config)
+
+
+def _description(value):
+    if not isinstance(value, Trainable):
+        return value
+    name = keras.saving.get_registered_name(type(value))
+    return {"registered_name": name, "config": value.get_config()}
+
+
+class AnomalyModel(Trainable):
+    """A model that scores images. Subclasses also write `score`.
+
+    Args:
+        image_size: height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        term_weights: see `Trainable`.
+        thresholds: rule to threshold, set by `calibrate`.
+
+    Attributes:
+        method: its name in tables and on the command line; None leaves it out of `METHODS`.
+        family: "GAN" or "baseline".
+        any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
+    """
+
+    method: str | None = None
+    family = "GAN"
+    any_scale = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.__dict__.get("method"):
+            METHODS[cls.method] = cls
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        term_weights: Mapping[str, float] | None = None,
+        thresholds: dict[str, float] | None = None,
+        **kwargs,
+    ):
+        super().__init__(term_weights, **kwargs)
+        self.image_size, self.channels, self.thresholds = image_size, channels, thresholds
+
+    @classmethod
+    def train(cls, fit: Callable[[Trainable], object], **sizes) -> "AnomalyModel":
+        """Build a model and train it; methods of two steps override this.
+
+        Args:
+            fit: called with each uncompiled model that has to be trained.
+            **sizes: `image_size`, `channels`, `latent_dim`, `filters`.
+        """
+        model = cls(**sizes)
+        fit(model)
+        return model
+
+    def score(self, images, outputs: dict):
+        """Compute A(x) `(n,)`, 0 and up, from images -1..1 and the outputs of `forward`."""
+        raise NotImplementedError
+
+    def detect(self, images: np.ndarray) -> Detection:
+        """Score images, each by itself.
+
+        Args:
+            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
+
+        Returns:
+            A `Detection` of the n images, in their order.
+
+        Raises:
+            GanlibError: the images are not such an array.
+        """
+        images = self.check_images(images)
+        scores, reconstructions = predict(self._scores_and_reconstructions, images)
+        return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
+
+    def check_images(self, images: np.ndarray) -> np.ndarray:
+        """Validate images for this model, see `ganlib.models.detection.check_images`."""
+        return check_images(
+            images, (self.image_size, self.image_size, self.channels), self.any_scale
+        )
+
+    def _scores_and_reconstructions(self, batch: np.ndarray) -> tuple:
+        outputs = self.predict_on_batch(batch)
+        return self.score(scale(batch), outputs), outputs["reconstruction"]
+
+    def calibrate(
+        self, normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
+    ) -> None:
+        """Choose thresholds from normal images that the model was not trained on, and keep them.
+
+        Training images would not do: the model knows them, their scores are too low and the false
+        alarms too many.
+
+        Args:
+            normal_scores: `(n,)`, the model's scores of these images.
+            false_alarm_rate: share of normal images that may be flagged, 0..1.
+            deviations: k of the rule "deviations".
+
+        Raises:
+            GanlibError: there are too few scores for the rate, see `evaluation.fit_thresholds`.
+        """
+        self.thresholds = evaluation.fit_thresholds(normal_scores, false_alarm_rate, deviations)
+
+    def is_anomaly(self, images: np.ndarray, rule: str = "quantile") -> np.ndarray:
+        """Tell which images are anomalies, each by itself.
+
+        Args:
+            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
+            rule: which threshold to use.
+
+        Returns:
+            bool `(n,)`, True where the score is at or above the threshold.
+
+        Raises:
+            GanlibError: there are no thresholds yet, or none of this name.
+        """
+        if self.thresholds is None:
+            raise GanlibError(
+                "This model has no threshold yet: call calibrate(scores) with its scores of normal "
+                "images that it was not trained on, then save it."
+            )
+        if rule not in self.thresholds:
+            raise GanlibError(f"rule is {rule!r}: choose one of {', '.join(self.thresholds)}.")
+        return self.detect(images).scores.astype("float64") >= self.thresholds[rule]
+
+    def get_config(self):
+        """Return the constructor's arguments and the thresholds as plain values."""
+        thresholds = None if self.thresholds is None else dict(self.thresholds)
+        return {**super().get_config(), "thresholds": thresholds}
+
+
+def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
+    """Compute answers batch by batch, as `model.predict`, but always in batches of one size.
+
+    A backend may add up in another order for another number of images, and the last digits differ.
+    Every batch so has `BATCH` images, the last one filled up, and on processors with AVX-512 an
+    image's answer has the same bits alone, in any company, order and chunks.
+
+    Args:
+        answer: from `(BATCH, ...)` to arrays of `BATCH` rows: one, a tuple or a dictionary.
+        images: `(n, ...)`, n > 0.
+
+    Returns:
+        What `answer` returns, with arrays of n rows.
+    """
+    answers = []
+    for start in range(0, len(images), BATCH):
+        batch = np.asarray(images[start : start + BATCH])
+        rows = len(batch)
+        batch = np.concatenate([batch, np.repeat(batch[-1:], BATCH - rows, axis=0)])
+        answers.append(
+            keras.tree.map_structure(
+                lambda each, rows=rows: ops.convert_to_numpy(each)[:rows], answer(batch)
+            )
+        )
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
+
+
+def feed(batches: keras.utils.PyDataset):
+    """Make of batches what `fit` takes without waiting at the end of every epoch.
+
+    `tf.data` tunes its pipeline in a thread that looks every 10, 20, 40, ... ms, and an epoch that
+    has ended waits for its next look. Keras offers no way to switch the tuning off, so this makes
+    the dataset itself.
+
+    Args:
+        batches: any `PyDataset`. Pass shuffle=False to `fit`, for it has its own order.
+
+    Returns:
+        With TensorFlow a `tf.data.Dataset` of the same batches, with other backends `batches`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    def generate():
+        batches.on_epoch_begin()
+        for index in range(len(batches)):
+            yield batches[index]
+        batches.on_epoch_end()
+
+    def any_number(array):
+        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
+
+    signature = tf.nest.map_structure(any_number, batches[0])
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
