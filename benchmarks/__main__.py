@@ -17,11 +17,8 @@ from benchmarks import ceiling, draw, memory, published
 from ganlib import data, evaluation, results
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
-from ganlib.models.anogan import AnoGAN
-from ganlib.models.dcgan import DCGAN
-from ganlib.models.fanogan import FAnoGAN
-from ganlib.models.feed import feed
-from ganlib.models.ganomaly import GANomaly
+from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GANomaly
+from ganlib.models.base import feed
 
 HERE = Path(__file__).parent
 STEPS = 200  # of the published search
@@ -116,7 +113,7 @@ def _trained(casting, dcgan, images, filters, steps):
     fanogan = None
     for model, rate in ((dcgan, None), (fanogan, 1e-3)):
         if model is None:
-            model = fanogan = FAnoGAN(dcgan.generator, dcgan.discriminator, filters)
+            model = fanogan = FAnoGAN(dcgan, filters)
             model.compile(keras.optimizers.Adam(rate))
         batches = feed(Batches(images, np.resize(train, 32 * steps), 32))
         seconds = timed(lambda m=model, b=batches: m.fit(b, shuffle=False, verbose=0))
@@ -134,22 +131,20 @@ def searches(
 ) -> list[dict]:
     """Search other images: the published loop, all steps from the prior, a few from the encoder."""
     batch_size = BATCH_SIZES[case]
-    networks = (dcgan.generator, dcgan.discriminator)
     others = np.setdiff1d(np.arange(len(images)), train)
     chosen = images[np.random.default_rng(0).permutation(others)[:batch_size]]
     common = {"batch_size": batch_size}
-    loop = published.Search(*(_copy(network) for network in networks))
+    loop = published.Search(_copy(dcgan.generator), _copy(dcgan.discriminator))
     loop(chosen[:1], 2)
-    rate, warm_rate, enough = _choose(loop, networks, fanogan.encoder, images[train[:TRIED]])
+    rate, warm_rate, enough = _choose(loop, dcgan, fanogan, images[train[:TRIED]])
     from_prior = {"steps": STEPS, "learning_rate": rate, **common}
-    from_encoder = {"encoder": fanogan.encoder, "learning_rate": warm_rate, **common}
+    from_encoder = {"encoder": fanogan, "learning_rate": warm_rate, **common}
     half = {"dtype": "mixed_bfloat16"}
-    cold = AnoGAN(*networks, **from_prior)
-    leaving = AnoGAN(*networks, tolerance=0.01, round_steps=25, **from_prior)
-    warm = AnoGAN(*networks, steps=enough, **from_encoder)
-    cold_half = AnoGAN(*networks, **from_prior, **half)
-    warm_half = AnoGAN(*networks, steps=HALF_STEPS, **from_encoder, **half)
-    at_once = AnoGAN(*networks, steps=0, encoder=fanogan.encoder, **common)
+    cold = AnoGAN(dcgan, **from_prior)
+    warm = AnoGAN(dcgan, steps=enough, **from_encoder)
+    cold_half = AnoGAN(dcgan, **from_prior, **half)
+    warm_half = AnoGAN(dcgan, steps=HALF_STEPS, **from_encoder, **half)
+    at_once = AnoGAN(dcgan, steps=0, encoder=fanogan, **common)
     found = {"at once": at_once.search(chosen)[0]}
     searched = []
 
@@ -167,7 +162,6 @@ def searches(
         {
             "published": one,
             "cold": lambda: search("cold", cold),
-            "leaving": lambda: search("leaving", leaving),
             "warm": lambda: search("warm", warm),
             "cold half": lambda: search("cold half", cold_half),
             "warm half": lambda: search("warm half", warm_half),
@@ -176,12 +170,11 @@ def searches(
         repeats,
     )
     same = chosen[:repeats]
-    reached = cold.score(same, np.stack(searched)).scores.mean()
+    reached = cold.score_latents(same, np.stack(searched)).scores.mean()
     rows = []
     bounds = {"cold": {"64": 35, "128": 8}, "warm": {"64": 200, "128": 60}}
     named = {
         "cold": (f"{STEPS} steps from the prior, rate {rate}", bounds["cold"]),
-        "leaving": (f"at most {STEPS} steps, images leave early", {}),
         "warm": (f"{enough} steps from the encoder, rate {warm_rate}", bounds["warm"]),
         "cold half": (f"{STEPS} steps from the prior, rate {rate}, bfloat16", {}),
         "warm half": (
@@ -191,7 +184,7 @@ def searches(
         "at once": ("encoder alone (f-AnoGAN)", {}),
     }
     for name, (label, asked) in named.items():
-        ours = cold.score(same, found[name][:repeats]).scores.mean()
+        ours = cold.score_latents(same, found[name][:repeats]).scores.mean()
         note = f"objective {ours:.4g}, published loop {reached:.4g} on the same {repeats} images"
         pairs = {"published": times["published"], "ours": times[name]}
         bound = asked.get(case.split("x")[0])
@@ -200,20 +193,20 @@ def searches(
     return rows
 
 
-def _choose(loop, networks, encoder, images: np.ndarray) -> tuple[float, float, int]:
+def _choose(loop, dcgan, fanogan, images: np.ndarray) -> tuple[float, float, int]:
     """Choose learning rates, and the steps from the encoder, on training images alone.
 
     From the prior, the rate that ends lowest. From the encoder, the one that reaches the loop's
     objective first, and twice as many steps as it took: these images the encoder knows.
     """
     common = {"steps": STEPS, "batch_size": len(images)}
-    models = {rate: AnoGAN(*networks, learning_rate=rate, **common) for rate in RATES}
+    models = {rate: AnoGAN(dcgan, learning_rate=rate, **common) for rate in RATES}
     ends = {rate: model.detect(images).scores.mean() for rate, model in models.items()}
     reached = np.stack([loop(image[None], STEPS)[0][0] for image in images])
-    reached = models[RATES[0]].score(images, reached).scores.mean()
+    reached = models[RATES[0]].score_latents(images, reached).scores.mean()
     needed = {}
     for rate in RATES:
-        warm = AnoGAN(*networks, learning_rate=rate, encoder=encoder, **common)
+        warm = AnoGAN(dcgan, learning_rate=rate, encoder=fanogan, **common)
         course = warm.search(images, record_every=1)[1].mean(axis=1)
         needed[rate] = int(np.argmax(course <= reached)) if course.min() <= reached else STEPS
     print(f"{len(images)} training images: loop {reached:.4g}, prior {ends}, encoder {needed}")
@@ -236,12 +229,10 @@ def course_of_the_search(casting: data.Dataset, dcgan: DCGAN, fanogan: FAnoGAN) 
     table = table[table["role"] == "test"].reset_index(drop=True)
     tested = images[table["row"]]
     courses = {}
-    for start, encoder in (("prior", None), ("encoder", fanogan.encoder)):
-        model = AnoGAN(
-            dcgan.generator, dcgan.discriminator, encoder=encoder, steps=STEPS, batch_size=64
-        )
+    for start, encoder in (("prior", None), ("encoder", fanogan)):
+        model = AnoGAN(dcgan, encoder=encoder, steps=STEPS, batch_size=64)
         latents, objectives = model.search(tested, record_every=1)
-        last = model.score(tested, latents).scores
+        last = model.score_latents(tested, latents).scores
         courses[start] = np.vstack([objectives, last])
     labels = data.add_truth(casting, split, table)["label"].to_numpy()
     return pd.DataFrame(

@@ -24,8 +24,8 @@ from ganlib import settings as profiles
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
-from ganlib.models.feed import feed
-from ganlib.models.ganomaly import GANomaly
+from ganlib.models import GANomaly
+from ganlib.models.base import feed
 
 HERE = Path(__file__).parent
 CALIBRATING = 200  # training images that set the ranges in 8 bit

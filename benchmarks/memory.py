@@ -181,9 +181,8 @@ def _work(
 
     from ganlib import data as images_of
     from ganlib.data.batches import Batches
-    from ganlib.models.dcgan import DCGAN
-    from ganlib.models.feed import feed
-    from ganlib.models.ganomaly import GANomaly
+    from ganlib.models import DCGAN, GANomaly
+    from ganlib.models.base import feed
 
     open_s, opened = _timed(images_of.open_dataset, dataset, data, data_dir)
     shape = (image_size, 1, cache_dir)

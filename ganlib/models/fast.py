@@ -1,7 +1,8 @@
 """Convolutions that a processor computes faster as one matrix product.
 
 A processor's convolution goes image by image and reads the whole kernel for each. A kernel of
-4x4x512x1024 (32 MiB) is larger than its cache, and on a map of 4x4 it waits for memory. A matrix product over the patches of all images reads the kernel once per batch. Measured in
+4x4x512x1024 (32 MiB) is larger than its cache, and on a map of 4x4 it waits for memory. A matrix
+product over the patches of all images reads the kernel once per batch. Measured in
 `benchmarks/README.md`.
 """
 
@@ -88,3 +89,10 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = outputs + ops.cast(self.bias, outputs.dtype)
         return self.activation(outputs)
+
+
+# Keras's layers -> the same function, fast where it is wide
+CONVOLUTIONS = {
+    keras.layers.Conv2D: Conv2D,
+    keras.layers.Conv2DTranspose: Conv2DTranspose,
+}

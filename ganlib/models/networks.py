@@ -237,7 +237,7 @@ def call_frozen(network: keras.Model, weights: list, inputs):
 
 
 def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) -> keras.Model:
-    """Copy a functional model, none of whose weights is then trained.
+    """Copy a functional model; its weights are not trained, and wide convolutions are fast.
 
     Args:
         network: the model.
@@ -246,7 +246,7 @@ def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) ->
     last = [output._keras_history.operation for output in network.outputs]
 
     def copied(layer):
-        copy = layer.__class__.from_config(layer.get_config())
+        copy = fast.CONVOLUTIONS.get(type(layer), type(layer)).from_config(layer.get_config())
         if dtype is not None and layer not in last:
             copy.dtype_policy = dtype
         return copy
