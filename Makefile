@@ -79,6 +79,7 @@ bench: $(VENV)/ready ## measure our code beside the published loops; REPEATS=5 T
 lint: $(VENV)/ready ## check style, and that notebooks are without outputs
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(VENV)/bin/lint-imports --no-cache
 	@$(RUN) -m nbstripout --verify notebooks/*.ipynb
 
 format: $(VENV)/ready ## mend style and strip notebooks
