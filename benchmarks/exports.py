@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.__main__ import timed, turns
-from ganlib import data, evaluation, results, thresholds
+from ganlib import data, evaluation, results
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
@@ -109,7 +109,7 @@ def measure(
     rows = []
     for format, (scores, heat) in found.items():
         judged = evaluation.evaluate(labels, scores)
-        at = thresholds.rates(labels, scores, detector.thresholds["quantile"])
+        at = evaluation.rates(labels, scores, detector.thresholds["quantile"])
         expected_scores, expected_heat = found["keras"]
         row = {
             "format": format,

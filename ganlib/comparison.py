@@ -1,11 +1,21 @@
-"""From the scores of all runs to the tables of the comparison."""
+"""From the scores of all runs to the tables of the comparison.
 
+What the functions share:
+    scores: a run's `scores.csv`, with `role`, `label`, `kind`, `cluster`, `score`.
+    runs: a row per run, with `dataset`, `source`, `protocol`, `family`, `method`, `seed`, `folder`,
+        and from `merits` (kind "all") `auroc` and the numbers of images.
+    tables: `folder` to the run's scores.
+"""
+
+import io
+
+import numpy as np
 import pandas as pd
+from PIL import Image
 
-from ganlib import evaluation, thresholds
+from ganlib import evaluation
 
 FALSE_ALARM_RATE = 0.05
-DEVIATIONS = 3.0
 # The published notebooks print no AUROC: read off their final scatter plots, one unseeded run each.
 PUBLISHED = pd.DataFrame(
     [
@@ -19,30 +29,19 @@ PUBLISHED = pd.DataFrame(
 RUN = ["dataset", "protocol", "method"]  # what the runs of several seeds have in common
 
 
-def tested(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the test images of a run's scores.
-
-    Args:
-        table: a run's `scores.csv`, with the column `role`.
-
-    Returns:
-        Its lines with the role "test".
-    """
-    return table[table["role"] == "test"]
+def tested(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the test images."""
+    return scores[scores["role"] == "test"]
 
 
-def merits(table: pd.DataFrame) -> pd.DataFrame:
-    """Judge a run: over all anomalies, and by kind of anomaly.
-
-    Args:
-        table: a run's `scores.csv`, with the columns `role`, `label`, `kind`, `cluster`, `score`.
+def merits(scores: pd.DataFrame) -> pd.DataFrame:
+    """Evaluate a run: over all anomalies, and by kind of anomaly.
 
     Returns:
-        A line with `kind` "all", with everything `ganlib.evaluation.evaluate` says, and a line for
-        each kind if there are several; each with `n_test_normal`, `n_test_anomaly`, `auroc`,
-        `auroc_low` and `auroc_high`, the ends of its 95 % interval.
+        A row with `kind` "all" and what `evaluate` returns, and one per kind if there are several;
+        all with `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
     """
-    test = tested(table)
+    test = tested(scores)
     columns = test["label"], test["score"]
     low, high = evaluation.auroc_interval(*columns, groups=test["cluster"])
     whole = {
@@ -53,136 +52,121 @@ def merits(table: pd.DataFrame) -> pd.DataFrame:
         "auroc_low": low,
         "auroc_high": high,
     }
-    lines = pd.DataFrame([whole])
+    rows = pd.DataFrame([whole])
     if test.loc[test["label"] == 1, "kind"].nunique() < 2:
-        return lines
+        return rows
     kinds = evaluation.by_kind(test["label"], test["kind"], test["score"], test["cluster"])
     names = {"n": "n_test_anomaly", "n_normal": "n_test_normal"}
     names |= {"low": "auroc_low", "high": "auroc_high"}
-    return pd.concat([lines, kinds.rename(columns=names)], ignore_index=True)
+    return pd.concat([rows, kinds.rename(columns=names)], ignore_index=True)
 
 
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Put the seeds of each method together, beside what was published.
-
-    Args:
-        runs: a line per run, with `dataset`, `source`, `protocol`, `family`, `method`, `seed`,
-            `folder`, and from `merits` (kind "all") `auroc` and the numbers of images.
-        tables: `folder` to the run's scores.
+    """Average the seeds of each method, beside what was published.
 
     Returns:
-        A line per data set, protocol and method: `auroc` (mean over the seeds), `sd` (NaN for a
+        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd` (NaN for a
         single seed), `low` and `high` (95 % interval of the mean over other test images), `seeds`
-        (the AUROC of each), `n_seeds`, the numbers of images, the times (medians) and `published`,
-        `published_on`.
+        (the AUROC of each), `n_seeds`, medians of the numbers of images and times, `published`.
     """
-    lines = []
-    for names, same in runs.groupby(RUN, sort=False):
-        found = evaluation.over_seeds([tested(tables[folder]) for folder in same["folder"]])
-        lines.append(
+    rows = []
+    for _, same in runs.groupby(RUN, sort=False):
+        mean = evaluation.over_seeds([tested(tables[folder]) for folder in same["folder"]])
+        counts = same[["n_train", "n_test_normal", "n_test_anomaly"]].median().astype(int)
+        rows.append(
             {
-                **dict(zip(RUN, names, strict=True)),
-                "source": same["source"].iloc[0],
-                "family": same["family"].iloc[0],
-                "auroc": found["value"],
+                **same[[*RUN, "source", "family"]].iloc[0],
+                "auroc": mean["value"],
                 "sd": same["auroc"].std(),
-                "low": found["low"],
-                "high": found["high"],
+                "low": mean["low"],
+                "high": mean["high"],
                 "seeds": same["auroc"].round(4).tolist(),
                 "n_seeds": len(same),
-                "n_train": int(same["n_train"].median()),
-                "n_test_normal": int(same["n_test_normal"].median()),
-                "n_test_anomaly": int(same["n_test_anomaly"].median()),
-                "train_seconds": same["train_seconds"].median(),
-                "score_ms_per_image": same["score_ms_per_image"].median(),
+                **counts,
+                **same[["train_seconds", "score_ms_per_image"]].median(),
             }
         )
-    return pd.DataFrame(lines).merge(PUBLISHED, on=RUN, how="left")
+    return pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Test GANomaly against AnoGAN, and the best GAN against the best baseline, in pairs.
 
-    Which GAN and which baseline is best is read off the test images, as a reader of the table does;
-    it favours both sides alike.
-
-    Args:
-        runs: as for `summarise`.
-        tables: as for `summarise`.
+    The best are read off the test images, which favors both sides alike. A question is left out if
+    its methods share no seed.
 
     Returns:
-        A line per data set, protocol and question: `a`, `b`, `difference` (AUROC of a minus that of
-        b, mean over the seeds), `low` and `high` (95 % interval), `p_value`.
+        A row per data set, protocol and question: `a`, `b`, `difference` (AUROC of a minus that of
+        b, mean over the seeds of both), `low` and `high` (95 % interval), `p_value`.
     """
-    lines = []
-    for (dataset, protocol), same in runs.groupby(["dataset", "protocol"], sort=False):
+    numbers, rows = ["low", "high", "p_value", "difference"], []
+    for names, same in runs.groupby(["dataset", "protocol"], sort=False):
+        folders = same.pivot_table("folder", "seed", "method", aggfunc="first")
         means = same.groupby(["family", "method"])["auroc"].mean()
-        best = {family: means[family].idxmax() for family in ("GAN", "baseline")}
-        questions = {
-            "GANomaly or AnoGAN": ("GANomaly", "AnoGAN"),
-            "best GAN or best baseline": (best["GAN"], best["baseline"]),
-        }
-        for question, methods in questions.items():
-            pair = [
-                [tested(tables[f]) for f in same[same["method"] == m].sort_values("seed")["folder"]]
-                for m in methods
-            ]
-            found = evaluation.over_seeds(*pair)
-            found["difference"] = found.pop("value")
-            named = dict(zip("ab", methods, strict=True))
-            about = {"dataset": dataset, "protocol": protocol, "question": question}
-            lines.append({**about, **named, **found})
-    return pd.DataFrame(lines)
+        best = [means[f].idxmax() for f in ("GAN", "baseline") if f in means]
+        questions = "GANomaly or AnoGAN", "best GAN or best baseline"
+        for question, methods in zip(questions, (["GANomaly", "AnoGAN"], best), strict=True):
+            pairs = folders.reindex(columns=methods).dropna()
+            if len(methods) == 2 and len(pairs):
+                a, b = ([tested(tables[folder]) for folder in pairs[m]] for m in methods)
+                result = evaluation.over_seeds(a, b)
+                result["difference"] = result.pop("value")
+                rows.append([*names, question, *methods, *(result[name] for name in numbers)])
+    return pd.DataFrame(rows, columns=["dataset", "protocol", "question", "a", "b", *numbers])
 
 
 def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Choose thresholds on held-out normal images, and see what they do to the test images.
-
-    Args:
-        runs: as for `summarise`; runs without calibration images are left out.
-        tables: as for `summarise`.
+    """Choose thresholds on held-out normal images, and apply them to the test images.
 
     Returns:
-        A line per run and rule ("quantile", "deviations", "tail" of `ganlib.thresholds`, and
-        "best accuracy", an oracle, which is chosen on the test images): `rule`,
-        `oracle`, `asked` (the false-alarm rate asked for; NaN where the rule knows none),
-        `threshold`, and `false_alarm_rate` and `detection_rate` on the test images with their 95 %
-        intervals.
+        A row per run with calibration images and `rule` of `fit_thresholds`, and one for "best
+        accuracy", an `oracle`: `threshold`, `asked` (the false-alarm rate; NaN where the rule knows
+        none), and the `rates` on the test images.
     """
-    lines = []
+    rows = []
     asked = {"quantile": FALSE_ALARM_RATE, "tail": FALSE_ALARM_RATE}
-    for run in runs.itertuples():
-        table = tables[run.folder]
-        held_out = table.loc[table["role"] == "calibration", "score"]
+    for _, run in runs.iterrows():
+        scores = tables[run["folder"]]
+        held_out = scores.loc[scores["role"] == "calibration", "score"]
         if held_out.empty:
             continue
-        test = tested(table)
-        chosen = thresholds.fit_thresholds(held_out, FALSE_ALARM_RATE, DEVIATIONS)
-        oracle = evaluation.evaluate(test["label"], test["score"])["best_accuracy_threshold"]
-        for rule, threshold in {**chosen, "best accuracy": oracle}.items():
-            lines.append(
+        columns = tested(scores)["label"], tested(scores)["score"]
+        rules = evaluation.fit_thresholds(held_out, FALSE_ALARM_RATE)
+        rules["best accuracy"] = evaluation.evaluate(*columns)["best_accuracy_threshold"]
+        for rule, threshold in rules.items():
+            rows.append(
                 {
-                    **{name: getattr(run, name) for name in [*RUN, "family", "seed"]},
+                    **run[[*RUN, "family", "seed"]],
                     "rule": rule,
-                    "oracle": rule not in chosen,
+                    "oracle": rule == "best accuracy",
                     "asked": asked.get(rule, float("nan")),
                     "n_calibration": len(held_out),
                     "threshold": threshold,
-                    **thresholds.rates(test["label"], test["score"], threshold),
+                    **evaluation.rates(*columns, threshold),
                 }
             )
-    return pd.DataFrame(lines)
+    return pd.DataFrame(rows)
 
 
-def percentiles(table: pd.DataFrame, scores: pd.Series) -> list[str]:
-    """Say in words how scores stand among those of the test normals.
+def percentiles(scores: pd.DataFrame, values: pd.Series) -> list[str]:
+    """Say how values stand among the test normals' scores: "above 97 % of the normals"."""
+    normals = tested(scores).query("label == 0")["score"]
+    return [f"above {100 * (normals < value).mean():.0f} % of the normals" for value in values]
 
-    Args:
-        table: a run's `scores.csv`.
-        scores: some of its scores.
 
-    Returns:
-        For each "above 97 % of the normals".
+def image_complexity(images: np.ndarray) -> np.ndarray:
+    """Return the bytes, int64 `(n,)`, of uint8 images `(n, height, width, channels)` as PNG files.
+
+    Simple images are easily rebuilt, whatever they show. Compare within one machine: compressors
+    differ by a few bytes.
+
+    Reference:
+        Serrà et al. 2020, who correct the likelihoods of generative models by it.
     """
-    normals = tested(table).query("label == 0")["score"]
-    return [f"above {100 * (normals < score).mean():.0f} % of the normals" for score in scores]
+    sizes = []
+    for image in images:
+        file = io.BytesIO()
+        image = image[..., 0] if image.shape[-1] == 1 else image
+        Image.fromarray(image).save(file, "PNG", compress_level=9)
+        sizes.append(file.tell())
+    return np.array(sizes, dtype="int64")

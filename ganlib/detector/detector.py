@@ -5,12 +5,12 @@ import numpy as np
 from keras import ops
 
 from ganlib.errors import GanlibError
+from ganlib.evaluation import quantile_threshold
 from ganlib.models.calibrated import Calibrated
 from ganlib.models.detection import Detection, check_images
 from ganlib.models.feed import predict
 from ganlib.models.ganomaly import SCORES, GANomaly
 from ganlib.models.pixels import HALF_RANGE, scale, unscale
-from ganlib.thresholds import quantile_threshold
 
 # Of the Gauss that smooths residuals: a 32nd of the image's side, two pixels of 64. Single pixels
 # are noise, and a defect that is smaller than this is drawn as large as this.
@@ -178,7 +178,7 @@ class Detector(Calibrated, keras.Model):
             false_alarm_rate: share of normal images that may be called anomalies, 0..1.
 
         Raises:
-            GanlibError: the images are too few for the rate, see `ganlib.thresholds`.
+            GanlibError: the images are too few for the rate, see `ganlib.evaluation`.
         """
         maps = predict(lambda part: _smooth(part, self.image_size), normal.residuals)[0]
         highest = _highest_left_out(maps.astype("float64"))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from ganlib import __version__, evaluation, localisation, results, thresholds
+from ganlib import __version__, evaluation, results
 from ganlib import data as images_of
 from ganlib import settings as profiles
 from ganlib import training as checkpoints
@@ -130,7 +130,7 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
         split: with test images; `test_normal` or `test_anomaly` may be empty.
 
     Returns:
-        What they allow to know: the rates of the threshold, see `ganlib.thresholds.rates`; `auroc`
+        What they allow to know: the rates of the threshold, see `ganlib.evaluation.rates`; `auroc`
         with its interval `auroc_low` to `auroc_high` if there are both kinds; `pixel_auroc` and
         `pro` of the heat maps if there are masks. Empty without test images.
     """
@@ -140,7 +140,7 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
     images = images_of.load_images(dataset, detector.image_size, detector.channels)
     detection, heat = detector.examine(images[rows])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
-    judged = thresholds.rates(labels, detection.scores, detector.threshold)
+    judged = evaluation.rates(labels, detection.scores, detector.threshold)
     if len(split.test_normal) and len(split.test_anomaly):
         judged["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
         groups = images_of.groups_of(dataset)[rows]
@@ -149,8 +149,8 @@ def judge(detector: Detector, dataset: Dataset, split: Split) -> dict:
     outlined = images_of.outlined(dataset, rows)
     if outlined.any():
         masks = images_of.load_masks(dataset, rows[outlined], detector.image_size)
-        judged["pixel_auroc"] = localisation.pixel_auroc(masks, heat[outlined])
-        judged["pro"] = localisation.pro(masks, heat[outlined])
+        judged["pixel_auroc"] = evaluation.pixel_auroc(masks, heat[outlined])
+        judged["pro"] = evaluation.pro(masks, heat[outlined])
     return judged
 
 

@@ -8,9 +8,9 @@ from scipy import ndimage
 from ganlib.detector.detector import Detector, _floored, _highest_left_out
 from ganlib.detector.load import load_model
 from ganlib.errors import GanlibError
+from ganlib.evaluation import quantile_threshold
 from ganlib.models.detection import Detection
 from ganlib.models.ganomaly import GANomaly
-from ganlib.thresholds import quantile_threshold
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (50, 32, 32, 3), dtype="uint8")
