@@ -138,8 +138,8 @@ def _wins(table: pd.DataFrame) -> np.ndarray:
     anomalies, normals = scores[labels == 1][:, np.newaxis], scores[labels == 0]
     if not (anomalies.size and normals.size and np.isfinite(scores).all()):
         raise GanlibError(
-            f"{anomalies.size} anomalies and {normals.size} normal images, "
-            f"{(~np.isfinite(scores)).sum()} scores not finite: an AUROC needs both labels and finite scores."
+            f"{anomalies.size} anomalies and {normals.size} normal images, of whose scores "
+            f"{(~np.isfinite(scores)).sum()} are not finite: an AUROC needs finite scores of both."
         )
     return ((anomalies > normals).astype("float64") + (anomalies >= normals)) / 2
 

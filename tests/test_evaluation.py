@@ -227,7 +227,7 @@ def test_no_auroc_without_both_labels_and_finite_scores():
     for function in (auroc_interval, lambda labels, scores: by_kind(labels, labels, scores)):
         with pytest.raises(GanlibError, match="0 anomalies and 3 normal"):
             function([0, 0, 0], [1, 2, 3])
-    with pytest.raises(GanlibError, match="1 scores not finite"):
+    with pytest.raises(GanlibError, match="1 are not finite"):
         paired_difference([0, 0, 1], [1, 2, 3], [1, np.nan, 3])
 
 
