@@ -1,20 +1,25 @@
-"""Files: written whole or not at all, read only if they are files, and named in one line."""
+"""Write files whole or not at all, open them safely, name them, lock folders."""
 
+import contextlib
 import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock, Timeout
+
+from ganlib.errors import GanlibError
+
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file so that it is there whole or not at all.
+    """Write a file so that it is there whole or not at all; make its folder.
 
     Args:
-        path: the file; its folder is made.
-        write: called with a temporary path of the same suffix in the same folder, to be written.
+        path: The file.
+        write: Called with a temporary path of the same suffix in the same folder, to be written.
 
     Returns:
         The path.
@@ -31,17 +36,11 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
 
 
 def open_file(path: str | Path) -> IO[bytes]:
-    """Open a file for reading; a pipe or a device is refused, for opening it may wait for ever.
-
-    Args:
-        path: the file, or a link to one.
-
-    Returns:
-        The open file.
+    """Open a file for reading, but no pipe or device: opening one may wait for ever.
 
     Raises:
-        OSError: it is no file, or may not be read; `strerror` says why.
-        ValueError: its name is not UTF-8, so that no table could name it.
+        OSError: If it is no file or may not be read; `strerror` says why.
+        ValueError: If its name is not UTF-8.
     """
     path = Path(path)
     try:
@@ -54,43 +53,32 @@ def open_file(path: str | Path) -> IO[bytes]:
 
 
 def shown(path: str | Path) -> str:
-    """Write a path so that it fits in a line: line breaks and the like are escaped."""
+    """Write a path on one line: escape line breaks and the like."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
 def slug(name: str) -> str:
-    """Make a name fit for files: lower case, with hyphens for all but letters and digits."""
+    """Make a name fit for files: lower case, hyphens for all but letters and digits."""
     return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 def unfinished(path: Path) -> Path:
-    """Name what is written until it is whole, and then renamed to its final name.
-
-    Args:
-        path: the final name.
-
-    Returns:
-        A hidden name in the same folder, of the same suffix, that says which process writes it.
-    """
+    """Name a file while it is being written: hidden, in the same folder, with the process id."""
     return path.with_name(f".{os.getpid()}.unfinished-{path.name}")
 
 
 def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
-    """Remove what processes that were killed left unfinished.
+    """Remove the unfinished files of killed processes, in a folder and all below it.
 
-    Args:
-        folder: it and all below is looked through.
-        name: look for the file of this final name alone, and in the folder itself alone.
+    With `name`, only those of the file with this final name, in the folder itself.
     """
     folder = Path(folder)
-    if name is None:
-        found = list(folder.rglob(".*.unfinished-*"))
-    else:
-        found = [path for path in folder.glob(".*.unfinished-*") if path.name.endswith(f"-{name}")]
-    for path in found:
+    found = folder.rglob(".*.unfinished-*") if name is None else folder.glob(".*.unfinished-*")
+    for path in list(found):
         process = path.name.split(".")[1]
-        if not process.isdecimal() or _runs(int(process)):
+        ours = name is None or path.name.endswith(f"-{name}")
+        if not ours or not process.isdecimal() or _runs(int(process)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -106,3 +94,37 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextlib.contextmanager
+def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
+    """Let one process at a time write to a folder.
+
+    The operating system releases the lock when a process ends, however it ends.
+
+    Args:
+        folder: Made if absent; gets a file `.lock`.
+        what: What the process does, for the message of another: "make figures".
+        wait: Seconds to wait for another process. The notebook of a killed `make figures` lives on
+            for a second.
+
+    Raises:
+        GanlibError: If another process has the folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In a file of its own: trying to lock a file empties it.
+    owner, lock = folder / ".lock-owner", FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=wait)
+    except Timeout:
+        other = owner.read_text().strip() if owner.exists() else "another process"
+        raise GanlibError(
+            f"{folder} is in use by {other}, so {what} cannot start. Wait "
+            "until it ends, stop it, or use another clone of the project."
+        ) from None
+    try:
+        owner.write_text(f"{what} (process {os.getpid()})\n")
+        yield
+    finally:
+        lock.release()

@@ -23,8 +23,7 @@ from ganlib import settings as profiles
 from ganlib.data.dataset import RESIZES
 from ganlib.data.folder import called, folder_of
 from ganlib.errors import GanlibError
-from ganlib.files import remove_unfinished, write_safely
-from ganlib.locks import only_one
+from ganlib.files import only_one, remove_unfinished, write_safely
 
 PROJECT = Path(__file__).parent.parent
 NOTEBOOKS = (

@@ -15,8 +15,7 @@ import pandas as pd
 
 from ganlib.data import Dataset, Split
 from ganlib.errors import GanlibError
-from ganlib.files import slug, write_safely
-from ganlib.locks import only_one
+from ganlib.files import only_one, slug, write_safely
 from ganlib.models.detection import Detection
 from ganlib.settings import Settings
 

@@ -15,8 +15,7 @@ from keras import ops
 from ganlib.data.batches import Batches
 from ganlib.data.images import read_rows
 from ganlib.errors import GanlibError
-from ganlib.files import write_safely
-from ganlib.locks import only_one
+from ganlib.files import only_one, write_safely
 from ganlib.models.base import feed
 
 SHARE = 1 / 20  # of the time of training that writing checkpoints may take

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from ganlib.errors import GanlibError
-from ganlib.locks import only_one
+from ganlib.files import only_one
 
 HOLD = """
 import sys, time
-from ganlib.locks import only_one
+from ganlib.files import only_one
 with only_one(sys.argv[1], "training"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

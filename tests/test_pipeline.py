@@ -10,7 +10,7 @@ import pytest
 
 from ganlib import data, pipeline
 from ganlib.errors import GanlibError
-from ganlib.locks import only_one
+from ganlib.files import only_one
 
 PARAMETERS = "\n".join(
     [

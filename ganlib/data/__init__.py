@@ -1,13 +1,12 @@
-"""The paper's data sets and folders of images: opening, decoding, auditing, splitting them."""
+"""The paper's data sets and folders of images: open, decode, audit and split them."""
 
+from ganlib.data.archives import ARCHIVES
 from ganlib.data.audit import Audit, audit_dataset
-from ganlib.data.catalogue import ARCHIVES
-from ganlib.data.channels import channels_of
-from ganlib.data.dataset import Dataset, locate, open_dataset
+from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import groups_of, near_duplicate_groups, nearest
 from ganlib.data.folder import can_be_compared, is_folder
-from ganlib.data.images import load_images, shown_box
-from ganlib.data.masks import load_masks, outlined
+from ganlib.data.images import channels_of, load_images, load_masks, outlined, shown_box
+from ganlib.data.open import locate, open_dataset
 from ganlib.data.splits import (
     Split,
     add_truth,

@@ -1,4 +1,4 @@
-"""Downloading an archive with Kaggle's own client."""
+"""Download an archive with Kaggle's own client."""
 
 import errno
 import os
@@ -14,45 +14,46 @@ from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from ganlib.data.catalogue import Archive
+from ganlib.data.archives import Archive
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished
 
-# The client sets no limit to a connection, and waits minutes for every chunk: without a network
-# that drops packets silently it would hang. A byte a minute is enough to be let go on.
+# Kaggle's client has no time limit: without a network that drops packets silently it would hang.
 SILENCE_SECONDS = 60.0
-# Images are compressed already and hardly shrink in a zip file; a bomb's zeros, a thousandfold.
-MOST_GROWTH = 100
-
-# What to do, by the status of Kaggle's answer; all above 500 count as 500.
-REMEDIES = {
-    401: "it wants a login or does not know this one; make a token at https://www.kaggle.com/settings",
-    403: "sign in at {url}, accept the terms there and call again with that account's token",
-    404: "there is no such data set; open {url} to see whether it has moved",
-    429: "there were too many requests; wait some minutes and call again",
-    500: "its server has failed; call again later",
-}
-# Statuses by the words of answers that bring their own message instead of a number.
-WORDS = {
-    401: "unauthori[sz]ed|unauthenticated|authentication required",
-    403: "forbidden|permission|denied|accept|terms",
-    404: "not found|does not exist",
-    429: "too many requests|rate limit|quota",
-    500: "internal server error|unavailable",
+MOST_GROWTH = 100  # images hardly shrink in a zip file; a bomb's zeros do a thousandfold
+# By the status of Kaggle's answer, of which all above 500 count as 500: the words of answers that
+# bring their own message instead of a number, and what to do.
+ANSWERS = {
+    401: (
+        "unauthori[sz]ed|unauthenticated|authentication required",
+        "it wants a login or does not know this one; make a token at "
+        "https://www.kaggle.com/settings",
+    ),
+    403: (
+        "forbidden|permission|denied|accept|terms",
+        "sign in at {url}, accept the terms there and try again with that account's token",
+    ),
+    404: (
+        "not found|does not exist",
+        "there is no such data set; open {url} to see whether it has moved",
+    ),
+    429: (
+        "too many requests|rate limit|quota",
+        "there were too many requests; wait some minutes and try again",
+    ),
+    500: ("internal server error|unavailable", "its server has failed; try again later"),
 }
 CONNECTION = "ConnectionPool|Connection (aborted|broken)|timed out|IncompleteRead|file size"
 
 
 def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) -> Path:
-    """Download an archive from Kaggle and unpack it to `data_dir/<slug>`.
-
-    The target appears complete or not at all.
+    """Download an archive from Kaggle and unpack it to `data_dir/<slug>`, whole or not at all.
 
     Args:
         archive: What to download.
         data_dir: The folder to put it in; made if absent.
-        check: Called with the unpacked folder before it is moved to the target; raises a
-            `GanlibError` that names the folder if images are missing in it.
+        check: Called with the unpacked folder; raises a `GanlibError` that names the folder if
+            images are missing in it.
 
     Returns:
         The archive's root folder.
@@ -60,8 +61,8 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
     Raises:
         GanlibError: If Kaggle's client fails or falls silent, the zip file is damaged, unsafe or
             not this archive, there is no space, or the target is in the way. The first line says
-            why, the others which ways are left. Nothing that the client or Kaggle's server said is
-            repeated: it may hold the user's key.
+            why, the others which ways are left. It repeats nothing that the client or Kaggle's
+            server said: that may hold the user's key.
     """
     target = data_dir / archive.folder
     if target.exists():
@@ -83,9 +84,8 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
                 raise _failure(archive, target, reason) from error
             unpacked.replace(target)
     except OSError as error:
-        reason = str(error)[:200]
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = _no_space(data_dir)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = _no_space(data_dir) if full else str(error)[:200]
         raise _failure(archive, target, reason) from error
     return target
 
@@ -93,17 +93,15 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
 def _command(archive: Archive, folder: Path) -> list[str]:
     """Write the client's command line.
 
-    The client runs as a program, because only so does it download public data sets without an
-    account; imported as a library it demands a login. It grants that to command lines that begin
-    with `datasets download`, so no option may come before.
+    As a program, and only if called by `datasets download`, the client needs no login.
     """
     client = [sys.executable, "-m", "kaggle", "datasets", "download"]
     return [*client, archive.kaggle, "--path", str(folder), "--quiet"]
 
 
 def _run_client(archive: Archive, folder: Path) -> str:
-    """Run the client; returns why it failed, or an empty string."""
-    # Asked to be verbose, the client prints the login and holds the whole file in memory.
+    """Run the client; return why it failed, or an empty string."""
+    # With these the client prints the login and holds the whole file in memory.
     quiet = {k: v for k, v in os.environ.items() if k not in ("VERBOSE", "VERBOSE_OUTPUT")}
     with (
         tempfile.TemporaryFile() as out,
@@ -132,40 +130,34 @@ def _silence(folder: Path) -> str:
         return _no_space(folder.parent.parent)
     return (
         f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds; check the network "
-        "and call again"
+        "and try again"
     )
 
 
 def _no_space(folder: Path) -> str:
-    """Say that the disk is full."""
     return f"no space is left on the disk of {folder}; free some or choose another data_dir"
 
 
 def _read(file: IO[bytes]) -> str:
-    """Read what the client wrote."""
     file.seek(0)
     return file.read().decode(errors="replace").strip()
 
 
 def _reason(archive: Archive, out: str, err: str) -> str:
-    """Say in own words why the client failed.
-
-    None of the client's are repeated. They hold what the server said, whatever that is, and
-    download addresses that are signed.
-    """
-    # Without a login the client prints help on logging in to `out` even where it needs none; what
-    # really went wrong is the last line of `err`, unless it was the login.
+    """Say why the client failed, in our own words."""
+    # Without a login the client prints help on logging in to `out` even where it needs none; the
+    # true reason is the last line of `err`, unless it was the login.
     said = err.splitlines()[-1] if err else out
     status = next(map(int, re.findall(r"(\d{3}) (?:Client|Server) Error", said)), 0)
     if not status and re.search(CONNECTION, said):
-        return "Kaggle is out of reach or the connection broke; check the network and call again"
+        return "Kaggle is out of reach or the connection broke; check the network and try again"
     if not status and (number := re.search(r"\[Errno (\d+)\]", said)):
         return f"Kaggle's client cannot write the file: {os.strerror(int(number[1]))}"
-    for code, words in WORDS.items():
-        if not status and re.search(words, said, re.IGNORECASE):
-            status = code
-    if remedy := REMEDIES.get(min(status, 500)):
-        return f"Kaggle answers {status}: {remedy.format(url=archive.url)}"
+    if not status:
+        spoken = (code for code, (words, _) in ANSWERS.items() if re.search(words, said, re.I))
+        status = next(spoken, 0)
+    if answer := ANSWERS.get(min(status, 500)):
+        return f"Kaggle answers {status}: {answer[1].format(url=archive.url)}"
     return (
         "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
         f"{archive.kaggle}"
@@ -173,7 +165,7 @@ def _reason(archive: Archive, out: str, err: str) -> str:
 
 
 def _unpack(packed: Path, unpacked: Path) -> str:
-    """Unzip; returns why that failed, or an empty string."""
+    """Unzip; return why that failed, or an empty string."""
     files = sorted(packed.glob("*.zip"))
     if not files:
         return "Kaggle's client ended without an error, but left no zip file"

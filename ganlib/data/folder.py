@@ -1,4 +1,4 @@
-"""A folder of one's own images as a data set: which of its folders is which part.
+"""A folder of your own images as a data set: which of its folders is which part.
 
 Either the layout of MVTec AD and anomalib,
 
@@ -7,7 +7,7 @@ Either the layout of MVTec AD and anomalib,
     test/<kind>            images with a defect of that kind, for instance test/crack
     ground_truth/<kind>    masks, <image>_mask.png or <image>.png: what is not black is the defect
 
-of which `train/good` alone is enough; or one folder with good images in it. What lies deeper is not
+of which `train/good` alone is enough; or one folder with good images in it. Deeper folders are not
 read.
 
 Reference:
@@ -15,25 +15,25 @@ Reference:
 """
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from ganlib.data.catalogue import ARCHIVES
-from ganlib.data.listing import SUFFIXES, list_folders, list_images
+from ganlib.data.archives import ARCHIVES
 from ganlib.errors import GanlibError
 from ganlib.files import shown, slug
 
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 GOOD = "good"
-# No kind of defect is called so: good images would be taken for defects ("all" is what tables call
-# all kinds together).
+# No names of defects: good images would be taken for anomalies ("all" is all kinds together).
 NO_KINDS = {"good", "ok", "normal", "all"}
 NO_ANOMALIES = "There are no test anomalies: how many defects a detector finds cannot be known."
 LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, ground_truth/<kind>"
 
 
 class Images(NamedTuple):
-    """The images in one folder, which are all of one part and one kind.
+    """The images in one folder, all of one part and one kind.
 
     Attributes:
         part: "train_normal", "test_normal", "test_anomaly", or "normal" where nothing is divided.
@@ -50,15 +50,45 @@ class Images(NamedTuple):
     masks: dict[str, str]
 
 
+def list_images(folder: Path) -> list[str]:
+    """List the files directly in a folder that are named like images and not hidden.
+
+    Returns:
+        Bare names, sorted. A hundred thousand paths would take five times the memory.
+
+    Raises:
+        GanlibError: If the folder cannot be listed.
+    """
+    return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
+
+
+def list_folders(folder: Path) -> list[str]:
+    """List the folders in a folder that are not hidden, as bare names, sorted.
+
+    Raises:
+        GanlibError: If the folder cannot be listed.
+    """
+    # `os` reports where it is not allowed to look. Archivers leave __MACOSX.
+    names = [name for name in _names(folder) if name != "__MACOSX"]
+    return [name for name in names if os.path.isdir(folder / name)]  # noqa: PTH112
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+    except OSError as error:
+        raise GanlibError(
+            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
+        ) from error
+    return [name for name in names if not name.startswith(".")]
+
+
 def is_folder(name: str | Path) -> bool:
     """Tell whether a data set's name is that of a folder.
 
-    Args:
-        name: What the user calls the data set.
-
     Returns:
-        False for the names of the archives. Else whether the path exists, or can only be meant as
-        one because it has a separator in it.
+        False for the names of the archives. Else whether the path exists, or can only be a path
+        because it has a separator in it.
     """
     text = str(name)
     is_path = "/" in text or "\\" in text or (text != "" and Path(text).exists())
@@ -66,7 +96,7 @@ def is_folder(name: str | Path) -> bool:
 
 
 def folder_of(name: str | Path) -> Path:
-    """Return the folder that is meant, as an absolute path.
+    """Return the folder of this name as an absolute path.
 
     Raises:
         GanlibError: If it is not a folder.
@@ -82,7 +112,7 @@ def folder_of(name: str | Path) -> Path:
 
 
 def name_of(root: Path) -> str:
-    """Name a folder's data set so that files can be called by it, and as no archive is called."""
+    """Name a folder's data set so that files can have this name, and no archive has it."""
     name = slug(root.name)
     if not name:  # other letters than ASCII's
         name = "folder-" + hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
@@ -90,36 +120,12 @@ def name_of(root: Path) -> str:
 
 
 def called(name: str | Path) -> str:
-    """Say what the `Dataset` of a name is called: as an archive, or as `name_of` calls a folder."""
+    """Return the `Dataset.name` that `open_dataset` gives to a data set."""
     return name_of(folder_of(name)) if is_folder(name) else str(name)
 
 
-def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
-    """Find out which images a folder holds, by the names of files and folders alone.
-
-    Args:
-        root: The folder.
-
-    Returns:
-        The images by part and kind, none of them empty; and sentences on what was passed over and
-        on what cannot be known.
-
-    Raises:
-        GanlibError: If there is no image, or the folders are neither of the two forms.
-    """
-    folders = list_folders(root)
-    if "train" not in folders and "test" not in folders:
-        return _one_folder(root, folders)
-    if "train" not in folders:
-        raise GanlibError(
-            f"{shown(root)} has a folder test but no folder train: put the good images to train on "
-            f"into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
-        )
-    return _layout(root, folders)
-
-
 def can_be_compared(name: str | Path) -> bool:
-    """Tell whether detectors can be judged on a data set: it has test images of both kinds.
+    """Tell whether methods can be compared on a data set: it has test images of both kinds.
 
     Args:
         name: An archive's, or a folder.
@@ -133,8 +139,37 @@ def can_be_compared(name: str | Path) -> bool:
     return {"test_normal", "test_anomaly"} <= parts
 
 
-def _one_folder(root: Path, folders: list[str]) -> tuple[list[Images], tuple[str, ...]]:
-    """Take all images in the folder itself as good ones."""
+def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
+    """Find out which images a folder holds, by the names of files and folders alone.
+
+    Returns:
+        The images by part and kind, none of them empty; and sentences on what was not read and on
+        what cannot be known.
+
+    Raises:
+        GanlibError: If there is no image, or the folders are neither of the two forms.
+    """
+    folders = list_folders(root)
+    if "train" in folders:
+        images, ignored = _layout(root, folders)
+    elif "test" in folders:
+        raise GanlibError(
+            f"{shown(root)} has a folder test but no folder train: put the good images to train on "
+            f"into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
+        )
+    else:
+        images, ignored = _one_folder(root, folders)
+    notes = []
+    if ignored:
+        listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
+        notes = [f"Images that were not read, because they are not where images go: in {listed}."]
+    if all(each.part != "test_anomaly" for each in images):
+        notes.append(NO_ANOMALIES)
+    return images, tuple(notes)
+
+
+def _one_folder(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
+    """Take all images in the folder itself as good ones; return the folders ignored, too."""
     names = list_images(root)
     nested = [folder for folder in folders if list_images(root / folder)]
     if not names:
@@ -143,12 +178,11 @@ def _one_folder(root: Path, folders: list[str]) -> tuple[list[Images], tuple[str
             f"{shown(root)} holds no image ({', '.join(sorted(SUFFIXES))}). {hint} give a folder "
             f"with {LAYOUT}."
         )
-    return [Images("normal", "normal", root, names, {})], (*_passed_over(nested), NO_ANOMALIES)
+    return [Images("normal", "normal", root, names, {})], nested
 
 
-def _layout(root: Path, folders: list[str]) -> tuple[list[Images], tuple[str, ...]]:
-    """Take the parts of the layout."""
-    passed_over = [folder for folder in ("", "train") if list_images(root / folder)]
+def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
+    """Read the layout of MVTec AD; return the folders ignored, too."""
     trained = list_folders(root / "train")
     if GOOD not in trained:
         found = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
@@ -156,31 +190,29 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], tuple[str, ..
             f"{shown(root / 'train')} has no folder {GOOD}, but {found}: put the good images to "
             f"train on into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
         )
-    passed_over += [f"train/{folder}" for folder in trained if folder != GOOD]
-    kinds = _kinds(root) if "test" in folders else []
+    ignored = [folder for folder in ("", "train") if list_images(root / folder)]
+    ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
+    kinds = _kinds(root / "test") if "test" in folders else []
     masks = _masks(root, kinds) if "ground_truth" in folders else {}
-    # Good ones first, as in the archives.
-    places = [("train_normal", "train", GOOD)]
-    places += [("test_normal", "test", GOOD)] if GOOD in kinds else []
-    places += [("test_anomaly", "test", kind) for kind in kinds if kind != GOOD]
-    found = []
-    for part, above, kind in places:
-        folder = root / above / kind
-        names = list_images(folder)
+    images = []
+    for part, folder in [("train_normal", f"train/{GOOD}")] + [
+        ("test_normal" if kind == GOOD else "test_anomaly", f"test/{kind}")
+        for kind in sorted(kinds, key=lambda kind: kind != GOOD)  # good first, as in the archives
+    ]:
+        above, kind = folder.split("/")
+        names = list_images(root / folder)
         if not names:
             raise GanlibError(
-                f"{shown(folder)} holds no image ({', '.join(sorted(SUFFIXES))}). Put images into "
-                "it or remove it."
+                f"{shown(root / folder)} holds no image ({', '.join(sorted(SUFFIXES))}). Put "
+                "images into it or remove it."
             )
-        outlined = masks.get(kind, {}) if above == "test" else {}
-        found.append(Images(part, "normal" if kind == GOOD else kind, folder, names, outlined))
-    unknown = () if any(each.part == "test_anomaly" for each in found) else (NO_ANOMALIES,)
-    return found, _passed_over(passed_over) + unknown
+        own = masks.get(kind, {}) if above == "test" else {}
+        images.append(Images(part, "normal" if kind == GOOD else kind, root / folder, names, own))
+    return images, ignored
 
 
-def _kinds(root: Path) -> list[str]:
+def _kinds(test: Path) -> list[str]:
     """List the folders in `test`."""
-    test = root / "test"
     kinds = list_folders(test)
     if loose := list_images(test):
         raise GanlibError(
@@ -195,21 +227,21 @@ def _kinds(root: Path) -> list[str]:
     for kind in kinds:
         if kind != GOOD and kind.casefold() in NO_KINDS:
             raise GanlibError(
-                f"{shown(test / kind)} is not called after a defect. If its images are good, call "
+                f"{shown(test / kind)} is not named after a defect. If its images are good, call "
                 f"it {GOOD}; else give it the name of their defect."
             )
     return kinds
 
 
 def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
-    """Find the image of every mask; returns per kind the masks by the images' names."""
-    found: dict[str, dict[str, str]] = {}
+    """Find the image of every mask; return per kind the masks by the images' names."""
+    masks: dict[str, dict[str, str]] = {}
     truth = root / "ground_truth"
     for kind in list_folders(truth):
         images = list_images(root / "test" / kind) if kind in kinds else []
-        stems = Counter(Path(name).stem for name in images)
+        counts = Counter(Path(name).stem for name in images)
         by_stem = {Path(name).stem: name for name in images}
-        found[kind] = {}
+        masks[kind] = {}
         for mask in list_images(truth / kind):
             stem = Path(mask).stem
             stem = stem if stem in by_stem else stem.removesuffix("_mask")
@@ -220,19 +252,11 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
                     "image, or remove or rename the mask."
                 )
             name = by_stem[stem]
-            if stems[stem] > 1 or name in found[kind]:
-                two = "images" if stems[stem] > 1 else "masks"
+            if counts[stem] > 1 or name in masks[kind]:
+                two = "images" if counts[stem] > 1 else "masks"
                 raise GanlibError(
                     f"{shown(truth / kind / mask)}: there are two {two} called {shown(stem)}, so "
                     "which mask belongs to which image cannot be told. Rename or remove one."
                 )
-            found[kind][name] = f"ground_truth/{kind}/{mask}"
-    return found
-
-
-def _passed_over(folders: list[str]) -> tuple[str, ...]:
-    """Say which images are not read."""
-    if not folders:
-        return ()
-    listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in folders)
-    return (f"Images that were not read, because they are not where images go: in {listed}.",)
+            masks[kind][name] = f"ground_truth/{kind}/{mask}"
+    return masks

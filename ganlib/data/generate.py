@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ganlib.data.catalogue import ARCHIVES, MARKER, Archive, is_anomaly
+from ganlib.data.archives import ARCHIVES, MARKER, Archive, is_anomaly
 from ganlib.data.generate_casting import CASTING_KINDS, casting_images
 from ganlib.data.generate_cloud import CLOUD_KINDS, cloud_images
 from ganlib.errors import GanlibError

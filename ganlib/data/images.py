@@ -1,4 +1,4 @@
-"""Decoding image files to arrays of one shape, once, into a cache on disk."""
+"""Decode image files and masks to squares of one size, once, into a cache on disk."""
 
 import contextlib
 import errno
@@ -13,21 +13,20 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
 
 from ganlib.data.dataset import RESIZES, Dataset
+from ganlib.data.folder import folder_of, is_folder, list_folder
 from ganlib.errors import GanlibError
-from ganlib.files import open_file, shown, unfinished
-from ganlib.progress import progress
+from ganlib.files import open_file, shown, write_safely
 
-# Part of the cache's file name: raised with every change to what `decode` returns.
-CODE_VERSION = 1
-# Images that are decoded but not yet written, which bounds the memory whatever the disk's speed.
-BATCH = 256
-# How many times as long as wide a picture may be to be laid into a square whole.
-LONGEST = 1000
-# What a file may hold, whatever its name ends in. Pillow knows forty more, and for one of them
-# (EPS) it runs a program on what the file says.
+CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
+BATCH = 256  # images decoded but not yet written, which bounds the memory on a slow disk
+LONGEST = 1000  # how many times as long as wide a picture in a letterbox may be
+# Pillow knows forty more, and for one of them (EPS) it runs a program on what the file says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+SAMPLE, SAMPLE_SIZE = 32, 64  # images and their pixels by which `channels_of` decides
+TOLERANCE = 8  # grey levels between the channels that still count as grey
 
 
 def decode(path: str | Path, image_size: int, channels: int, resize: str = "squeeze") -> np.ndarray:
@@ -35,35 +34,28 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
 
     Sizes are changed with Pillow's `BOX` filter: when shrinking, every output pixel is the plain
     mean of the pixels that it covers. So a small dark defect still darkens its pixel at a 4.7-fold
-    reduction, where filters that pick or weight pixels may lose it; the mean brightness is kept;
-    and edges get no ringing, which an anomaly detector would have to learn. What is not square is
-    squeezed ("squeeze"), or is kept whole between black bars of equal width ("letterbox"), or only
-    its central square is taken ("crop"); `shown_box` says which pixels that shows.
+    reduction, the mean brightness is kept, and edges get no ringing.
 
-    What a file holds counts, not how its name ends: BMP, GIF, JPEG, PNG, TIFF or WebP, the first
-    picture if there are several. It is turned as its EXIF orientation says, as viewers do. Any mode
-    that Pillow converts to RGB is read: transparent pixels are laid over black; 16-bit grey levels
-    0..65535 become 0..255, of 16-bit colours the upper byte is kept; the inks of CMYK are taken to
-    be stored inverted in a JPEG, as is customary. Colour profiles are not applied. Grey of colours
-    is Pillow's (ITU-R 601-2 luma).
-
-    A picture of more than `PIL.Image.MAX_IMAGE_PIXELS` (89 million) is refused before it is
-    decoded; set that to another number, or None, to allow it. A PNG's check sums must be right, a
-    JPEG must have an end. Damage that leaves a file well-formed cannot be told.
+    The content counts, not the suffix: BMP, GIF, JPEG, PNG, TIFF or WebP, the first picture if
+    there are several, turned as its EXIF orientation says. Transparent pixels are laid over black;
+    16-bit grey levels 0..65535 become 0..255, of 16-bit colours the upper byte is kept; CMYK in a
+    JPEG is taken to be stored inverted, as is customary. Colour profiles are not applied. Grey of
+    colours is Pillow's (ITU-R 601-2 luma).
 
     Args:
         path: The image file, or a link to it.
         image_size: Height and width of the result in pixels, at least 1.
         channels: 1 for grey, 3 for RGB.
-        resize: "squeeze", "letterbox" or "crop".
+        resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
+            bars of equal width, "crop" takes its central square; see `shown_box`.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`, 0..255.
 
     Raises:
-        GanlibError: If the file is missing, truncated, damaged, too large or no image, or its grey
-            levels have no known range (floats, 32-bit). If `image_size`, `channels` or `resize` is
-            out of range, or Pillow is set to fill up truncated images.
+        GanlibError: If the file is missing, truncated, damaged or no image, has more than
+            `PIL.Image.MAX_IMAGE_PIXELS` pixels, or grey levels without a known range (floats,
+            32-bit); if an argument is out of range.
     """
     _check_shape(image_size, channels, resize)
     with _naming(path):
@@ -76,14 +68,16 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
 
 
+def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
+    """Decode an image, or return why it cannot be read."""
+    try:
+        return decode(path, image_size, channels, resize)
+    except GanlibError as error:
+        return error
+
+
 def read_picture(path: str | Path) -> Image.Image:
-    """Read a picture in its own size and in colour, as `decode` reads it.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        An RGB picture, turned as its EXIF orientation says.
+    """Read a picture in its own size and in RGB, otherwise as `decode` reads it.
 
     Raises:
         GanlibError: As for `decode`.
@@ -96,15 +90,9 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
-    """Read a mask and bring it to a square as `decode` brings its image.
+    """Read a mask, in which all but black is defect, and bring it to a square like its image.
 
-    A pixel of the square is of the defect if any of the pixels that it stands for is, so that a
-    defect of a few pixels does not vanish in reducing it. What is not black in the file is defect.
-
-    Args:
-        path: The mask, an image file.
-        image_size: Height and width of the result in pixels, at least 1.
-        resize: "squeeze", "letterbox" or "crop", as the image was decoded.
+    A pixel of the square is defect if any of the pixels that it covers is: small defects stay.
 
     Returns:
         bool array `(image_size, image_size)`.
@@ -121,13 +109,7 @@ def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> n
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
-    """Read how large a picture is, turned as its EXIF orientation says, without decoding it.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        Width and height in pixels.
+    """Read a picture's width and height, turned as its EXIF orientation says, without decoding.
 
     Raises:
         GanlibError: If it cannot be read.
@@ -140,7 +122,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
-    """Say which part of a picture the square shows that `decode` makes of it.
+    """Return which part of a picture `decode`'s square shows.
 
     Args:
         width: Of the picture, turned as its EXIF orientation says, pixels.
@@ -148,9 +130,7 @@ def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]
         resize: "squeeze", "letterbox" or "crop".
 
     Returns:
-        Left, top, right and bottom edge of what fills the square, in pixels of the picture. With
-        "letterbox" they lie beyond its edges, where the bars are: below 0, and above its width or
-        height.
+        Left, top, right and bottom in pixels of the picture; with "letterbox" beyond its edges.
 
     Raises:
         GanlibError: If there is no such `resize`.
@@ -161,6 +141,16 @@ def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]
     side = min(width, height) if resize == "crop" else max(width, height)
     left, top = (width - side) // 2, (height - side) // 2
     return left, top, left + side, top + side
+
+
+def _check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None:
+    if resize not in RESIZES:
+        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
+    if image_size < 1 or channels not in (1, 3):
+        raise GanlibError(
+            f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
+            "is at least 1, channels is 1 (grey) or 3 (RGB)."
+        )
 
 
 @contextlib.contextmanager
@@ -180,6 +170,23 @@ def _naming(path: str | Path) -> Iterator[None]:
         ) from error
 
 
+def reason(error: BaseException) -> str:
+    """Summarize an exception in a few words on one line."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large()
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return shown(" ".join(text.split())[:200].rstrip("."))
+
+
+def _too_large() -> str:
+    return (
+        f"it has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS, "
+        "which you may raise"
+    )
+
+
 def _read(path: str | Path, channels: int) -> Image.Image:
     """Read a picture in its own size; of mode L, RGB, or F for grey levels not yet rounded."""
     with open_file(path) as file:
@@ -190,49 +197,9 @@ def _read(path: str | Path, channels: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-        image = image.convert("RGB")
-    elif image.mode != "L":
-        image = image.convert("RGB")  # by way of RGB, because CMYK has no way to grey
+    # By way of RGB, because CMYK has no way to grey.
+    image = image if image.mode == "L" else image.convert("RGB")
     return image.convert("L" if channels == 1 else "RGB")
-
-
-def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
-    """Reduce or enlarge what `shown_box` says to a square."""
-    square, box = (image_size, image_size), shown_box(*image.size, resize)
-    if resize != "letterbox":
-        return image.resize(square, Image.Resampling.BOX, box=box)
-    if max(image.size) > LONGEST * min(image.size):
-        raise ValueError(
-            f"it is {image.width}x{image.height} pixels, more than {LONGEST} times as long as wide"
-        )
-    # Along the long side first, as nothing is added there: with bars of the full length a large
-    # picture would take many times its memory.
-    left, top, right, bottom = box
-    if image.width >= image.height:
-        image = image.resize((image_size, image.height), Image.Resampling.BOX)
-        image = image.crop((0, top, image_size, bottom))
-    else:
-        image = image.resize((image.width, image_size), Image.Resampling.BOX)
-        image = image.crop((left, 0, right, image_size))
-    return image.resize(square, Image.Resampling.BOX)
-
-
-def reason(error: BaseException) -> str:
-    """Say in a few words, on one line, what an exception says."""
-    if isinstance(error, UnidentifiedImageError):
-        return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
-    if isinstance(error, Image.DecompressionBombError):
-        return _too_large()
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return shown(" ".join(text.split())[:200].rstrip("."))
-
-
-def _too_large() -> str:
-    """Say that a picture is over Pillow's limit, and how to allow it."""
-    return (
-        f"it has more than {Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS, "
-        "which you may raise"
-    )
 
 
 def _open(content: bytes) -> Image.Image:
@@ -244,7 +211,7 @@ def _open(content: bytes) -> Image.Image:
     if limit is not None and image.width * image.height > limit:  # up to twice that, Pillow warns
         raise ValueError(_too_large())
     if image.format == "PNG":
-        image.verify()  # the check sums of the pixels, which are passed over in reading
+        image.verify()  # the checksums of the pixels, which are passed over in reading
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         # Pillow stretches these levels to 8 bit, but not the one that stands for clear.
         if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
@@ -257,20 +224,50 @@ def _open(content: bytes) -> Image.Image:
     return image
 
 
+def _from_wide(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
+    # Some versions of Pillow open 16-bit PNG files with 32-bit integers. A TIFF with these has
+    # them: whether its levels end at 255 or 65535 cannot be known.
+    if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
+        raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
+    levels = np.asarray(image)
+    clear = levels == image.info.get("transparency", -1)
+    return Image.fromarray(np.where(clear, 0, levels / 257).astype(np.float32))
+
+
+def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
+    square, box = (image_size, image_size), shown_box(*image.size, resize)
+    if resize != "letterbox":
+        return image.resize(square, Image.Resampling.BOX, box=box)
+    if max(image.size) > LONGEST * min(image.size):
+        raise ValueError(
+            f"it is {image.width}x{image.height} pixels, more than {LONGEST} times as long as wide"
+        )
+    # Along the long side first: bars of the full length would take many times the memory.
+    left, top, right, bottom = box
+    if image.width >= image.height:
+        image = image.resize((image_size, image.height), Image.Resampling.BOX)
+        image = image.crop((0, top, image_size, bottom))
+    else:
+        image = image.resize((image.width, image_size), Image.Resampling.BOX)
+        image = image.crop((left, 0, right, image_size))
+    return image.resize(square, Image.Resampling.BOX)
+
+
 def load_images(
     dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
 ) -> np.memmap:
     """Decode all images of a data set, or take them from the cache.
 
     The cache is `<cache_dir>/cache/<name>-<digest>-<size>x<size>x<channels>-v<version>.npy`, with
-    the data set's `resize` before the version if it is not "squeeze"; images with other bytes have
-    another digest and so another file. The file appears complete or not at all.
+    the data set's `resize` before the version if it is not "squeeze". It is written whole or not at
+    all.
 
     Args:
         dataset: What `open_dataset` returned.
         image_size: Height and width in pixels, at least 1.
         channels: 1 for grey, 3 for RGB.
-        cache_dir: Where the folder `cache` is made; default is the dataset's `cache_dir`.
+        cache_dir: Default is the dataset's `cache_dir`.
 
     Returns:
         Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
@@ -295,65 +292,8 @@ def load_images(
     return images
 
 
-def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Copy some images out of all, without holding more of them in memory than these.
-
-    Pages of a mapped file that were touched count as memory of the process until it ends, so that
-    indexing the map would after a pass over the data hold all images. Mapping the file anew each
-    time holds none either, but takes two to three times as long as reading it.
-
-    Args:
-        images: `(n, height, width, channels)`, what `load_images` returned; any other array is
-            indexed.
-        rows: int `(m,)`, which images, 0..n - 1.
-
-    Returns:
-        Array `(m, height, width, channels)` of the images' type.
-
-    Raises:
-        GanlibError: If the file has become shorter since it was opened.
-    """
-    # A view of a map is one too, but says nothing of where in the file it begins.
-    mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
-    if not mapped or not images.flags.c_contiguous or images.filename is None:
-        return np.asarray(images[rows])
-    found = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    # Opened each time: threads share no position in the file, and no handle is left open.
-    with Path(images.filename).open("rb", buffering=0) as file:
-        for row, image in zip(rows.tolist(), found, strict=True):
-            file.seek(images.offset + row * image.nbytes)
-            if file.readinto(image) != image.nbytes:
-                raise GanlibError(
-                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
-                    "Delete it to have the images decoded again."
-                )
-    return found
-
-
-def _check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None:
-    """Refuse shapes that no image can be brought to."""
-    if resize not in RESIZES:
-        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
-    if image_size < 1 or channels not in (1, 3):
-        raise GanlibError(
-            f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
-            "is at least 1, channels is 1 (grey) or 3 (RGB)."
-        )
-
-
-def _from_wide(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
-    # Some versions of Pillow open 16-bit PNG files with 32-bit integers; a TIFF with these has
-    # them, and if its levels are small nobody knows whether they end at 255 or 65535.
-    if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
-        raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
-    levels = np.asarray(image)
-    clear = levels == image.info.get("transparency", -1)
-    return Image.fromarray(np.where(clear, 0, levels / 257).astype(np.float32))
-
-
 def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
-    """Map a cache file, or return None if it is absent or not what it should be."""
+    """Map a cache file, or return None if it is absent or broken."""
     try:
         images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -362,62 +302,158 @@ def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
 
 
 def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
-    """Decode all images in parallel and write them beside the path, then move them there."""
+    """Decode all images in parallel to a cache file."""
     needed = int(np.prod(shape, dtype=np.int64))
-    files = dataset.files["file"]
-    temporary = unfinished(path)
-    refused: list[GanlibError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if needed > free:
-            raise _no_space(path, needed, free)
-        # Written in order rather than through a memory map: on a full disk a write raises, while a
-        # store to a mapped page kills the process.
-        with (
-            temporary.open("wb") as file,
-            warnings.catch_warnings(action="ignore"),  # of Pillow's, on files that can be read
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-            progress(len(files), f"decoding {dataset.name}", "image") as advance,
-        ):
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for start in range(0, len(files), BATCH):
-                batch = [dataset.root / file for file in files.iloc[start : start + BATCH]]
-                for pixels in pool.map(
-                    lambda path: try_decode(path, *shape[2:], dataset.resize), batch
-                ):
-                    if isinstance(pixels, GanlibError):
-                        refused.append(pixels)
-                    elif not refused:  # else the rest is only tried, to say how many are bad
-                        file.write(pixels.tobytes())
-                advance(len(batch))
-        if refused:
-            others = f" So it is with {len(refused) - 1} more of {len(files)} images."
-            raise GanlibError(f"{refused[0]}{others if refused[1:] else ''}") from refused[0]
-        temporary.replace(path)
+        if needed > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, "")
+        write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_space(path, needed, shutil.disk_usage(path.parent).free) from error
+            free = shutil.disk_usage(path.parent).free
+            raise GanlibError(
+                f"No space for the decoded images {path}: {needed / 1e6:.1f} MB needed, "
+                f"{free / 1e6:.1f} MB free. Free some, choose a smaller image_size or another "
+                "data_dir."
+            ) from error
         raise GanlibError(
             f"The decoded images cannot be written to {path}: {error}. Choose another data_dir."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
-def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
-    """Decode an image, or return why it cannot be read."""
-    try:
-        return decode(path, image_size, channels, resize)
-    except GanlibError as error:
-        return error
+def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
+    files = [dataset.root / file for file in dataset.files["file"]]
+    failed: list[GanlibError] = []
+    # Written in order rather than through a memory map: on a full disk a write raises, while a
+    # store to a mapped page kills the process.
+    with (
+        path.open("wb") as file,
+        warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(desc=f"decoding {dataset.name}", total=len(files), unit="image", disable=None) as bar,
+    ):
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(files), BATCH):
+            batch = files[start : start + BATCH]
+            for pixels in pool.map(
+                lambda path: try_decode(path, *shape[2:], dataset.resize), batch
+            ):
+                if isinstance(pixels, GanlibError):
+                    failed.append(pixels)
+                elif not failed:  # else the rest is only tried, to count the broken ones
+                    file.write(pixels.tobytes())
+            bar.update(len(batch))
+    if failed:
+        others = f" {len(failed) - 1} more of {len(files)} images have the same problem."
+        raise GanlibError(f"{failed[0]}{others if failed[1:] else ''}") from failed[0]
 
 
-def _no_space(path: Path, needed: int, free: int) -> GanlibError:
-    """Say how much space the cache takes."""
-    return GanlibError(
-        f"No space for the decoded images {path}: {needed / 1e6:.1f} MB needed, {free / 1e6:.1f} "
-        "MB free. Free some, choose a smaller image_size or another data_dir."
-    )
+def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Copy some images out of all, without holding more of them in memory than these.
+
+    Pages of a mapped file that were touched count as memory of the process until it ends.
+
+    Args:
+        images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
+        rows: int `(m,)`, which images, 0..n - 1.
+
+    Returns:
+        Array `(m, height, width, channels)` of the images' type.
+
+    Raises:
+        GanlibError: If the file was cut off after it was opened.
+    """
+    # A view of a map is one too, but says nothing of where in the file it begins.
+    mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
+    if not mapped or not images.flags.c_contiguous or images.filename is None:
+        return np.asarray(images[rows])
+    copy = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    # Opened each time: threads share no position in the file, and no handle is left open.
+    with Path(images.filename).open("rb", buffering=0) as file:
+        for row, image in zip(rows.tolist(), copy, strict=True):
+            file.seek(images.offset + row * image.nbytes)
+            if file.readinto(image) != image.nbytes:
+                raise GanlibError(
+                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
+                    "Delete it to have the images decoded again."
+                )
+    return copy
+
+
+def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Tell of which images it is known where the defects are.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        rows: int `(n,)`, row numbers of `Dataset.files`.
+
+    Returns:
+        bool array `(n,)`: normal images and anomalies with a mask. All False if no anomaly among
+        them has one.
+    """
+    files = dataset.files.iloc[np.asarray(rows)]
+    if "mask" not in files or not (files["mask"] != "").any():
+        return np.zeros(len(files), bool)
+    return ((files["label"] == 0) | (files["mask"] != "")).to_numpy()
+
+
+def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarray:
+    """Read where the defects are, on squares as `load_images` makes them, see `decode_mask`.
+
+    Args:
+        dataset: What `open_dataset` returned.
+        rows: int `(n,)`, row numbers of `Dataset.files`.
+        image_size: Height and width in pixels, that of the images.
+
+    Returns:
+        bool array `(n, image_size, image_size)`, True on the defect; all False for normal images.
+
+    Raises:
+        GanlibError: If an anomaly has no mask, see `outlined`, or a mask cannot be read.
+    """
+    files = dataset.files.iloc[np.asarray(rows)]
+    masks = np.zeros((len(files), image_size, image_size), bool)
+    names = files["mask"] if "mask" in files else [""] * len(files)
+    for mask, file, label, name in zip(masks, files["file"], files["label"], names, strict=True):
+        if name:
+            mask[:] = decode_mask(dataset.root / name, image_size, dataset.resize)
+        elif label:
+            raise GanlibError(
+                f"{shown(dataset.root / file)} shows a defect and has no mask: where it is cannot "
+                "be known. Leave such images out (ganlib.data.outlined)."
+            )
+    return masks
+
+
+def channels_of(dataset: str | Path | Dataset) -> int | None:
+    """Tell how many channels a folder's images need, by a sample of the good ones.
+
+    Args:
+        dataset: What `open_dataset` takes or returned.
+
+    Returns:
+        1 if the sample is grey, whatever its files' modes: reduced to 64x64 pixels, which averages
+        what a JPEG does to colour, no pixel's channels differ by more than 8 grey levels. Else 3.
+        None for an archive, whose channels the profile knows.
+
+    Raises:
+        GanlibError: If the folder is in neither of the two forms, or no image of the sample can be
+            read.
+    """
+    if isinstance(dataset, Dataset):
+        if dataset.source != "folder":
+            return None
+        root, names = dataset.root, dataset.files.loc[dataset.files["label"] == 0, "file"].tolist()
+    elif not is_folder(dataset):
+        return None
+    else:
+        good = list_folder(folder_of(dataset))[0][0]  # the good ones to train on
+        root, names = good.folder, good.names
+    sample = np.unique(np.linspace(0, len(names) - 1, SAMPLE).astype(int))
+    tried = [try_decode(root / names[i], SAMPLE_SIZE, 3, "letterbox") for i in sample]
+    images = [each for each in tried if not isinstance(each, GanlibError)]  # others may be left out
+    if not images:
+        raise tried[0]
+    return 1 if max(np.ptp(image, axis=2).max() for image in images) <= TOLERANCE else 3

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ganlib.data.catalogue import HELD_OUT
+from ganlib.data.archives import HELD_OUT
 from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import groups_of
 from ganlib.errors import GanlibError

@@ -17,14 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from ganlib.data.folder import SUFFIXES, list_folders, list_images
 from ganlib.data.images import try_decode
-from ganlib.data.listing import SUFFIXES, list_folders, list_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.heat import draw_heat, overlay
 from ganlib.detector.report import Entry, Summary, strip, write_report
 from ganlib.errors import GanlibError
-from ganlib.files import remove_unfinished, shown, write_safely
-from ganlib.locks import only_one
+from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
 CHUNK = 128  # images: what is in memory at a time, twice
 COLUMNS = ("file", "score", "above_normals", "is_anomaly", "error")

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from ganlib.data.folder import SUFFIXES
 from ganlib.data.images import decode
-from ganlib.data.listing import SUFFIXES
 from ganlib.detector.detector import Detector
 from ganlib.detector.load import load_model
 from ganlib.errors import GanlibError

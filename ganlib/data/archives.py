@@ -1,0 +1,213 @@
+"""The two Kaggle archives of the paper: what is in them, and where they are on disk."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ganlib.errors import GanlibError
+
+MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
+HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One Kaggle data set, as it unpacks.
+
+    Attributes:
+        name: What users call it: `'casting'` or `'cloud'`.
+        title: What the images show.
+        kaggle: `'owner/slug'` on kaggle.com.
+        folders: For every part the paths that may hold it, relative to the archive's root, best
+            first: as the archive unpacks, then with levels of its nesting left out.
+        counts: For every part the number of images in it.
+        exact: Whether other counts are refused. If not, more than `HELD_OUT` normal images and one
+            anomaly are enough.
+        digests: For every part the digest of Kaggle's files; empty if not on record.
+        licence: The licence that Kaggle's page states.
+    """
+
+    name: str
+    title: str
+    kaggle: str
+    folders: Mapping[str, tuple[str, ...]]
+    counts: Mapping[str, int]
+    exact: bool
+    digests: Mapping[str, str]
+    licence: str
+
+    @property
+    def folder(self) -> str:
+        """Name of the archive's folder, the slug."""
+        return self.kaggle.partition("/")[2]
+
+    @property
+    def url(self) -> str:
+        """Kaggle's page of the data set."""
+        return f"https://www.kaggle.com/datasets/{self.kaggle}"
+
+    def part_folder(self, root: Path, part: str) -> Path | None:
+        """Find the first of a part's folders that exists below `root`."""
+        folders = (root / folder for folder in self.folders[part])
+        return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def is_anomaly(part: str) -> bool:
+    """Tell whether a part holds anomalies (by its name: `'anomaly'`, `'test_anomaly'`)."""
+    return part.endswith("anomaly")
+
+
+ARCHIVES: dict[str, Archive] = {
+    "casting": Archive(
+        name="casting",
+        title="Pump impellers of cast metal, 300x300 grey, seen from the front",
+        kaggle="ravirajsinh45/real-life-industrial-dataset-of-casting-product",
+        folders={
+            part: (f"casting_data/casting_data/{end}", f"casting_data/{end}", end)
+            for part, end in {
+                "train_normal": "train/ok_front",
+                "test_normal": "test/ok_front",
+                "test_anomaly": "test/def_front",
+            }.items()
+        },
+        counts={"train_normal": 2875, "test_normal": 262, "test_anomaly": 453},
+        exact=True,
+        digests={
+            "train_normal": "acb41db4fde04f9ea63363564e9f351a4c87b2613c66a7456186de58c6e95118",
+            "test_normal": "da7cf4d7e9827ab4d293cda577c2afe45cf7c761463d4e743aeeba05ccbd56b1",
+            "test_anomaly": "d1e0b3195b027b8747c67bae1a19ff8e73c3ce8ff84988aa2e4ff46e033a2464",
+        },
+        licence="CC BY-NC-ND 4.0",
+    ),
+    "cloud": Archive(
+        name="cloud",
+        title="Satellite images of the ground, clear and under cloud, 384x384 RGB",
+        kaggle="ashoksrinivas/cloud-anomaly-detection-images",
+        folders={
+            "normal": ("noncloud/noncloud", "noncloud"),
+            "anomaly": ("cloud/cloud", "cloud"),
+        },
+        counts={"normal": 1500, "anomaly": 100},
+        exact=False,
+        digests={},
+        licence="see Kaggle's page",
+    ),
+}
+
+
+def archive_of(name: str) -> Archive:
+    if name not in ARCHIVES:
+        raise GanlibError(
+            f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a "
+            "folder."
+        )
+    return ARCHIVES[name]
+
+
+def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Path | None, str]:
+    """Find the images that exist already; return their root or None, and why these."""
+    generated = data_dir / "generated" / archive.folder
+    if data == "generated":
+        return (generated if (generated / MARKER).is_file() else None), "generated images asked for"
+    if data not in ("auto", "kaggle"):
+        return _look_in_folder(archive, Path(data)), "the folder that was asked for"
+    places = [(data_dir, f"real images found in {data_dir}")]
+    if variable := os.environ.get("GANLIB_DATA"):
+        if not Path(variable).is_dir():
+            raise GanlibError(
+                f"The environment variable GANLIB_DATA names {variable}, which is not a folder. "
+                f"Set it to the folder that holds {archive.folder}, or unset it."
+            )
+        places.append((Path(variable), "real images found in GANLIB_DATA"))
+    for folder, why in places:
+        root = _find(archive, folder)
+        if root is not None and not (root / MARKER).is_file():
+            return root, why
+    if data == "auto" and (generated / MARKER).is_file():
+        return generated, f"no real images in {data_dir}, but generated ones"
+    return None, ""
+
+
+def _look_in_folder(archive: Archive, folder: Path) -> Path:
+    """Find the archive's root in a folder that the user named, or say what it lacks."""
+    if not folder.is_dir():
+        raise GanlibError(
+            f"{folder} is not a folder. `data` is 'auto', 'kaggle', 'generated' or a folder with "
+            f"the images of {archive.name}."
+        )
+    root = _find(archive, folder)
+    if root is None:
+        wanted = " or ".join(next(iter(archive.folders.values())))
+        raise GanlibError(
+            f"{folder} does not hold the {archive.name} images: expected {wanted} in it or in "
+            f"{folder / archive.folder}. Unzip the archive of {archive.url} there, or name the "
+            "folder in which it is."
+        )
+    return root
+
+
+def _find(archive: Archive, folder: Path) -> Path | None:
+    """Find the archive's root: below the folder by its name, or the folder itself."""
+    roots = (folder / archive.folder, folder)
+    parts = archive.counts
+    return next((r for r in roots if any(archive.part_folder(r, part) for part in parts)), None)
+
+
+def read_kinds(root: Path) -> dict[str, str]:
+    """Read the kinds of anomaly, by bare file name, from the `*_kinds.csv` files in the root."""
+    kinds: dict[str, str] = {}
+    for path in sorted(root.glob("[!.]*_kinds.csv")):
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+            kinds.update(zip(table["file"], table["kind"], strict=True))
+        except (KeyError, ValueError) as error:
+            raise GanlibError(
+                f"{path} is not a table of kinds: expected a CSV file with the columns file,kind "
+                f"({error}). Fix or delete it."
+            ) from error
+    return kinds
+
+
+def compare(
+    archive: Archive, counts: Mapping[str, int], digests: Mapping[str, str], generated: bool
+) -> tuple[str, str, tuple[str, ...]]:
+    """Compare the images with Kaggle's; return the source, the description and the notes."""
+    name, kaggle = archive.name, archive.kaggle
+    found, expected = plus(counts.values()), plus(archive.counts.values())
+    if generated:
+        note = (
+            f"The images are drawn by ganlib after the look of {name}: results on them say nothing "
+            "about results on the real images."
+        )
+        return "generated", f"GENERATED images ({name}-like)", (note,)
+    if digests == archive.digests:
+        return "kaggle", f"{name}, Kaggle images (digest verified)", ()
+    if counts != archive.counts:
+        text = f"{name} stand-in: {found} images in Kaggle's layout, not Kaggle's {expected}"
+        note = (
+            f"The {found} images are a stand-in in the layout of Kaggle's {kaggle}, which has "
+            f"{expected} ({' + '.join(counts)}): results on them are not comparable to results on "
+            "Kaggle's."
+        )
+        return "unverified", text, (note,)
+    text = f"{name}: {found} images in Kaggle's layout"
+    if not archive.digests:
+        note = (
+            f"The digest of Kaggle's {kaggle} is not on record: the layout and the counts are "
+            "Kaggle's, the bytes could not be checked."
+        )
+        return "unverified", f"{text}, Kaggle's digest not on record", (note,)
+    other = [part for part in digests if digests[part] != archive.digests[part]]
+    note = (
+        f"The bytes or names of {', '.join(other)} are not those on record for Kaggle's {kaggle}: "
+        "the images may be edited or of another version."
+    )
+    return "unverified", f"{text}, digest is not Kaggle's", (note,)
+
+
+def plus(counts: Iterable[int]) -> str:
+    """Write counts as `'1500 + 100'`."""
+    return " + ".join(map(str, counts))
