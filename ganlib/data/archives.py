@@ -19,7 +19,6 @@ class Archive:
 
     Attributes:
         name: What users call it: `'casting'` or `'cloud'`.
-        title: What the images show.
         kaggle: `'owner/slug'` on kaggle.com.
         folders: For every part the paths that may hold it, relative to the archive's root, best
             first: as the archive unpacks, then with levels of its nesting left out.
@@ -27,17 +26,14 @@ class Archive:
         exact: Whether other counts are refused. If not, more than `HELD_OUT` normal images and one
             anomaly are enough.
         digests: For every part the digest of Kaggle's files; empty if not on record.
-        licence: The licence that Kaggle's page states.
     """
 
     name: str
-    title: str
     kaggle: str
     folders: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
     exact: bool
     digests: Mapping[str, str]
-    licence: str
 
     @property
     def folder(self) -> str:
@@ -63,7 +59,6 @@ def is_anomaly(part: str) -> bool:
 ARCHIVES: dict[str, Archive] = {
     "casting": Archive(
         name="casting",
-        title="Pump impellers of cast metal, 300x300 grey, seen from the front",
         kaggle="ravirajsinh45/real-life-industrial-dataset-of-casting-product",
         folders={
             part: (f"casting_data/casting_data/{end}", f"casting_data/{end}", end)
@@ -80,11 +75,9 @@ ARCHIVES: dict[str, Archive] = {
             "test_normal": "da7cf4d7e9827ab4d293cda577c2afe45cf7c761463d4e743aeeba05ccbd56b1",
             "test_anomaly": "d1e0b3195b027b8747c67bae1a19ff8e73c3ce8ff84988aa2e4ff46e033a2464",
         },
-        licence="CC BY-NC-ND 4.0",
     ),
     "cloud": Archive(
         name="cloud",
-        title="Satellite images of the ground, clear and under cloud, 384x384 RGB",
         kaggle="ashoksrinivas/cloud-anomaly-detection-images",
         folders={
             "normal": ("noncloud/noncloud", "noncloud"),
@@ -93,12 +86,12 @@ ARCHIVES: dict[str, Archive] = {
         counts={"normal": 1500, "anomaly": 100},
         exact=False,
         digests={},
-        licence="see Kaggle's page",
     ),
 }
 
 
 def archive_of(name: str) -> Archive:
+    """Look an archive up, or say which there are."""
     if name not in ARCHIVES:
         raise GanlibError(
             f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a "

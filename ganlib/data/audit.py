@@ -1,16 +1,14 @@
-"""What one should know of a data set before believing a result on it."""
+"""Tables on copies and brightness, to read before believing a result on a data set."""
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import THRESHOLD, groups_of, images_to_compare, nearest
 from ganlib.data.splits import Split, paper_split
-
-if TYPE_CHECKING:  # as in `dataset`: `locate` does without
-    import pandas as pd
 
 
 class Audit(NamedTuple):
@@ -20,8 +18,7 @@ class Audit(NamedTuple):
         copies: One line per pair of sets: of the `images` in `of`, how many have another image in
             `within` with the same file (`same_file`, by SHA-256), the same grey pixels at 128x128
             (`same_pixels`), or in the same group of near-duplicates (`near`; missing between normal
-            images and anomalies, which are not grouped together). Pairs of one set with itself are
-            copies within that set.
+            images and anomalies, which are not grouped together).
         groups: One line per group of normal images, the largest first: `group`, `images` and one
             column per set of normal images with its images in that group.
         brightness: One line per set and kind: `set`, `kind`, `images`; mean and standard deviation
@@ -32,10 +29,10 @@ class Audit(NamedTuple):
             `copy` (whether it is below the threshold) and `same_file`.
     """
 
-    copies: "pd.DataFrame"
-    groups: "pd.DataFrame"
-    brightness: "pd.DataFrame"
-    nearest: "pd.DataFrame"
+    copies: pd.DataFrame
+    groups: pd.DataFrame
+    brightness: pd.DataFrame
+    nearest: pd.DataFrame
 
 
 def audit_dataset(
@@ -45,11 +42,8 @@ def audit_dataset(
 
     Args:
         dataset: What `open_dataset` returned.
-        split: How it is split; default is `paper_split(dataset)`.
+        split: Default is `paper_split(dataset)`.
         threshold: Distance below which two images count as copies of one picture, 0..1.
-
-    Returns:
-        The tables.
 
     Raises:
         GanlibError: If an image cannot be read.
@@ -63,13 +57,8 @@ def audit_dataset(
     }
     sets = {name: rows for name, rows in sets.items() if len(rows)}
     images = images_to_compare(dataset)
-    files = [
-        hashlib.sha256((dataset.root / file).read_bytes()).digest()
-        for file in dataset.files["file"]
-    ]
-    files = np.unique(files, return_inverse=True)[1]
-    pixels = [hashlib.sha256(image.tobytes()).digest() for image in images]
-    pixels = np.unique(pixels, return_inverse=True)[1]
+    files = _numbers((dataset.root / file).read_bytes() for file in dataset.files["file"])
+    pixels = _numbers(image.tobytes() for image in images)
     groups = groups_of(dataset, threshold)
     return Audit(
         copies=_copies(sets, files, pixels, groups),
@@ -79,12 +68,15 @@ def audit_dataset(
     )
 
 
+def _numbers(contents) -> np.ndarray:
+    """Give every content a number, and equal ones the same."""
+    digests = [hashlib.sha256(content).digest() for content in contents]
+    return np.unique(digests, return_inverse=True)[1]
+
+
 def _copies(
     sets: dict[str, np.ndarray], files: np.ndarray, pixels: np.ndarray, groups: np.ndarray
-) -> "pd.DataFrame":
-    """Count images with a copy, for every pair of sets."""
-    import pandas as pd
-
+) -> pd.DataFrame:
     def count(keys: np.ndarray, of: str, within: str) -> int:
         found, copies = np.unique(keys[sets[within]], return_counts=True)
         if of == within:
@@ -102,10 +94,7 @@ def _copies(
     return pd.DataFrame(lines, columns=columns).astype({"near": "Int64"})
 
 
-def _groups(sets: dict[str, np.ndarray], groups: np.ndarray) -> "pd.DataFrame":
-    """List the groups of normal images with their images in every set."""
-    import pandas as pd
-
+def _groups(sets: dict[str, np.ndarray], groups: np.ndarray) -> pd.DataFrame:
     normal = [name for name in sets if name != "test anomaly"]
     found = np.unique(np.concatenate([groups[sets[name]] for name in normal]))
     table = pd.DataFrame({"group": found})
@@ -115,12 +104,7 @@ def _groups(sets: dict[str, np.ndarray], groups: np.ndarray) -> "pd.DataFrame":
     return table.sort_values(["images", "group"], ascending=[False, True], ignore_index=True)
 
 
-def _brightness(
-    dataset: Dataset, sets: dict[str, np.ndarray], images: np.ndarray
-) -> "pd.DataFrame":
-    """Compare mean and spread of the grey levels by set and kind."""
-    import pandas as pd
-
+def _brightness(dataset: Dataset, sets: dict[str, np.ndarray], images: np.ndarray) -> pd.DataFrame:
     rows = np.concatenate(list(sets.values()))
     table = pd.DataFrame(
         {
@@ -145,19 +129,15 @@ def _brightness(
 
 def _nearest(
     dataset: Dataset, split: Split, images: np.ndarray, files: np.ndarray, threshold: float
-) -> "pd.DataFrame":
-    """Find the nearest training image of every normal test image."""
-    import pandas as pd
-
+) -> pd.DataFrame:
     index, distance = nearest(images[split.test_normal], images[split.train])
-    found = split.train[index]
-    names = dataset.files["file"].to_numpy()
+    rows, names = split.train[index], dataset.files["file"].to_numpy()
     table = pd.DataFrame(
         {
             "row": split.test_normal,
             "file": names[split.test_normal],
-            "nearest_row": found,
-            "nearest_file": names[found],
+            "nearest_row": rows,
+            "nearest_file": names[rows],
             "distance": distance,
             "copy": distance < threshold,
             "same_file": np.isin(files[split.test_normal], files[split.train]),

@@ -1,6 +1,6 @@
-"""Batches of decoded images for training, read from disk when they are wanted.
+"""Batches of decoded images for training, read from disk when they are needed.
 
-Keras is imported here and nowhere else in `ganlib.data`, so this module is imported by its name.
+The only module of `ganlib.data` that imports Keras: import it by its name.
 """
 
 import math
@@ -14,30 +14,22 @@ from ganlib.errors import GanlibError
 
 
 class Batches(keras.utils.PyDataset):
-    """Images for `fit`, shuffled anew in every epoch, of which only a few are in memory at a time.
+    """Images for `fit`, shuffled again in every epoch, only a few in memory at a time.
 
-    `model.fit(images[rows])` works as well, but copies all of these images into memory, and Keras
-    on TensorFlow copies that array once more. Here an image is read from the cache of
-    `load_images` into its place in the batch and copied nowhere else.
-
-    The order of an epoch depends on the seed and the epoch's number alone, and is the same on every
-    backend. So a training that goes on in another process sees what it would have seen: give the
-    new `Batches` the number of the next epoch. Keras has the next batch read while a step runs
-    (TensorFlow in a thread of its own, JAX because its steps do not wait for each other), in order;
-    more workers than that would only have batches read twice.
+    The order of an epoch depends on the seed and the epoch's number alone, on every backend. To
+    resume a training in another process, give the new `Batches` the number of the next epoch.
 
     Args:
-        images: `(n, height, width, channels)`, what `load_images` returned. Any other array works
-            too, it is indexed.
+        images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
-        batch_size: images per batch; the last batch of an epoch has those that are left.
-        seed: of the order, at least 0.
+        batch_size: Images per batch; the last batch of an epoch has the rest.
+        seed: Of the order, at least 0.
         shuffle: False keeps the order of `rows` in every epoch.
-        transform: called with every batch, returns what the model gets instead.
-        epoch: number of the epoch that comes next, at least 0; Keras's `fit` counts it up.
+        transform: Called with every batch, returns what the model gets instead.
+        epoch: Number of the next epoch, at least 0; Keras's `fit` counts it up.
 
     Raises:
-        GanlibError: there is no row, a row is not in `images`, or a number is too small.
+        GanlibError: If there is no row, a row is not in `images`, or a number is too small.
 
     Example:
         >>> batches = Batches(images, split.train, batch_size=32, seed=0)
@@ -71,15 +63,10 @@ class Batches(keras.utils.PyDataset):
                 f"batch_size={batch_size}, seed={seed}, epoch={epoch} give no batches: batch_size "
                 "is at least 1, the others at least 0."
             )
-        self.images = images
-        self.rows = rows
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.transform = transform
-        self.epoch = epoch
-        self._order = None, rows
-        self._left = math.inf
+        self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed
+        self.shuffle, self.transform, self.epoch = shuffle, transform, epoch
+        self._order = None, rows  # an epoch and its order
+        self._left = math.inf  # batches that Keras has not taken yet
 
     def __len__(self) -> int:
         """Count the batches of an epoch."""
@@ -112,8 +99,7 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self):
         """Go on to the next epoch if this one was seen to its end.
 
-        Keras says so too where it has only looked at the first batches, before it trains.
+        Keras calls this too after it has looked at the first batches, before it trains.
         """
-        if self._left <= 0:
-            self.epoch += 1
+        self.epoch += self._left <= 0
         self._left = math.inf

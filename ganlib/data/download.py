@@ -1,5 +1,6 @@
 """Download an archive with Kaggle's own client."""
 
+import contextlib
 import errno
 import os
 import re
@@ -91,10 +92,7 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
 
 
 def _command(archive: Archive, folder: Path) -> list[str]:
-    """Write the client's command line.
-
-    As a program, and only if called by `datasets download`, the client needs no login.
-    """
+    """Write the client's command line: as a program, and begun like this, it needs no login."""
     client = [sys.executable, "-m", "kaggle", "datasets", "download"]
     return [*client, archive.kaggle, "--path", str(folder), "--quiet"]
 
@@ -110,28 +108,23 @@ def _run_client(archive: Archive, folder: Path) -> str:
             _command(archive, folder), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=quiet
         ) as process,
     ):
-        received = 0
+        before, received = -1, 0
         try:
             while process.poll() is None:
-                try:
+                if received == before:
+                    # On a full disk the client tries again and again.
+                    if shutil.disk_usage(folder).free < 1e5:
+                        return _no_space(folder.parent.parent)
+                    return (
+                        f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds; "
+                        "check the network and try again"
+                    )
+                with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(SILENCE_SECONDS)
-                except subprocess.TimeoutExpired:
-                    before, received = received, sum(f.stat().st_size for f in folder.glob("*.zip"))
-                    if received == before:
-                        return _silence(folder)
+                before, received = received, sum(f.stat().st_size for f in folder.glob("*.zip"))
         finally:
             process.kill()  # does nothing to a client that has ended
         return _reason(archive, _read(out), _read(err)) if process.returncode else ""
-
-
-def _silence(folder: Path) -> str:
-    """Say why nothing arrives: on a full disk the client tries again and again."""
-    if shutil.disk_usage(folder).free < 1e5:
-        return _no_space(folder.parent.parent)
-    return (
-        f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds; check the network "
-        "and try again"
-    )
 
 
 def _no_space(folder: Path) -> str:
@@ -171,47 +164,35 @@ def _unpack(packed: Path, unpacked: Path) -> str:
         return "Kaggle's client ended without an error, but left no zip file"
     try:
         with zipfile.ZipFile(files[0]) as file:
-            if reason := _danger(file, files[0]):
-                return reason
-            for member in file.infolist():
-                path = unpacked / member.filename
-                try:
-                    (path if member.is_dir() else path.parent).mkdir(parents=True, exist_ok=True)
-                    if not member.is_dir():
-                        with file.open(member) as source, path.open("xb") as target:
-                            # Stops at the size that was declared, and checks the CRC.
-                            shutil.copyfileobj(source, target)
-                except (FileExistsError, NotADirectoryError):
-                    name = repr(member.filename[:100])
-                    return f"the zip file holds {name} twice, as the disk here tells names apart"
+            reason = _danger(file, files[0])
+            if not reason:
+                file.extractall(unpacked)  # stops at the sizes that were declared, checks the CRCs
+            return reason
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        return f"the file that came is not a whole zip file ({str(error)[:200]})"
     except OSError as error:
         if error.errno != errno.EINVAL:  # of a position before the start of the file
             raise
         return "the file that came is not a whole zip file"
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        return f"the file that came is not a whole zip file ({str(error)[:200]})"
-    return ""
 
 
 def _danger(file: zipfile.ZipFile, path: Path) -> str:
-    """Say what in the zip file at `path` no archive of images has, or an empty string."""
-    for member in file.infolist():
+    """Say what in the zip file at `path` no archive of images has, or return an empty string."""
+    members = file.infolist()
+    for member in members:
         name = repr(member.filename[:100])
         inside = PureWindowsPath(member.filename)  # splits at both slashes and knows drives
         if inside.anchor or ".." in inside.parts:
             return f"the zip file is unsafe: {name} lies outside of its folder"
         if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             return f"the zip file is unsafe: {name} is a link or a device"
-        if member.flag_bits & 1:
-            return f"the zip file is encrypted: {name} asks for a password"
-    size = path.stat().st_size
-    needed = sum(member.file_size for member in file.infolist())
+    if len(set(file.namelist())) < len(members):
+        return "the zip file holds a name twice"
+    size, needed = path.stat().st_size, sum(member.file_size for member in members)
+    free = shutil.disk_usage(path.parent).free
     if needed > MOST_GROWTH * size:
         return f"the zip file is unsafe: {size / 1e6:.1f} MB would become {needed / 1e6:.1f} MB"
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
-        return f"{needed / 1e6:.0f} MB needed to unzip, {free / 1e6:.0f} MB free"
-    return ""
+    return f"{needed / 1e6:.0f} MB needed to unzip, {free / 1e6:.0f} MB free" * (needed > free)
 
 
 def _failure(archive: Archive, target: Path, reason: str) -> GanlibError:

@@ -1,24 +1,16 @@
 """Near-duplicates: images that are the same picture turned, mirrored, straightened or brightened.
 
-How two images are compared, in three steps:
-
-1. *Pose.* An image's centre and its second moments, both weighted with the squared contrast, say
-   where its content lies, how large it is and how it is squeezed. Undoing them takes out shifts,
-   zooms and slants. Moments in a fixed window move with what the window cuts off, so they are taken
-   twice, the second time in the window that the first ones give.
-2. *Rings.* The straightened image is read on rings around its centre, and every ring loses its
-   mean: what is the same at all angles is common to all round parts and says nothing about which
-   one this is. The rest is brought to length 1, which takes out brightness and contrast.
+1. *Pose.* An image's centre and its second moments, weighted with the squared contrast, say where
+   its content lies, how large it is and how it is squeezed. Undoing them takes out shifts, zooms
+   and slants. They are taken twice, the second time in the window that the first ones give.
+2. *Rings.* The straightened image is read on rings around its centre. Every ring loses its mean,
+   which all round parts have in common; length 1 takes out brightness and contrast.
 3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
    one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
 
-Two copies that differ much in pose may still be further apart than the threshold; groups hold them
-together by the copies between them (of real castings two thirds of a photograph's pairs are below
-the threshold themselves, and all are joined). Two photographs of one part are not copies.
-
-It finds copies turned by any angle where the object lies within the frame, as castings do. Where a
-picture fills the frame, as satellite chips do, copies by flips and quarter turns are found, others
-only as far as what moved in at the edge does not change the pose.
+Copies turned by any angle are found where the object lies within the frame, as castings do; where a
+picture fills the frame, as satellite chips do, copies by flips and quarter turns. Two photographs
+of one part are not copies.
 
 Reference:
     Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
@@ -30,15 +22,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from scipy.fft import irfft
+from scipy.ndimage import map_coordinates
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from ganlib.data.dataset import Dataset
 from ganlib.data.images import CODE_VERSION as DECODE_VERSION
-from ganlib.data.images import load_images, read_rows
+from ganlib.data.images import read_rows
+from ganlib.data.loading import load_images
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
-# Part of the cache's file name: raised with every change to what `groups_of` returns.
-CODE_VERSION = 1
+CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
 # Distance below which two images count as copies of one picture. Chosen on the normal castings
 # alone: every image has another one at 0.010 or nearer, no two of different photographs are nearer
 # than 0.040, and anything between gives the same groups; this is the geometric middle.
@@ -50,16 +46,19 @@ CHUNK = 256  # images that are described at a time
 PAIRS = 2**19  # pairs that are compared at a time, about 250 MB
 
 
-def near_duplicate_groups(images: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
+def near_duplicate_groups(
+    images: np.ndarray, threshold: float = THRESHOLD, rows: np.ndarray | None = None
+) -> np.ndarray:
     """Put images into groups so that no two groups hold near-duplicates of each other.
 
-    Groups are the connected components of "nearer than the threshold" (single linkage), the finest
-    grouping which ensures that, whichever groups are held out, no image in them has a
-    near-duplicate outside. The price is that a chain of images, each near the next, is one group.
+    Groups are the connected components of "nearer than the threshold" (single linkage): whichever
+    groups are held out, no image in them has a near-duplicate outside. So a chain of images, each
+    near the next, is one group.
 
     Args:
         images: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
         threshold: Distance in 0..1 below which two images belong together.
+        rows: int `(n,)`, these images alone; default is all.
 
     Returns:
         int64 array `(n,)`: every image's group, numbered from 0 in the order of its first image.
@@ -67,18 +66,24 @@ def near_duplicate_groups(images: np.ndarray, threshold: float = THRESHOLD) -> n
     Raises:
         GanlibError: If `images` is not such an array.
     """
-    return _components(_describe(images), threshold)
+    codes = _describe(images, rows)
+    groups = np.arange(len(codes))
+    for start, distances in _distances(codes, codes, later=True):
+        near, other = np.nonzero(distances < threshold)
+        # An edge between groups found so far: the list of all near pairs would not fit in memory.
+        ends = groups[near + start], groups[other + start]
+        graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
+        groups = connected_components(graph, directed=False)[1][groups]
+    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
+    return first.argsort().argsort()[groups].astype(np.int64)
 
 
-def nearest(
-    queries: np.ndarray, references: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find for every image the nearest one among others.
 
     Args:
         queries: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
-        references: The images to look among, uint8 array `(m, ...)`; None looks among the queries
-            themselves, where no image is its own neighbour.
+        references: uint8 array `(m, ...)`, the others.
 
     Returns:
         The index of the nearest reference, int64 array `(n,)`, the first of equally near ones; and
@@ -87,98 +92,55 @@ def nearest(
     Raises:
         GanlibError: If there is no reference to choose from, or the arrays are no images.
     """
-    codes = _describe(queries)
-    among = codes if references is None else _describe(references)
-    if len(among) < (2 if references is None else 1):
-        raise GanlibError(f"Among {len(among)} images there is no neighbour to find. Give more.")
+    codes, among = _describe(queries), _describe(references)
+    if not len(among):
+        raise GanlibError("Among no images there is no neighbour to find. Give at least one.")
     index, distance = np.empty(len(codes), np.int64), np.empty(len(codes), np.float32)
-    for rows, distances in _distances(codes, among):
-        if references is None:
-            distances[np.arange(len(distances)), np.arange(rows.start, rows.stop)] = np.inf
-        index[rows] = distances.argmin(1)
-        distance[rows] = distances.min(1)
+    for start, distances in _distances(codes, among):
+        rows = slice(start, start + len(distances))
+        index[rows], distance[rows] = distances.argmin(1), distances.min(1)
     return index, distance
 
 
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
-    """Say which images of a data set are copies of one picture; computed once, then cached.
+    """Find which images of a data set are copies of one picture; cached on disk.
 
-    Normal images are grouped among themselves and anomalies among themselves, each with
-    `near_duplicate_groups` at 128x128 grey. So no anomaly has a say in how normal images are held
-    out. What is used of the labels is only what training on normal images presupposes.
-
-    Args:
-        dataset: What `open_dataset` returned.
-        threshold: As for `near_duplicate_groups`.
+    Normal images and anomalies are grouped apart, each with `near_duplicate_groups` at 128x128
+    grey, so that anomalies have no say in how normal images are held out.
 
     Returns:
         int64 array, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the
-        order of their first row, then the anomalies' groups, numbered on.
+        order of their first row, then the anomalies' groups.
 
     Raises:
         GanlibError: If an image cannot be read.
     """
-    name = (
-        f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
-        f"-v{DECODE_VERSION}.{CODE_VERSION}.npy"
-    )
+    version = f"v{DECODE_VERSION}.{CODE_VERSION}"
+    name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}-{version}.npy"
     path = dataset.cache_dir / "cache" / name
     try:
         groups = np.load(path)
         if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:
             return groups
-    except (OSError, ValueError, EOFError):  # absent or spoilt: made anew
+    except (OSError, ValueError, EOFError):  # absent or broken
         pass
-    images = images_to_compare(dataset)
-    labels = dataset.files["label"].to_numpy()
-    groups = np.empty(len(labels), np.int64)
-    count = 0
+    images, labels = images_to_compare(dataset), dataset.files["label"].to_numpy()
+    groups, count = np.empty(len(labels), np.int64), 0
     for label in (0, 1):
-        codes = _describe(images, np.flatnonzero(labels == label))
-        groups[labels == label] = count + _components(codes, threshold)
-        count = groups[labels == label].max(initial=count - 1) + 1
+        rows = np.flatnonzero(labels == label)
+        groups[rows] = count + near_duplicate_groups(images, threshold, rows)
+        count = groups[rows].max(initial=count - 1) + 1
     write_safely(path, lambda temporary: np.save(temporary, groups))
     return groups
 
 
 def images_to_compare(dataset: Dataset) -> np.ndarray:
-    """Load a data set's images as they are compared: whole, grey and 128x128.
-
-    They are squeezed whatever the data set's `resize` is, because the bars of a letterbox are what
-    all images have in common.
-
-    Args:
-        dataset: What `open_dataset` returned.
-
-    Returns:
-        As `load_images`.
-
-    Raises:
-        GanlibError: If an image cannot be read.
-    """
+    """Load a data set's images in grey, 128x128 and squeezed: all letterboxes are alike."""
     return load_images(replace(dataset, resize="squeeze"), SIZE, 1)
 
 
-def _components(codes: np.ndarray, threshold: float) -> np.ndarray:
-    """Group what `_describe` returned, see `near_duplicate_groups`."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    groups = np.arange(len(codes))
-    for rows, distances in _distances(codes, codes, later=True):
-        near, other = np.nonzero(distances < threshold)
-        # An edge between groups found so far: the list of all near pairs would not fit in memory.
-        ends = groups[near + rows.start], groups[other + rows.start]
-        graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
-        groups = connected_components(graph, directed=False)[1][groups]
-    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[groups].astype(np.int64)
-
-
 def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Read the rings of straightened images; returns their spectra `(n, ANGLES // 2 + 1, RINGS)`.
-
-    With `rows`, of these images alone.
+    """Read the rings of straightened images; return their spectra `(n, ANGLES // 2 + 1, RINGS)`.
 
     The sum over all entries of one spectrum times the conjugate of another, turned back to angles,
     is the correlation of the two images at every turn.
@@ -243,7 +205,7 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _middles(count: int) -> np.ndarray:
-    """Give the middles of `count` pixels that reach from -1 to 1."""
+    """Return the middles of `count` pixels that reach from -1 to 1."""
     return (2 * np.arange(count) + 1) / count - 1
 
 
@@ -256,8 +218,6 @@ def _square_root(matrices: np.ndarray) -> np.ndarray:
 
 def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.ndarray:
     """Read images on rings around their centres, `(n, RINGS, ANGLES)`, in proportion to area."""
-    from scipy.ndimage import map_coordinates
-
     radii = INNER + (OUTER - INNER) * (np.arange(RINGS) + 0.5) / RINGS
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     places = np.stack([np.outer(radii, np.sin(angles)), np.outer(radii, np.cos(angles))])
@@ -272,29 +232,19 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
 
 def _distances(
     queries: np.ndarray, references: np.ndarray, later: bool = False
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Compare spectra, some rows at a time.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
-    Args:
-        queries: What `_describe` returned for n images.
-        references: The same for m images.
-        later: Leave out the references before a chunk's first row, for pairs within one set.
-
-    Yields:
-        The rows of a chunk of queries, and their distances `(rows, m)`, of which the first `start`
-        columns are missing if `later`.
+    `later` leaves out the references before a chunk's first row, for pairs within one set.
     """
-    from scipy.fft import irfft
-
     columns = np.ascontiguousarray(references.transpose(1, 2, 0))
     step = max(1, PAIRS // 2 // max(1, len(references)))
     for start in range(0, len(queries), step):
-        rows = slice(start, min(start + step, len(queries)))
-        chunk = queries[rows].transpose(1, 0, 2)
+        chunk = queries[start : start + step].transpose(1, 0, 2)
         others = columns[:, :, start:] if later else columns
         alike = np.full((chunk.shape[1], others.shape[2]), -1, np.float32)
         for turned in (chunk.conj(), chunk):  # as it is, and mirrored
             turns = irfft(turned @ others, n=ANGLES, axis=0, overwrite_x=True, workers=-1)
             # Both spectra carry 1/sqrt(ANGLES), their product's inverse another 1/ANGLES.
             np.maximum(alike, turns.max(0) * ANGLES, out=alike)
-        yield rows, np.maximum(1 - alike, 0)
+        yield start, np.maximum(1 - alike, 0)

@@ -1,15 +1,9 @@
 """Open a data set: find its images, fetch them if absent, list and check them."""
 
-import contextlib
-import json
-import os
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from ganlib.data.archives import (
     HELD_OUT,
@@ -22,7 +16,7 @@ from ganlib.data.archives import (
     plus,
     read_kinds,
 )
-from ganlib.data.dataset import RESIZES, Dataset, digest_of, part_digests
+from ganlib.data.dataset import RESIZES, Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import (
     SUFFIXES,
@@ -34,9 +28,10 @@ from ganlib.data.folder import (
     name_of,
 )
 from ganlib.data.generate import write_dataset
-from ganlib.data.images import CODE_VERSION, decode, reason, size_of
+from ganlib.data.images import size_of
+from ganlib.data.loading import add_undecodable
 from ganlib.errors import GanlibError
-from ganlib.files import open_file, shown, write_safely
+from ganlib.files import open_file, shown
 
 
 def open_dataset(
@@ -148,9 +143,10 @@ def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -
         else f"Unzip the archive of {archive.url} again, to an empty folder."
     )
     files = _list_archive(archive, root, remedy, generated, on_error).drop(columns="mask")
-    kinds, anomalous = read_kinds(root), files["label"] == 1
-    names = files["file"].map(lambda file: Path(file).name)
-    files["kind"] = files["kind"].mask(anomalous, names.map(kinds).fillna("anomaly"))
+    kinds, anomalies = read_kinds(root), files.loc[files["label"] == 1, "file"]
+    files.loc[anomalies.index, "kind"] = [
+        kinds.get(Path(file).name, "anomaly") for file in anomalies
+    ]
     counts = files["part"].value_counts().reindex(list(archive.counts)).to_dict()
     files, skipped = _leave_out(archive.name, root, files, data_dir, on_error)
     left = {part: int((files["part"] == part).sum()) for part in archive.counts}
@@ -290,51 +286,10 @@ def _leave_out(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Separate the files that can be read (or that are not tried) from those that are left out."""
     if on_error == "skip":
-        files = _add_undecodable(name, root, files, data_dir, nested)
+        files = add_undecodable(name, root, files, data_dir, nested)
     bad = files["reason"] != ""
     skipped = files.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
     return files[~bad].drop(columns="reason").reset_index(drop=True), skipped
-
-
-def _add_undecodable(
-    name: str, root: Path, files: pd.DataFrame, cache_dir: Path, nested: bool
-) -> pd.DataFrame:
-    """Add the reason to every file that cannot be decoded.
-
-    The answer is cached in `<cache_dir>/cache/<name>-<digest>-unreadable-v<version>.json`.
-    """
-    tried = files[files["reason"] == ""]
-    digest = digest_of(part_digests(root, tried, nested))
-    record = cache_dir / "cache" / f"{name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
-    # By part and name, which is what the digest knows of a file: the folder may have moved.
-    keys = tried["part"] + "/" + (tried["file"] if nested else tried["file"].str.rpartition("/")[2])
-    try:
-        known = dict(json.loads(record.read_text()))
-    except (OSError, ValueError, TypeError):  # absent or broken
-        with (
-            warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-        ):
-            reasons = pool.map(_why_undecodable, [root / file for file in tried["file"]])
-            reasons = tqdm(reasons, f"checking {name}", len(tried), unit="image", disable=None)
-            known = {key: why for key, why in zip(keys, reasons, strict=True) if why}
-        with contextlib.suppress(OSError):  # it only saves time
-            write_safely(record, lambda path: path.write_text(json.dumps(known)))
-    reasons = files["reason"].copy()
-    reasons[keys.index] = [known.get(key, "") for key in keys]
-    return files.assign(reason=reasons)
-
-
-def _why_undecodable(path: Path) -> str:
-    """Say why an image cannot be decoded, or return an empty string."""
-    try:
-        decode(path, 1, 1)
-    except GanlibError as error:
-        # Too little memory says nothing about the file.
-        if error.__cause__ is None or isinstance(error.__cause__, MemoryError):
-            raise
-        return reason(error.__cause__)
-    return ""
 
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:

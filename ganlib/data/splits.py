@@ -1,38 +1,35 @@
-"""Splits into training and test images: the paper's, and one by groups of near-duplicates."""
+"""Splits into training and test images: the paper's, and by groups of near-duplicates."""
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ganlib.data.archives import HELD_OUT
 from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import groups_of
 from ganlib.errors import GanlibError
 
-if TYPE_CHECKING:  # as in `dataset`: `locate` does without
-    import pandas as pd
-
 SCATTER = 100  # images of each label in the paper's scatter plots
-# Copies of one picture are one witness, however many they are: what is held out has this many.
-HELD_OUT_GROUPS = 4
+HELD_OUT_GROUPS = 4  # at least: copies of one picture say no more than the picture
 GIANT = 1 / 3  # a group with a larger share of the normal images is never held out
 MANY = 5000  # images: beyond, comparing each with each takes too long
-FEWEST = 10  # good images with which a detector of one's own can be begun
+FEWEST = 10  # good images with which a detector can be begun
 CALIBRATING = 19  # scores that a threshold for 5 % false alarms needs, 1 / rate - 1
+NONE = np.empty(0, np.int64)
 
 
 class Split(NamedTuple):
-    """Which images are used for what: sorted row numbers of `Dataset.files`.
+    """Which images are used for what: int64 arrays of sorted row numbers of `Dataset.files`.
 
     Attributes:
-        train: int64 array, normal images to train on.
-        test_normal: int64 array, normal images to test on, none of them in `train`.
-        test_anomaly: int64 array, anomalies to test on.
-        scatter_normal: int64 array, those of `test_normal` that scatter plots show, up to 100.
-        scatter_anomaly: int64 array, those of `test_anomaly` that scatter plots show, up to 100.
-        calibration: int64 array, normal images neither in `train` nor in `test_normal`, from which
-            users fit a threshold; empty in the paper's split.
+        train: Normal images to train on.
+        test_normal: Normal images to test on.
+        test_anomaly: Anomalies to test on.
+        scatter_normal: Up to 100 of `test_normal`, for scatter plots.
+        scatter_anomaly: Up to 100 of `test_anomaly`, for scatter plots.
+        calibration: Other normal images, to fit a threshold by; empty in the paper's split.
     """
 
     train: np.ndarray
@@ -40,34 +37,27 @@ class Split(NamedTuple):
     test_anomaly: np.ndarray
     scatter_normal: np.ndarray
     scatter_anomaly: np.ndarray
-    calibration: np.ndarray = np.empty(0, np.int64)
+    calibration: np.ndarray = NONE
 
 
 def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Split:
-    """Split a data set as the paper does.
+    """Split a data set as the paper does; the same on every machine.
 
-    Casting keeps Kaggle's split: all of `train_normal` trains, both test parts are tested. Cloud
-    has none: 100 normal images drawn at random are tested and the others train, and up to 100
-    anomalies are tested. The same files, seed and limit give the same split on every machine.
-
-    The paper keeps no normal images for fitting a threshold, so `calibration` is empty. And nothing
-    keeps copies of one picture together: of casting, every normal test image is a copy of a picture
-    that was trained on. `grouped_split` mends both.
+    Casting keeps Kaggle's split. Of cloud, 100 normal images drawn at random are tested and the
+    others train, and up to 100 anomalies are tested. Copies of one picture are not kept together:
+    of casting, every normal test image is a copy of a training picture. And no normal images are
+    kept for fitting a threshold. `grouped_split` changes both.
 
     Args:
         dataset: What `open_dataset` returned.
         seed: Seed of all draws, at least 0.
-        limit: Keep at most this many images, drawn at random, of `train`, of `test_normal` and of
-            `test_anomaly`, for quick trials; None keeps all.
-
-    Returns:
-        The split.
+        limit: Keep at most this many images, drawn at random, of each set; None keeps all.
 
     Raises:
-        GanlibError: If `limit` is less than 1 or `seed` less than 0.
+        GanlibError: If `limit` is less than 1 or `seed` less than 0, or test images are missing.
     """
     train, normal, anomaly = _papers_rows(dataset, seed, limit)
-    return _limited(train, normal, anomaly, np.empty(0, np.int64), seed, limit)
+    return _limited(train, normal, anomaly, NONE, seed, limit)
 
 
 def grouped_split(
@@ -75,34 +65,26 @@ def grouped_split(
 ) -> Split:
     """Split a data set so that copies of one picture are never on two sides.
 
-    All normal images are put together, and whole groups are drawn at random: first for the test,
-    until there are as many normal images as in the paper's split (casting 262, cloud 100), then for
-    calibration, until there are a tenth of the others. Each of the two goes on until it has four
-    groups (or a quarter of all groups, if that is less), because copies of one picture say no more
-    than the picture. Of more images than wanted, as many as wanted are kept, evenly from the
-    groups; the others are not used. The groups that were not drawn train. A group that holds more
-    than a third of the normal images always trains. The anomalies are those of `paper_split` with
-    the same seed and limit.
+    Of all normal images whole groups are drawn at random: first for the test, until there are as
+    many images as in the paper's split, then for calibration, until there are a tenth of the
+    others. Each of the two has four groups at least (or a quarter of all groups, if that is less).
+    Of more images than wanted, as many as wanted are kept, evenly from the groups. The other groups
+    train, and so does any group of more than a third of the normal images. The anomalies are those
+    of `paper_split` with the same seed and limit.
 
     Args:
         dataset: What `open_dataset` returned.
-        groups: The group of every row of `Dataset.files`, integers `(n,)`: what `groups_of`
-            returned, or the user's own, for instance a serial number or a day.
+        groups: int `(n,)`, the group of every row of `Dataset.files`: what `groups_of` returned, or
+            your own, for instance a serial number or a day.
         seed: Seed of all draws, at least 0.
-        limit: As for `paper_split`, and for `calibration` too. It only takes images away, so it
-            brings none of a group's images to another side.
-
-    Returns:
-        The split. With the groups of `groups_of`, no image of `test_normal` or `calibration` has an
-        image of `train` nearer than the threshold, nor has one of the two any in the other.
+        limit: As for `paper_split`, and for `calibration` too.
 
     Raises:
-        GanlibError: If `limit` is less than 1 or `seed` less than 0; if `groups` does not match the
-            data set, or leaves nothing to train on.
+        GanlibError: As for `paper_split`; or if `groups` does not match the data set, or leaves
+            nothing to train on.
     """
     train, normal, anomaly = _papers_rows(dataset, seed, limit)
-    rows = np.union1d(train, normal)
-    groups = np.asarray(groups)
+    rows, groups = np.union1d(train, normal), np.asarray(groups)
     if groups.shape != (len(dataset.files),):
         raise GanlibError(
             f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one group for "
@@ -135,23 +117,19 @@ def grouped_split(
         _draw_evenly(rows[side[member] == which], member[side[member] == which], count, seed)
         for which, count in enumerate(most)
     )
-    train = rows[side[member] == 2]
-    return _limited(train, normal, anomaly, calibration, seed, limit)
+    return _limited(rows[side[member] == 2], normal, anomaly, calibration, seed, limit)
 
 
 def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Split, str]:
     """Divide the good images into those to train on and those to fit a threshold by.
 
-    For a detector of one's own: the test images, if there are any, are not touched. Whole groups of
-    near-copies (`groups_of`) are drawn at random for calibration, so that no image there has a copy
-    in training, which would make the threshold too low. A group that would bring calibration above
-    its share is passed over as long as a smaller one does, and one with more than a third of the
-    good images trains.
+    Whole groups of near-copies (`groups_of`) are drawn for calibration: a copy in training would
+    make the threshold too low. A group that would bring calibration above its share is passed over
+    as long as a smaller one does, and one with more than a third of the good images trains.
 
-    Under a fixed camera good images look so alike that most of them are one group: that says
-    nothing of copies, and the few that are left would be the oddest. If groups of more than a third
-    hold half of the good images or more, images are therefore drawn one by one; likewise if there
-    are more than 5,000 images, because comparing them takes time with their number squared.
+    Images are drawn one by one if such large groups hold half of the good images, as under a fixed
+    camera, where likeness says nothing of copies; and of more than 5,000 images, which would take
+    too long to compare. The test images are not touched.
 
     Args:
         dataset: What `open_dataset` returned.
@@ -160,7 +138,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         seed: Seed of the draw, at least 0.
 
     Returns:
-        The split, and a sentence on how it was drawn, which a report should repeat.
+        The split, and a sentence on how it was drawn, for a report.
 
     Raises:
         GanlibError: If there are fewer than 10 good images, or `share` or `seed` is out of range.
@@ -173,29 +151,26 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
         raise GanlibError(
-            f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by, "
-            f"needed are at least {FEWEST}; with 60 the threshold can be trusted more, and 300 are "
-            "a good number. Add more."
+            f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by: at "
+            f"least {FEWEST} are needed, 60 give a better threshold, 300 are a good number. Add "
+            "more."
         )
     wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
+    calibration = _draw(rows, wanted, seed, 13)
     if len(dataset.files) > MANY:  # `groups_of` looks at the test images too
-        groups = None
         note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
     else:
         groups = groups_of(dataset)[rows]
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
-        note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
         if 2 * giant >= len(rows):
-            groups = None
             note = (
                 f"drawn one by one, as {giant} of the good images are so alike that copies cannot "
                 "be told, for instance under a fixed camera"
             )
-    if groups is None:
-        calibration = _draw(rows, wanted, seed, 13)
-    else:
-        calibration = rows[np.isin(member, _groups_for(sizes, wanted, seed))]
+        else:
+            calibration = rows[np.isin(member, _groups_for(sizes, wanted, seed))]
+            note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
     note = f"{len(calibration)} of {len(rows)} good images were held out for the threshold: {note}."
     train = np.setdiff1d(rows, calibration)
     return _limited(train, normal, anomaly, calibration, seed, None), note
@@ -204,46 +179,27 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
 def split_dataset(
     dataset: Dataset, protocol: str = "paper", seed: int = 0, limit: int | None = None
 ) -> Split:
-    """Split a data set by the name of the protocol.
-
-    Args:
-        dataset: What `open_dataset` returned.
-        protocol: "paper", see `paper_split`, or "grouped", see `grouped_split`, with the groups
-            that `ganlib.data.groups_of` finds.
-        seed: As for `paper_split`.
-        limit: As for `paper_split`.
-
-    Returns:
-        The split.
+    """Split by the name of the protocol: "paper" (`paper_split`) or "grouped" (`grouped_split`).
 
     Raises:
         GanlibError: If there is no such protocol, or no such split.
     """
-    match protocol:
-        case "paper":
-            return paper_split(dataset, seed, limit)
-        case "grouped":
-            return grouped_split(dataset, groups_of(dataset), seed, limit)
+    if protocol == "paper":
+        return paper_split(dataset, seed, limit)
+    if protocol == "grouped":
+        return grouped_split(dataset, groups_of(dataset), seed, limit)
     raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped.")
 
 
-def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
-    """List the images that a detector is to score: all test images and some of the others.
+def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
+    """List the images to score: all test images and some of the others, without labels.
 
-    Which of the test images are anomalies is not in the table, nor in their order: `add_truth` adds
-    it when the scores are there.
-
-    Args:
-        dataset: What `open_dataset` returned.
-        split: How it was split.
-        seed: Seed of the draw among the training images.
+    Neither the table nor its order tells the anomalies: `add_truth` adds them after scoring.
 
     Returns:
         One line per image: `row` (its row in `Dataset.files`) and `role` ("train": up to 100 drawn
         at random, "calibration" or "test").
     """
-    import pandas as pd
-
     roles = {
         "train": _draw(split.train, SCATTER, seed, 7),
         "calibration": split.calibration,
@@ -257,18 +213,13 @@ def to_score(dataset: Dataset, split: Split, seed: int = 0) -> "pd.DataFrame":
     )
 
 
-def add_truth(dataset: Dataset, split: Split, table: "pd.DataFrame") -> "pd.DataFrame":
-    """Add what the images are to a table of images, for evaluation.
-
-    Args:
-        dataset: What `open_dataset` returned.
-        split: How it was split.
-        table: From `to_score`, with any further columns.
+def add_truth(dataset: Dataset, split: Split, table: pd.DataFrame) -> pd.DataFrame:
+    """Add to a table from `to_score` what the images are.
 
     Returns:
-        The table with `file`, `kind`, `label` (0 normal, 1 anomaly), `group` ("train normal",
-        "calibration", "test normal" or "test anomaly"), `cluster` (equal for near-duplicates) and
-        `scatter` (whether the paper's scatter plots show it), its lines in the same order.
+        The table, its lines in the same order, with `file`, `kind`, `label` (0 normal, 1 anomaly),
+        `group` ("train normal", "calibration", "test normal" or "test anomaly"), `cluster` (equal
+        for near-duplicates) and `scatter` (whether the paper's scatter plots show it).
     """
     rows = table["row"].to_numpy()
     known = dataset.files[["file", "kind", "label"]].iloc[rows].set_index(table.index)
@@ -283,7 +234,7 @@ def add_truth(dataset: Dataset, split: Split, table: "pd.DataFrame") -> "pd.Data
 def _papers_rows(
     dataset: Dataset, seed: int, limit: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say which rows the paper trains on, tests as normal and tests as anomalies, all of them."""
+    """Return all rows of the paper's training, normal test images and anomalies."""
     if seed < 0 or (limit is not None and limit < 1):
         raise GanlibError(
             f"seed={seed}, limit={limit} give no split: seed is at least 0, limit is at least 1 or "
@@ -314,7 +265,7 @@ def _part_rows(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    """Draw groups that together have about so many images; returns their numbers."""
+    """Draw groups that together have about so many images; return their numbers."""
     order = _draw(np.arange(len(sizes)), None, seed, 14, ordered=False)
     order = order[sizes[order] <= GIANT * sizes.sum()]
     few = max(1, min(HELD_OUT_GROUPS, len(sizes) // 4))
@@ -323,7 +274,7 @@ def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> np.ndarray:
         if count + sizes[group] <= wanted:
             drawn.append(group)
             count += sizes[group]
-    # Where whole groups do not come out even, or are too few witnesses: the smallest of the others.
+    # If whole groups do not come out even, or are too few: the smallest of the others.
     left = np.setdiff1d(order, drawn)
     for group in left[sizes[left].argsort(kind="stable")]:
         if count >= wanted and len(drawn) >= few:
@@ -342,11 +293,9 @@ def _limited(
     limit: int | None,
 ) -> Split:
     """Make the split of these rows, or of up to `limit` of each."""
-    train = _draw(train, limit, seed, 2)
-    normal = _draw(normal, limit, seed, 3)
-    anomaly = _draw(anomaly, limit, seed, 4)
+    normal, anomaly = _draw(normal, limit, seed, 3), _draw(anomaly, limit, seed, 4)
     return Split(
-        train=train,
+        train=_draw(train, limit, seed, 2),
         test_normal=normal,
         test_anomaly=anomaly,
         scatter_normal=_draw(normal, SCATTER, seed, 5),
@@ -358,8 +307,8 @@ def _limited(
 def _draw(
     rows: np.ndarray, count: int | None, seed: int, stream: int, ordered: bool = True
 ) -> np.ndarray:
-    """Draw up to `count` rows without replacement, sorted or as drawn; every stream on its own."""
-    # Ranks of uniform numbers, not `choice`: NumPy may change how that one uses the generator.
+    """Draw up to `count` rows without replacement; every stream has its own random numbers."""
+    # Ranks of uniform numbers: NumPy may change how `choice` uses the generator.
     order = np.random.default_rng([seed, stream]).random(len(rows)).argsort(kind="stable")
     drawn = rows[order[:count]]
     return np.sort(drawn) if ordered else drawn

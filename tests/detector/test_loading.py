@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from ganlib.data.images import _open_cache
+from ganlib.data.loading import _open_cache
 from ganlib.detector.load import load_model
 from ganlib.errors import GanlibError
 from ganlib.models.anogan import AnoGAN
