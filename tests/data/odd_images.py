@@ -4,7 +4,6 @@
 be read, or the reason for which it must be refused. A name is unique whatever its case.
 """
 
-import base64
 import io
 import os
 import struct
@@ -21,12 +20,6 @@ Y, X = np.mgrid[:SIDE, :SIDE]
 # Different at every corner, so that a turned picture is another one.
 GREY = (12 * Y + 3 * X).astype(np.uint8)
 COLOUR = np.stack([GREY, 200 - 8 * X, 40 + 5 * Y], -1).astype(np.uint8)
-# 16 x 16 grey, GREY in arithmetic coding (libjpeg with `arith_code`), which Pillow cannot write.
-ARITHMETIC = base64.b85decode(
-    "|JeWF01!$>Nk#wx0RR9200961|JwjV00IF40RaI50RaI50s;a81OoyB0s;jD1Oo&H1qKEN1qKEN2MGuU2MGrT1_%oX"
-    "2?`1d3JL}Y3k(Yi3<(Mf3jfIf3kU!Z01yEI5di<p00saM5C#9*00;pA002J#{{ZdlP1Xc!$R#h8p#K0#_C2jBBMePC"
-    "6A+xb+5Q$KAZFFT|Je"
-)
 
 
 class Odd(NamedTuple):
@@ -123,47 +116,6 @@ TURNS = {
 }
 
 
-def tiff(pixels: np.ndarray, order: str, bits: int, kind: int, compression: int = 1) -> bytes:
-    """Write an uncompressed TIFF in one strip: `order` "<" or ">", sample format `kind`."""
-    samples = pixels.shape[2] if pixels.ndim == 3 else 1
-    data = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
-    fields = [
-        (256, 3, pixels.shape[1]), (257, 3, pixels.shape[0]), (259, 3, compression),
-        (262, 3, 2 if samples == 3 else 1), (273, 4, 8), (277, 3, samples),
-        (278, 3, pixels.shape[0]), (279, 4, len(data)), (339, 3, kind),
-    ]  # fmt: skip
-    start = 8 + len(data) + len(data) % 2
-    if samples == 1:
-        fields.append((258, 3, bits))
-    entries = b""
-    for tag, size, value in sorted(fields):
-        entries += struct.pack(order + "HHI", tag, size, 1)
-        entries += struct.pack(order + ("HH" if size == 3 else "I"), value, *[0] * (size == 3))
-        if samples == 3 and tag == 257:  # three values: behind the directory
-            entries += struct.pack(order + "HHII", 258, 3, 3, start + 2 + 12 * 10 + 4)
-    count = len(fields) + (samples == 3)
-    directory = struct.pack(order + "H", count) + entries + struct.pack(order + "I", 0)
-    directory += struct.pack(order + "HHH", bits, bits, bits) if samples == 3 else b""
-    begin = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, start)
-    return begin + data + b"\0" * (len(data) % 2) + directory
-
-
-def bmp_rle8(grey: np.ndarray, rows: int = SIDE) -> bytes:
-    """Write a run-length coded BMP of 256 greys, from the bottom up, perhaps too short."""
-    colours = b"".join(bytes([i, i, i, 0]) for i in range(256))
-    runs = b"".join(b"".join(b"\x01" + bytes([v]) for v in row) + b"\0\0" for row in grey[::-1])
-    data = runs[: rows * (2 * SIDE + 2)] + b"\0\x01"
-    header = struct.pack("<IiiHHIIiiII", 40, SIDE, SIDE, 1, 8, 1, len(data), 0, 0, 256, 0)
-    start = 14 + 40 + len(colours)
-    return struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start) + header + colours + data
-
-
-def top_down(bmp: bytes) -> bytes:
-    """Turn a BMP of 24 bit upside down in its header and its rows."""
-    pixels = np.frombuffer(bmp[54:], np.uint8).reshape(SIDE, -1)[::-1]
-    return bmp[:22] + struct.pack("<i", -SIDE) + bmp[26:54] + pixels.tobytes()
-
-
 def inks(grey: np.ndarray = GREY) -> Image.Image:
     """Make a CMYK picture with black in it."""
     levels = np.stack([grey // 2, 90 + 0 * grey, 30 + 0 * grey, grey // 4], -1)
@@ -176,25 +128,10 @@ def without_adobe(jpeg: bytes) -> bytes:
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
 
 
-def ycck(jpeg: bytes) -> bytes:
-    """Say of the four planes of a JPEG that they are Y, Cb, Cr and K."""
-    place = jpeg.index(b"Adobe") + 11
-    return jpeg[:place] + b"\x02" + jpeg[place + 1 :]
-
-
 def from_inks(levels: np.ndarray) -> np.ndarray:
     """Mix inks 0..255 to RGB as a printer's simplest model does."""
     left = 255.0 - levels
     return np.rint(left[..., :3] * left[..., 3:] / 255)
-
-
-def from_ycck(stored: np.ndarray) -> np.ndarray:
-    """Read Y, Cb, Cr and K: the first three are inverted inks in another space (JFIF's formula)."""
-    y, cb, cr, k = (stored[..., i].astype(float) for i in range(4))
-    cb, cr = cb - 128, cr - 128
-    colours = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1)
-    cmy = np.clip(colours, 0, 255)  # libjpeg inverts them, and Adobe has inverted them before
-    return from_inks(np.concatenate([cmy, 255 - k[..., np.newaxis]], -1))
 
 
 def palette(**options) -> bytes:
@@ -217,14 +154,6 @@ def alpha() -> np.ndarray:
 def over_black(picture: np.ndarray) -> np.ndarray:
     """Lay a picture with the ramp over black."""
     return np.rint(picture * (alpha() / 255.0)[..., np.newaxis])
-
-
-def frames(kind: str, **options) -> bytes:
-    """Write three frames, of which the picture is the first."""
-    # RGB has more colours than GIF: grey has not.
-    first = Image.fromarray(GREY)
-    others = [Image.new("L", (SIDE, SIDE), value) for value in (250, 5)]
-    return saved(first, kind, save_all=True, append_images=others, **options)
 
 
 def text(name: bytes, content: bytes) -> bytes:
@@ -250,6 +179,7 @@ def link_to_file(path: Path) -> None:
     path.symlink_to(behind / "real")
 
 
+FRAMES = {"save_all": True, "append_images": [Image.new("L", (SIDE, SIDE), 250)]}
 JPEG = saved(COLOUR, "JPEG", quality=98, subsampling=0)
 PNG = saved(COLOUR, "PNG")
 BMP = saved(COLOUR, "BMP")
@@ -268,34 +198,21 @@ READ: dict[str, Odd] = {
     "plain.png": Odd(PNG, COLOUR),
     "plain.bmp": Odd(BMP, COLOUR),
     "plain.tif": Odd(TIFF, COLOUR),
-    "suffix in capitals.JPEG": Odd(JPEG, COLOUR, SMOOTH),
     "really a png.jpg": Odd(PNG, COLOUR),
     "really a jpeg.png": Odd(JPEG, COLOUR, SMOOTH),
-    "really a tiff.bmp": Odd(TIFF, COLOUR),
     "really a gif.png": Odd(saved(GREY, "GIF"), rgb(GREY)),
     "really a webp.jpg": Odd(saved(COLOUR, "WEBP", lossless=True), COLOUR),
     "progressive.jpg": Odd(
         saved(COLOUR, "JPEG", quality=98, subsampling=0, progressive=True), COLOUR, SMOOTH
     ),
-    "arithmetic.jpg": Odd(ARITHMETIC, rgb(GREY), SMOOTH),
     "grey.jpg": Odd(saved(GREY, "JPEG", quality=98), rgb(GREY), SMOOTH),
-    "grey.bmp": Odd(saved(GREY, "BMP"), rgb(GREY)),
-    "black and white.bmp": Odd(saved(Image.fromarray(GREY > 99), "BMP"), rgb(255 * (GREY > 99))),
-    "top down.bmp": Odd(top_down(BMP), COLOUR),
-    "run lengths.bmp": Odd(bmp_rle8(GREY), rgb(GREY)),
-    "lzw.tif": Odd(saved(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
     "deflate.tif": Odd(saved(COLOUR, "TIFF", compression="tiff_adobe_deflate"), COLOUR),
-    "big-endian.tif": Odd(tiff(COLOUR, ">", 8, 1), COLOUR),
-    "by hand.tif": Odd(tiff(COLOUR, "<", 8, 1), COLOUR),
     # Inks
     "cmyk.tif": Odd(saved(inks(), "TIFF"), from_inks(INK_LEVELS), 1),
     "cmyk inverted as Adobe does.jpg": Odd(INK_JPEG, from_inks(INK_LEVELS), SMOOTH),
     "cmyk without a marker.jpg": Odd(without_adobe(INK_JPEG), from_inks(INK_LEVELS), SMOOTH),
-    "ycck.jpg": Odd(ycck(INK_JPEG), from_ycck(255 - INK_LEVELS), SMOOTH),
     # 16 bit
     "wide.png": Odd(saved(WIDE, "PNG"), rgb(GREY)),
-    "wide.tif": Odd(saved(WIDE, "TIFF"), rgb(GREY)),
-    "wide big-endian.tif": Odd(tiff(WIDE, ">", 16, 1), rgb(GREY)),
     "wide colours.png": Odd(png(WIDE_COLOUR, depth=16, colour=2), COLOUR),
     "wide with a clear level.png": Odd(
         png(rows_of(WIDE, ">u2"), depth=16, before=chunk(b"tRNS", struct.pack(">H", WIDE[3, 3]))),
@@ -312,7 +229,6 @@ READ: dict[str, Odd] = {
         palette(transparency=bytes([51, 255])), two((40, 20, 8), (0, 20, 72)), 1
     ),
     "alpha.png": Odd(saved(np.dstack([COLOUR, alpha()]), "PNG"), over_black(COLOUR), 1),
-    "alpha.tif": Odd(saved(np.dstack([COLOUR, alpha()]), "TIFF"), over_black(COLOUR), 1),
     "grey with alpha.png": Odd(saved(np.dstack([GREY, alpha()]), "PNG"), over_black(rgb(GREY)), 1),
     "grey with a clear level.png": Odd(
         saved(GREY, "PNG", transparency=CLEAR), rgb(np.where(GREY == CLEAR, 0, GREY))
@@ -324,11 +240,9 @@ READ: dict[str, Odd] = {
     "2 bit.png": Odd(png(bits(GREY // 64, 2), depth=2), rgb(GREY // 64 * 85)),
     "4 bit.png": Odd(png(bits(GREY // 16, 4), depth=4), rgb(GREY // 16 * 17)),
     # Several pictures: the first
-    "animated gif.png": Odd(frames("GIF"), rgb(GREY)),
-    "animated.png": Odd(frames("PNG"), rgb(GREY)),
-    "animated webp.png": Odd(frames("WEBP", lossless=True), rgb(GREY)),
-    "several.jpg": Odd(frames("MPO", quality=98), rgb(GREY), SMOOTH),
-    "pages.tif": Odd(frames("TIFF"), rgb(GREY)),
+    "animated gif.png": Odd(saved(GREY, "GIF", **FRAMES), rgb(GREY)),
+    "animated webp.png": Odd(saved(GREY, "WEBP", lossless=True, **FRAMES), rgb(GREY)),
+    "several.jpg": Odd(saved(GREY, "MPO", quality=98, **FRAMES), rgb(GREY), SMOOTH),
     # Turned as EXIF says
     **{
         f"orientation {n}.jpg": Odd(
@@ -337,34 +251,23 @@ READ: dict[str, Odd] = {
         for n, turn in TURNS.items()
     },
     "orientation 6.png": Odd(saved(COLOUR, "PNG", exif=exif(6)), TURNS[6](COLOUR)),
-    "orientation 6.tif": Odd(saved(COLOUR, "TIFF", exif=exif(6)), TURNS[6](COLOUR)),
     "orientation 99.jpg": Odd(
         saved(COLOUR, "JPEG", quality=98, subsampling=0, exif=exif(99)), COLOUR, SMOOTH
     ),
     # Sizes: stretched to a square
     "one pixel.png": Odd(saved(COLOUR[3:4, 5:6], "PNG"), 0 * COLOUR + COLOUR[3, 5]),
     "one row.png": Odd(saved(COLOUR[3:4], "PNG"), 0 * COLOUR + COLOUR[3:4]),
-    "one column.bmp": Odd(saved(COLOUR[:, 5:6], "BMP"), 0 * COLOUR + COLOUR[:, 5:6]),
     # What stands around the pixels
     "corrupt profile.jpg": Odd(with_segment(0xE2, b"ICC_PROFILE\0\x01\x01rubbish"), COLOUR, SMOOTH),
-    "corrupt profile.png": Odd(with_chunk(b"iCCP", b"x\0\0" + zlib.compress(b"rubbish")), COLOUR),
-    "huge profile.png": Odd(saved(COLOUR, "PNG", icc_profile=bytes(900_000)), COLOUR),
-    "long text.png": Odd(text(b"Comment", b"word " * 100_000), COLOUR),
-    "corrupt exif.jpg": Odd(with_segment(0xE1, b"Exif\0\0rubbish" * 3), COLOUR, SMOOTH),
     "rubbish behind.jpg": Odd(JPEG + b"\0\xff\xda rubbish", COLOUR, SMOOTH),
     "rubbish behind.png": Odd(PNG + b"rubbish", COLOUR),
-    "rubbish behind.bmp": Odd(BMP + b"rubbish", COLOUR),
-    "rubbish behind.tif": Odd(TIFF + b"rubbish", COLOUR),
-    "unknown chunk.png": Odd(with_chunk(b"xyZz", b"rubbish"), COLOUR),
     # Names
     "link to a file.png": Odd(link_to_file, COLOUR),
-    "with spaces .png": Odd(PNG, COLOUR),
     "with a\nline break.png": Odd(PNG, COLOUR),
     "사진 구름 ☁ снимок.png": Odd(PNG, COLOUR),
     f"{'long' * 62}12.png": Odd(PNG, COLOUR),
     "Case.png": Odd(PNG, COLOUR),
     "case.png": Odd(saved(GREY, "PNG"), rgb(GREY)),
-    "$a%20b&'.png": Odd(PNG, COLOUR),
 }  # fmt: skip
 
 NONE, CUT = "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP", "[Tt]runcated|it holds no"
@@ -376,12 +279,9 @@ REFUSED: dict[str, Odd] = {
     },
     "empty.png": Odd(b"", "it is empty"),
     "text.jpg": Odd(b"no image\n", NONE),
-    "page.jpg": Odd(b"<!DOCTYPE html><html><body>404 Not Found</body></html>", NONE),
     "postscript.png": Odd(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", NONE),
-    "drawing.png": Odd(b'<svg xmlns="http://www.w3.org/2000/svg"/>', NONE),
     "other kind of picture.png": Odd(b"P5 2 2 255\n1234", NONE),
     "zeros.jpg": Odd(bytes(4000), NONE),
-    "signature alone.png": Odd(PNG[:8], NONE),
     "never written to its end.jpg": Odd(JPEG[:-100] + bytes(300), "truncated"),
     "without its end.jpg": Odd(JPEG[:-2], "truncated"),
     "bomb.png": Odd(lambda path: path.write_bytes(bomb()), "more than 89478485 pixels"),
@@ -392,7 +292,6 @@ REFUSED: dict[str, Odd] = {
     "wrong sum of header.png": Odd(flipped(PNG, 30), "checksum|it holds no"),
     "wrong sum of pixels.png": Odd(flipped(PNG, len(PNG) - 14), "checksum"),
     "wrong pixels.png": Odd(flipped(PNG, 60), "checksum"),
-    "too few rows.bmp": Odd(bmp_rle8(GREY, 9), "not enough image data"),
     "corrupt stream.png": Odd(png(b"rubbish", packed=bytes), "broken"),
     "without pixels.png": Odd(PNG[:33] + PNG[-12:], "."),
     **{
@@ -408,14 +307,11 @@ REFUSED: dict[str, Odd] = {
         )
     },
     "not a number.tif": Odd(saved(np.full((4, 4), np.nan, "f4"), "TIFF"), "no known range"),
-    "infinite.tif": Odd(saved(np.full((4, 4), np.inf, "f4"), "TIFF"), "no known range"),
     "floats.tif": Odd(saved(np.full((4, 4), 0.5, "f4"), "TIFF"), "no known range"),
-    "32 bit.tif": Odd(saved(np.full((4, 4), 70000, "i4"), "TIFF"), "no known range"),
     "32 bit of small levels.tif": Odd(saved(GREY.astype("i4"), "TIFF"), "no known range"),
     "folder.jpg": Odd(Path.mkdir, "directory"),
     "pipe.png": Odd(os.mkfifo, "pipe or a device"),
     "link to nothing.png": Odd(link("nothing"), "No such file"),
-    "link to itself.png": Odd(link("link to itself.png"), "symbolic links"),
     "link to a folder.png": Odd(link("."), "directory"),
     "name of other bytes \udcff\udcfe.png": Odd(PNG, "not UTF-8"),
 }

@@ -1,0 +1,377 @@
+"""Splits: what they promise holds for any images and any groups, and on every machine."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
+from sets import bare, make_parts, opened
+
+from ganlib.data import (
+    add_truth,
+    grouped_split,
+    held_out_split,
+    paper_split,
+    split_dataset,
+    splits,
+    to_score,
+)
+from ganlib.errors import GanlibError
+
+
+@pytest.fixture
+def groups(monkeypatch):
+    """Set the groups of near-copies."""
+
+    def set_groups(of_rows):
+        monkeypatch.setattr(splits, "groups_of", lambda dataset: np.asarray(of_rows))
+        return np.asarray(of_rows)
+
+    return set_groups
+
+
+# The paper's
+
+
+def test_casting_keeps_kaggles_split_and_scatter_plots_show_100():
+    split = paper_split(bare(train_normal=30, test_normal=120, test_anomaly=150))
+    assert split.train.tolist() == list(range(30))
+    assert split.test_normal.tolist() == list(range(30, 150))
+    assert split.test_anomaly.tolist() == list(range(150, 300))
+    assert len(split.calibration) == 0
+    assert len(set(split.scatter_normal)) == len(set(split.scatter_anomaly)) == 100
+    assert set(split.scatter_normal) < set(split.test_normal)
+    assert set(split.scatter_anomaly) < set(split.test_anomaly)
+    assert all(rows.dtype == np.int64 for rows in split)
+
+
+def test_cloud_holds_100_normal_images_out():
+    split = paper_split(bare(normal=500, anomaly=130))
+    assert (len(split.train), len(split.test_normal), len(split.test_anomaly)) == (400, 100, 100)
+    assert sorted([*split.train, *split.test_normal]) == list(range(500))
+    assert split.test_anomaly.min() >= 500
+    assert len(set(split.test_anomaly)) == 100
+    assert 200 < split.test_normal.mean() < 300  # from everywhere, not from one end
+    few = paper_split(bare(normal=101, anomaly=40))
+    assert few.scatter_anomaly.tolist() == few.test_anomaly.tolist() == list(range(101, 141))
+
+
+def test_a_split_depends_on_the_seed_and_a_limit_only_takes_away():
+    dataset = bare(normal=500, anomaly=130)
+    for limit in (None, 7):
+        first, again, other = (paper_split(dataset, seed, limit) for seed in (3, 3, 4))
+        for rows, same, different in list(zip(first, again, other, strict=True))[:5]:
+            assert rows.tolist() == same.tolist() == sorted(rows.tolist())
+            assert rows.tolist() != different.tolist()
+    for rows, kept in zip(paper_split(dataset, 3)[:3], first[:3], strict=True):
+        assert len(kept) == 7
+        assert set(kept) < set(rows)
+    assert first.scatter_normal.tolist() == first.test_normal.tolist()
+    assert all(map(np.array_equal, paper_split(dataset), paper_split(dataset, limit=1000)))
+    for seed, limit in ((-1, None), (0, 0)):
+        with pytest.raises(GanlibError, match="limit is at least 1"):
+            paper_split(dataset, seed, limit)
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"normal": 50},
+        {"train_normal": 50, "test_normal": 5},
+        {"train_normal": 50, "test_anomaly": 5},
+    ],
+)
+def test_a_folder_without_both_kinds_gives_no_comparison(counts):
+    with pytest.raises(GanlibError, match=r"cannot be compared.*05_your_images.*ganlib train"):
+        paper_split(bare("folder", **counts))
+
+
+# By groups
+
+
+def split_or_discard(*args):
+    try:
+        return grouped_split(*args)
+    except GanlibError:
+        assume(False)
+
+
+@st.composite
+def grouped(draw):
+    """Draw a data set with groups of normal images, some of them large."""
+    normal, tested = draw(st.integers(30, 150)), draw(st.integers(1, 10))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    groups = np.floor(rng.random(normal + 5) ** 2 * draw(st.integers(8, 60))).astype(int)
+    counts = {"train_normal": normal - tested, "test_normal": tested, "test_anomaly": 5}
+    return bare(**counts), groups
+
+
+@settings(max_examples=100, deadline=None)
+@given(grouped(), st.integers(0, 99), st.sampled_from([None, 1, 6]))
+def test_groups_never_straddle_and_every_image_has_one_use(case, seed, limit):
+    dataset, groups = case
+    split = split_or_discard(dataset, groups, seed, limit)
+    uses = [split.train, split.calibration, split.test_normal]
+    kept = np.concatenate(uses)
+    normal = np.flatnonzero(dataset.files["label"] == 0)
+    for i, rows in enumerate(uses):
+        assert len(rows)
+        assert rows.tolist() == sorted(rows.tolist())
+        for other in uses[:i]:
+            assert not set(groups[rows]) & set(groups[other])
+    assert len(set(kept)) == len(kept)
+    assert set(kept) <= set(normal)  # anomalies in none
+    if limit is None:
+        tested = (dataset.files["part"] == "test_normal").sum()
+        assert len(split.test_normal) in (tested, len(set(groups[split.test_normal])))
+        assert len(split.calibration) <= max(
+            -(-(len(normal) - tested) // 10), len(set(groups[split.calibration]))
+        )
+        # What is left unused is of the groups that were held out.
+        assert set(groups[normal]) == set(groups[kept])
+        trains = np.isin(groups[normal], groups[split.train])
+        assert split.train.tolist() == normal[trains].tolist()
+        for held_out in uses[1:]:
+            there = {g: (groups[normal] == g).sum() for g in groups[held_out]}
+            taken = {g: (groups[held_out] == g).sum() for g in there}
+            most = max(taken.values())
+            assert all(taken[g] >= min(there[g], most - 1) for g in there)  # evenly
+    else:
+        assert max(map(len, uses)) <= limit
+        whole = grouped_split(dataset, groups, seed)
+        assert all(set(few) <= set(all_) for few, all_ in zip(split, whole, strict=True))
+    papers = paper_split(dataset, seed, limit)
+    assert split.test_anomaly.tolist() == papers.test_anomaly.tolist()
+    assert set(split.scatter_normal) <= set(split.test_normal)
+    renamed = grouped_split(dataset, 1000 - 7 * groups, seed, limit)
+    assert all(map(np.array_equal, split, renamed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0.005, 0.08), st.integers(0, 9))
+def test_no_held_out_normal_has_a_training_image_nearer_than_the_threshold(
+    points_seed, threshold, seed
+):
+    points = np.random.default_rng(points_seed).random((120, 2))
+    groups = connected_components(cdist(points, points) < threshold, directed=False)[1]
+    dataset = bare(train_normal=100, test_normal=10, test_anomaly=10)
+    split = split_or_discard(dataset, groups, seed)
+    train, kept, tested = (
+        points[rows] for rows in (split.train, split.calibration, split.test_normal)
+    )
+    for one, other in ((tested, train), (kept, train), (tested, kept)):
+        assert cdist(one, other).min() >= threshold
+
+
+def test_held_out_sets_are_as_large_as_the_papers_and_not_larger_than_needed():
+    dataset = bare(train_normal=500, test_normal=60, test_anomaly=9)
+    split = grouped_split(dataset, np.arange(569) // 5)
+    assert (len(split.test_normal), len(split.calibration), len(split.train)) == (60, 50, 450)
+    split = grouped_split(bare(normal=720, anomaly=130), np.arange(850))
+    assert (len(split.test_normal), len(split.calibration), len(split.train)) == (100, 62, 558)
+    assert len(split.test_anomaly) == 100
+    assert 200 < split.test_normal.mean() < 520  # from everywhere, not from one end
+
+
+def test_few_large_groups_are_not_one_witness():
+    dataset = bare(train_normal=1500, test_normal=100, test_anomaly=9)
+    groups = np.arange(1609) // 100  # each of 16 is enough for the test
+    for seed in range(5):
+        split = grouped_split(dataset, groups, seed)
+        assert [len(set(groups[rows])) for rows in (split[1], split[5], split[0])] == [4, 4, 8]
+
+
+def test_a_split_may_use_every_group_but_the_giant():
+    """Of 240 normal images a group of 80, just a third, may be held out; one of 81 trains."""
+    dataset = bare(train_normal=230, test_normal=10, test_anomaly=5)
+    for giant, held_out in ((80, True), (81, False)):
+        groups = np.append(np.zeros(giant, int), np.arange(1, 246 - giant))
+        sides = [grouped_split(dataset, groups, seed) for seed in range(60)]
+        assert any(0 not in groups[side.train] for side in sides) == held_out
+    # Three groups: the giant trains, and one each is all that can be held out.
+    groups = np.repeat([0, 1, 2, 3], [200, 30, 30, 5])
+    split = grouped_split(bare(train_normal=250, test_normal=10, test_anomaly=5), groups)
+    assert set(groups[split.train]) == {0}
+    assert {*groups[split.test_normal], *groups[split.calibration]} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.arange(8), r"shape \(8,\), expected \(120,\)"),
+        (np.zeros(120, int), "fall into 1 groups, the largest of 110"),
+        (np.arange(120) // 60, "fall into 2 groups"),
+    ],
+)
+def test_groups_that_give_no_split_are_refused(groups, message):
+    with pytest.raises(GanlibError, match=message):
+        grouped_split(bare(train_normal=100, test_normal=10, test_anomaly=10), groups)
+
+
+def test_every_draw_is_the_same_on_every_machine():
+    dataset = bare(train_normal=900, test_normal=120, test_anomaly=150)
+    for limit, expected in (
+        # train, test_normal, test_anomaly, scatter_normal, scatter_anomaly, calibration
+        (None, [[0, 1, 4], [3, 21, 43], [1020, 1021], [3, 21, 43], [1020, 1021, 1023], [2]]),
+        (3, [[627, 752, 778], [372, 533, 687], [1063, 1076, 1166], [372], [1063], [330, 384, 659]]),
+    ):
+        split = grouped_split(dataset, np.arange(1170), limit=limit)
+        found = [rows[: len(few)].tolist() for rows, few in zip(split, expected, strict=True)]
+        assert found == expected
+        assert all(rows.dtype == np.int64 for rows in split)
+    cloud = bare(normal=1500, anomaly=150)
+    assert paper_split(cloud).test_normal[:6].tolist() == [2, 3, 11, 13, 20, 53]
+    split = grouped_split(bare(normal=1500, anomaly=100), np.arange(1600))
+    assert split.test_normal[:6].tolist() == [21, 68, 82, 97, 98, 108]
+    assert split.calibration[:6].tolist() == [2, 3, 28, 32, 40, 43]
+    cloud = paper_split(bare(normal=300, anomaly=150), seed=5)
+    assert cloud.test_anomaly[:3].tolist() == [301, 304, 305]
+    table = to_score(dataset, grouped_split(dataset, np.arange(1170)))
+    assert table["row"].tolist()[:4] == [0, 8, 13, 16]
+    assert table.loc[table["role"] == "test", "row"].tolist()[:3] == [793, 300, 1124]
+
+
+def test_protocols_have_names(groups):
+    dataset, of_rows = bare(normal=300, anomaly=9), groups(np.arange(309) // 2)
+    for limit in (None, 1, 7):
+        few = split_dataset(dataset, "paper", 3, limit)
+        assert all(map(np.array_equal, few, paper_split(dataset, 3, limit)))
+        few = split_dataset(dataset, "grouped", 3, limit)
+        assert all(map(np.array_equal, few, grouped_split(dataset, of_rows, 3, limit)))
+    with pytest.raises(GanlibError, match="no protocol 'random'"):
+        split_dataset(dataset, "random")
+
+
+# What is scored, and the truth
+
+
+def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
+    dataset = bare(train_normal=500, test_normal=60, test_anomaly=40)
+    of_rows = groups(np.arange(600) // 5)
+    split = split_dataset(dataset, "grouped")
+    table = to_score(dataset, split)
+    assert table.columns.tolist() == ["row", "role"]
+    assert table["role"].value_counts().to_dict() == {"train": 100, "calibration": 50, "test": 100}
+    assert table.loc[table["role"] == "calibration", "row"].tolist() == split.calibration.tolist()
+    tested = table.loc[table["role"] == "test", "row"]
+    assert set(tested) == {*split.test_normal, *split.test_anomaly}
+    # Not in the order either: the anomalies are as early as the others.
+    assert 30 < np.flatnonzero(tested >= 560).mean() < 70
+    known = add_truth(dataset, split, table.assign(score=np.arange(len(table))))
+    rows = {group: set(part["row"]) for group, part in known.groupby("group")}
+    assert list(rows) == ["calibration", "test anomaly", "test normal", "train normal"]
+    assert rows["test anomaly"] == set(split.test_anomaly)
+    assert rows["test normal"] == set(split.test_normal)
+    assert rows["train normal"] < set(split.train)
+    assert known["label"].tolist() == (known["row"] >= 560).astype(int).tolist()
+    assert known["cluster"].tolist() == of_rows[known["row"]].tolist()
+    assert known["score"].tolist() == list(range(len(table)))
+    pd.testing.assert_series_equal(known["row"], table["row"])  # the order of the scores
+
+
+def test_scatter_plots_show_100_of_the_images_scored(groups):
+    dataset, _ = bare(train_normal=900, test_normal=120, test_anomaly=150), groups(np.arange(1170))
+    split = split_dataset(dataset, "grouped")
+    known = add_truth(dataset, split, to_score(dataset, split))
+    shown = known[known["scatter"]].groupby("group")["row"].apply(set)
+    assert shown["test normal"] == set(split.scatter_normal)
+    assert shown["test anomaly"] == set(split.scatter_anomaly)
+    assert known.groupby("group")["scatter"].sum().to_dict() == {
+        "train normal": 100, "calibration": 0, "test normal": 100, "test anomaly": 100,
+    }  # fmt: skip
+
+
+def test_a_folder_with_both_kinds_is_split_and_scored_as_the_archives_are(tmp_path):
+    dataset = opened(make_parts(tmp_path / "x", good=30), tmp_path)
+    split = paper_split(dataset)
+    assert [len(rows) for rows in split[:3]] == [30, 3, 4]
+    known = add_truth(dataset, split, to_score(dataset, split))
+    kinds = known.loc[known["group"] == "test anomaly", "kind"]
+    assert kinds.value_counts().to_dict() == {"crack": 2, "hole": 2}
+
+
+# For a detector of good images
+
+
+def test_held_out_images_have_no_copy_in_training(groups):
+    dataset = bare("folder", "x", train_normal=300, test_normal=20, test_anomaly=30)
+    of_rows = groups(np.append(np.arange(300) // 5, 1000 + np.arange(50)))
+    split, note = held_out_split(dataset, seed=3)
+    assert len(split.calibration) == 60
+    assert sorted([*split.train, *split.calibration]) == list(range(300))
+    assert not set(of_rows[split.train]) & set(of_rows[split.calibration])
+    assert split.test_normal.tolist() == list(range(300, 320))
+    assert split.test_anomaly.tolist() == list(range(320, 350))
+    assert "60 of 300 good images" in note
+    assert "no near-copy of them is trained on (the good images are 60 pictures)" in note
+    again, other = held_out_split(dataset, seed=3)[0], held_out_split(dataset, seed=4)[0]
+    assert all(map(np.array_equal, split, again))
+    assert split.calibration.tolist() != other.calibration.tolist()
+    assert 100 < split.calibration.mean() < 200  # from everywhere
+
+
+def test_large_groups_are_kept_together_and_giants_train(groups):
+    of_rows = groups(np.repeat([0, 1, 2, 3, 4, 5], [35, 25, 20, 10, 5, 5]))
+    for seed in range(5):
+        split, _ = held_out_split(bare(normal=100), seed=seed)
+        assert set(range(35)) <= set(split.train)
+        assert not set(of_rows[split.train]) & set(of_rows[split.calibration])
+        assert 20 <= len(split.calibration) <= 25
+    of_rows = groups(np.arange(200) // 12)  # few copies are not one witness
+    for seed in range(5):
+        split, _ = held_out_split(bare(normal=200), share=0.05, seed=seed)
+        assert len(set(of_rows[split.calibration])) == 4
+
+
+def test_what_is_held_out_is_the_same_on_every_machine(groups):
+    for of_rows, expected in (
+        (np.arange(100), [13, 16, 27, 33]),
+        (np.zeros(100, int), [1, 10, 18, 26]),
+    ):
+        groups(of_rows)
+        assert held_out_split(bare(normal=100))[0].calibration[:4].tolist() == expected
+
+
+def test_under_a_fixed_camera_images_are_drawn_one_by_one_and_that_is_said(groups):
+    for of_rows, giant in (
+        (np.zeros(100, int), 100),
+        (np.maximum(np.arange(100) - 49, 0), 50),
+        (np.arange(100) // 50, 100),
+    ):
+        groups(of_rows)
+        split, note = held_out_split(bare(normal=100))
+        assert len(split.calibration) == 20
+        assert f"drawn one by one, as {giant} of the good images are so alike" in note
+        assert 30 < split.calibration.mean() < 70
+    groups(np.maximum(np.arange(100) - 48, 0))  # a giant of 49: more than half can be told
+    split, note = held_out_split(bare(normal=100))
+    assert "no near-copy" in note
+    assert set(range(49)) <= set(split.train)
+
+
+def test_many_images_are_not_compared(monkeypatch):
+    monkeypatch.setattr(splits, "groups_of", lambda _: pytest.fail("compares"))
+    split, note = held_out_split(bare(normal=4000, test_anomaly=1001))
+    assert (len(split.train), len(split.calibration)) == (3200, 800)
+    assert "drawn one by one, as more than 5,000 images are not compared" in note
+
+
+@pytest.mark.parametrize(
+    ("good", "share", "held_out"),
+    [(10, 0.05, 2), (20, 0.2, 4), (59, 0.2, 12), (60, 0.2, 19), (94, 0.2, 19), (100, 0.2, 20),
+     (100, 0.5, 50), (1000, 0.05, 50)],
+)  # fmt: skip
+def test_as_many_are_held_out_as_a_threshold_needs(groups, good, share, held_out):
+    groups(np.arange(good))
+    assert len(held_out_split(bare(normal=good), share)[0].calibration) == held_out
+
+
+def test_too_few_images_and_impossible_shares_are_refused(groups):
+    groups(np.arange(9))
+    with pytest.raises(GanlibError, match=r"x has 9 good images .* at least 10"):
+        held_out_split(bare("folder", "x", normal=9))
+    for share, seed in ((0.0, 0), (0.6, 0), (0.2, -1)):
+        with pytest.raises(GanlibError, match=r"share is above 0 and at most 0\.5"):
+            held_out_split(bare(normal=50), share, seed)
