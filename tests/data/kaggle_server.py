@@ -34,7 +34,7 @@ class KaggleServer(ThreadingHTTPServer):
         message: of the failing answer, in Kaggle's JSON; None: an HTML page.
         reason: the phrase beside the status.
         cuts: after how many bytes each download is cut; a download without an entry is whole.
-        whole_is: the length that is declared; None: the true one; 0: none is.
+        whole_is: the length that is declared; None: the true one.
         refuses_ranges: whether every download begins anew.
         signature: the query of the address that a download is redirected to.
         hangs: whether answers never come.
@@ -43,30 +43,17 @@ class KaggleServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    signature = "X-Goog-Signature=5167ed0c0ffee"
+    archive = b""
+    login = message = reason = whole_is = None
+    status, fails_at = 200, "GetDatasetMetadata"
+    refuses_ranges = hangs = False
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.archive = b""
-        self.login: str | None = None
-        self.status, self.fails_at = 200, "GetDatasetMetadata"
-        self.message: str | None = None
-        self.reason: str | None = None
         self.cuts: list[int] = []
-        self.whole_is: int | None = None
-        self.refuses_ranges = self.hangs = False
-        self.signature = "X-Goog-Signature=5167ed0c0ffee"
         self.asked: list[str] = []
         self.logins: list[str] = []
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Variables that bring Kaggle's client here."""
-        here = f"http://127.0.0.1:{self.server_port}"
-        return {
-            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-            **dict.fromkeys(("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"), here),
-            "no_proxy": "127.0.0.1",
-        }
 
     def heal(self) -> None:
         """Stop failing."""
@@ -96,8 +83,10 @@ def serving(monkeypatch, home: Path) -> Iterator[KaggleServer]:
     (home / ".kaggle").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
     with KaggleServer() as server:
-        for name, value in server.environment.items():
-            monkeypatch.setenv(name, value)
+        for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
         yield server
         server.hangs = False
 
@@ -141,8 +130,7 @@ class Answer(BaseHTTPRequestHandler):
             "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
             "Accept-Ranges": "bytes",
         }
-        if self.server.whole_is != 0:
-            headers["Content-Length"] = str((self.server.whole_is or len(whole)) - first)
+        headers["Content-Length"] = str((self.server.whole_is or len(whole)) - first)
         if first:
             headers["Content-Range"] = f"bytes {first}-{len(whole) - 1}/{len(whole)}"
         self._send(206 if first else 200, headers)

@@ -9,16 +9,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
 
 from benchmarks import memory
-from ganlib.data import Dataset, load_images
-from ganlib.data import images as images_module
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models.autoencoder import Autoencoder
 
 
 @pytest.fixture
@@ -51,28 +46,25 @@ def test_an_epoch_has_every_row_once_and_the_last_batch_has_the_rest(images):
         batches[3]
 
 
-def test_a_batch_has_the_pixels_of_its_rows(images):
-    batches = Batches(images, ROWS, batch_size=8, seed=1)
-    for index in (2, 0, 1):
-        batch = batches[index]
-        assert type(batch) is np.ndarray
-        assert batch.dtype == np.uint8
-        np.testing.assert_array_equal(batch, images[batches.order(0)[index * 8 : index * 8 + 8]])
-
-
 @pytest.mark.parametrize(
     "other",
     [
+        lambda images: images,
         lambda images: np.array(images),
         lambda images: images[2:],
         lambda images: images[:, 4:],
         lambda images: images[::-1],
     ],
-    ids=["array", "later rows", "lower half", "backwards"],
+    ids=["map", "array", "later rows", "lower half", "backwards"],
 )
-def test_other_arrays_are_indexed(images, other):
+def test_a_batch_has_the_pixels_of_its_rows(images, other):
     batches = Batches(other(images), ROWS, batch_size=8)
-    np.testing.assert_array_equal(batches[1], other(images)[batches.order(0)[8:16]])
+    for index in (2, 0, 1):
+        assert type(batches[index]) is np.ndarray and batches[index].dtype == np.uint8
+        expected = other(images)[batches.order(0)[index * 8 :][:8]]
+        np.testing.assert_array_equal(batches[index], expected)
+    changed = Batches(other(images), ROWS, 8, transform=lambda batch: batch * 4.0)
+    np.testing.assert_array_equal(changed[1], 4.0 * batches[1])
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(images):
@@ -124,40 +116,28 @@ def test_fit_takes_epoch_after_epoch_and_goes_on_where_it_was(images):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(spy.seen), expected)
 
 
+class Unbuilt(Spy):
+    def __init__(self):
+        super().__init__(1)
+        self.built = False
+
+
 @pytest.mark.parametrize("batch_size", [11, 22])
 def test_looking_at_the_first_batches_is_no_epoch(images, batch_size):
     """Keras on TensorFlow takes one or two batches before it trains; here they are all there is."""
     batches = Batches(images, ROWS, batch_size)
-    model = Autoencoder(32, 1, 2, 2)
-    for epoch in (1, 2, 3):
-        taken = Batches(np.zeros((50, 32, 32, 1), "uint8"), ROWS, batch_size, epoch=batches.epoch)
-        model.compile(keras.optimizers.SGD(0.0))
-        model.fit(taken, epochs=1, shuffle=False, verbose=0)
-        batches = taken
+    model = Unbuilt()
+    model.compile(keras.optimizers.SGD(0.0))
+    for epoch in (1, 2):
+        model.fit(batches, epochs=1, shuffle=False, verbose=0)
         assert batches.epoch == epoch
 
 
-def test_training_is_that_on_the_array_in_the_same_order(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 1), dtype="uint8")
-    np.save(tmp_path / "images.npy", pixels)
-    batches = Batches(np.load(tmp_path / "images.npy", mmap_mode="r"), ROWS[:13], 4, seed=2)
-
-    def trained(*epochs):
-        keras.utils.set_random_seed(0)
-        model = Autoencoder(32, 1, 4, 4)
-        model.compile(keras.optimizers.Adam(1e-3))
-        losses = [
-            model.fit(x, batch_size=size, epochs=n, shuffle=False, verbose=0).history["loss"]
-            for x, size, n in epochs
-        ]
-        return np.concatenate(losses), model.get_weights()
-
-    arrays = [(pixels[batches.order(epoch)], 4, 1) for epoch in range(2)]
-    losses, weights = trained((batches, None, 2))
-    expected_losses, expected_weights = trained(*arrays)
-    np.testing.assert_allclose(losses, expected_losses, rtol=1e-6)
-    for got, expected in zip(weights, expected_weights, strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+def test_the_benchmark_of_memory_runs_on_few_images():
+    """What it finds on 100,000 takes minutes; here, that it measures what it says."""
+    rows = {row["name"]: row for row in memory.growth([300])}
+    assert 100 < rows["peak memory, 300 images"]["value"] < 4096
+    assert rows["decode 300 images"]["value"] > 50
 
 
 def test_the_next_batch_is_read_while_a_step_runs(images):
@@ -181,12 +161,6 @@ def test_the_next_batch_is_read_while_a_step_runs(images):
     spy.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[wait])
     assert all(waited)
     assert taken == batches.order(0)[::2].tolist()  # in order
-
-
-def test_what_the_model_gets_can_be_changed(images):
-    batches = Batches(images, ROWS, 8, transform=lambda batch: batch.astype("float32") * 4)
-    np.testing.assert_array_equal(batches[0], 4.0 * images[batches.order(0)[:8]])
-    assert batches[0].dtype == np.float32
 
 
 @pytest.mark.parametrize(
@@ -215,35 +189,6 @@ def test_a_file_that_was_cut_off_is_an_error(images):
         batches[1]
 
 
-def test_each_image_is_decoded_once(tmp_path, monkeypatch):
-    for n in range(40):
-        Image.new("L", (8, 8), n).save(tmp_path / f"{n}.png")
-    files = pd.DataFrame({"file": [f"{n}.png" for n in range(40)], "part": "x", "label": 0})
-    dataset = Dataset("casting", "unverified", tmp_path, files, {"x": "0"}, (), tmp_path)
-    decoded, decode = [], images_module.decode
-
-    def counted(path, *shape):
-        decoded.append(path.name)
-        return decode(path, *shape)
-
-    monkeypatch.setattr(images_module, "decode", counted)
-    images = load_images(dataset, 8, 1)
-    batches = Batches(images, np.arange(40), 16)
-    for epoch in range(3):
-        batches.epoch = epoch
-        assert sorted(an_epoch(batches)) == list(range(40))
-    load_images(dataset, 8, 1)
-    assert sorted(decoded) == sorted(files["file"])
-
-
-def test_the_benchmark_of_memory_runs_on_few_images():
-    """What it finds on 100,000 takes minutes; here, that it measures what it says."""
-    rows = {row["name"]: row for row in memory.growth([300])}
-    assert all(set(row) == {"name", "value", "unit", "note"} for row in rows.values())
-    assert 100 < rows["peak memory, 300 images"]["value"] < 4096
-    assert rows["decode 300 images"]["value"] > 50
-
-
 MEMORY = """
 import json, sys
 import numpy as np
@@ -269,7 +214,7 @@ print(json.dumps([read, resident() - before]))
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_epoch_leaves_no_images_in_memory(tmp_path):
     path = tmp_path / "images.npy"
-    written = np.lib.format.open_memmap(path, "w+", "uint8", (3200, 256, 256, 1))  # 210 MB
+    written = np.lib.format.open_memmap(path, "w+", "uint8", (800, 256, 256, 1))  # 52 MB
     written[:] = 1
     written.flush()
     done = subprocess.run(
@@ -281,5 +226,5 @@ def test_an_epoch_leaves_no_images_in_memory(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     read, mapped = json.loads(done.stdout.splitlines()[-1])
-    assert read < 30
-    assert mapped > 150  # what the test would find if batches were taken from the map
+    assert read < 15
+    assert mapped > 35  # what the test would find if batches were taken from the map

@@ -11,7 +11,6 @@ import signal
 import stat
 import struct
 import subprocess
-import sys
 import threading
 import time
 import zipfile
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from kaggle_server import serving
-from PIL import Image
+from sets import png
 
 from ganlib.data import ARCHIVES, locate, open_dataset
 from ganlib.data import download as download_module
@@ -30,20 +29,12 @@ from ganlib.errors import GanlibError
 CASTING = ARCHIVES["casting"]
 COUNTS = {"train_normal": 3, "test_normal": 2, "test_anomaly": 2}
 Usage = namedtuple("Usage", "total used free")
-
-
-def png(value):
-    file = io.BytesIO()
-    Image.new("L", (4, 4), value).save(file, "PNG")
-    return file.getvalue()
-
-
+TRAIN = CASTING.folders["train_normal"][0]
 IMAGES = {
     f"{CASTING.folders[part][0]}/{part}_{i}.png": png(50 * i + len(part))
     for part, count in COUNTS.items()
     for i in range(count)
 }
-TRAIN = CASTING.folders["train_normal"][0]
 
 
 def zipped(images=IMAGES, method=zipfile.ZIP_STORED):
@@ -69,8 +60,8 @@ def data_dir(tmp_path):
     return tmp_path / "new" / "data"
 
 
-def fetch(data_dir):
-    return open_dataset("casting", "kaggle", data_dir, on_message=lambda _: None)
+def fetch(data_dir, on_message=lambda _: None):
+    return open_dataset("casting", "kaggle", data_dir, on_message)
 
 
 def whole(data_dir):
@@ -79,48 +70,39 @@ def whole(data_dir):
     root = data_dir / CASTING.folder
     found = {p.relative_to(root).as_posix(): p for p in root.rglob("*") if p.is_file()}
     assert {name: found[name].read_bytes() for name in IMAGES} == IMAGES
-    assert dataset.root == root
-    assert len(dataset.files) == len(IMAGES)
+    assert (dataset.root, len(dataset.files)) == (root, len(IMAGES))
     assert [path.name for path in data_dir.iterdir()] == [CASTING.folder]
     return dataset
 
 
-def refused(kaggle, data_dir, again=True, silence=download_module.SILENCE_SECONDS):
-    """See that a download fails with one line, leaves nothing, and succeeds the next time.
-
-    The next time has all the patience there is: the client alone may take seconds to start.
-    """
+def refused(data_dir, silence=download_module.SILENCE_SECONDS):
+    """See that a download fails with one line and leaves nothing; returns the reason."""
     with pytest.MonkeyPatch.context() as patience, pytest.raises(GanlibError) as error:
         patience.setattr(download_module, "SILENCE_SECONDS", silence)
         fetch(data_dir)
     line, *ways = str(error.value).splitlines()
     assert line.startswith(f"{CASTING.kaggle} could not be downloaded: ")
-    assert len(line) < 400
-    assert len(ways) == 3
+    assert len(line) < 400 and len(ways) == 3
     assert list(data_dir.iterdir()) == []
     assert locate("casting", "kaggle", data_dir) is None
-    if again:
-        kaggle.heal()
-        kaggle.archive = zipped()
-        whole(data_dir)
     return line.partition("could not be downloaded: ")[2]
 
 
 # A healthy server
 
 
-def test_a_download_takes_no_login_and_says_what_it_does(kaggle, data_dir):
+def test_a_download_takes_no_login_and_no_second_time(kaggle, data_dir):
     lines = []
-    open_dataset("casting", "kaggle", data_dir, lines.append)
+    fetch(data_dir, lines.append)
     assert "asking Kaggle for " + CASTING.kaggle in lines[0]
     assert lines[1].endswith("downloaded from Kaggle.")
     assert kaggle.logins == []
     paths = [address.rpartition("/")[2] for address in kaggle.asked]
     assert paths[:2] == ["GetDatasetMetadata", "DownloadDataset"]
     assert paths[2].startswith("archive.zip?X-Goog-Signature=")
-    asked = len(kaggle.asked)
     whole(data_dir)
-    assert len(kaggle.asked) == asked
+    open_dataset("casting", "auto", data_dir, lines.append, fetch=False)
+    assert len(kaggle.asked) == len(paths)
 
 
 @pytest.mark.parametrize("kept", ["environment", "kaggle.json", "token", "access_token"])
@@ -148,21 +130,13 @@ def test_a_connection_that_is_cut_is_taken_up_again(kaggle, data_dir, refuses_ra
     assert sum("archive.zip" in address for address in kaggle.asked) == 2
 
 
-def test_names_in_other_scripts_and_with_blanks(kaggle, data_dir):
-    names = [
-        "주물 결함 1.png",
-        "деталь №2.png",
-        "鋳物 3.png",
-        "صب.png",
-        "e\u0301.png",
-        "a  b 🔧.png",
-    ]
-    images = {f"{CASTING.folders[part][0]}/{names.pop()}": png(9) for part in COUNTS for _ in "12"}
-    images[f"{TRAIN}/ last.png"] = png(10)
+def test_names_in_other_scripts_and_that_differ_in_case_alone(kaggle, data_dir):
+    names = ["주물 결함.png", "صب.png", "a  b 🔧.png", "Ok.png", "ok.png", " a.png", "e\u0301.png"]
+    parts = [part for part, count in COUNTS.items() for _ in range(count)]
+    images = {f"{CASTING.folders[part][0]}/{names.pop()}": png(len(names)) for part in parts}
     kaggle.archive = zipped(images)
     dataset = fetch(data_dir)
-    assert set(dataset.files["file"]) == set(images)
-    assert all((dataset.root / name).read_bytes() == images[name] for name in images)
+    assert {file: (dataset.root / file).read_bytes() for file in dataset.files["file"]} == images
 
 
 # Kaggle says no
@@ -172,19 +146,20 @@ ANSWERS = {
     403: f"sign in at {CASTING.url}, accept the terms there",
     404: f"there is no such data set; open {CASTING.url}",
     429: "there were too many requests; wait some minutes",
-    500: "its server has failed; call again later",
-    503: "its server has failed; call again later",
+    500: "its server has failed; try again later",
+    503: "its server has failed; try again later",
 }
-CALLS = ("GetDatasetMetadata", "DownloadDataset", "archive.zip")
 
 
 @pytest.mark.parametrize(
     ("status", "at"),
-    [*zip(ANSWERS, CALLS * 2, strict=True), (403, "archive.zip"), (500, "archive.zip")],
+    [*zip(ANSWERS, ("GetDatasetMetadata", "DownloadDataset", "archive.zip") * 2, strict=True)],
 )
 def test_a_refusal_says_what_to_do(kaggle, data_dir, status, at):
     kaggle.status, kaggle.fails_at = status, at
-    assert refused(kaggle, data_dir).startswith(f"Kaggle answers {status}: {ANSWERS[status]}")
+    assert refused(data_dir).startswith(f"Kaggle answers {status}: {ANSWERS[status]}")
+    kaggle.heal()
+    whole(data_dir)
 
 
 @pytest.mark.parametrize(
@@ -204,84 +179,55 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir, status, at):
 def test_messages_without_a_number_are_told_by_their_words(status, said):
     """Kaggle's JSON answers come out of the client as their message alone."""
     reason = download_module._reason(CASTING, "Authentication required", f"Traceback\n{said}")
-    if status:
-        assert reason.startswith(f"Kaggle answers {status}: ")
-    else:
-        assert reason == "Kaggle's client cannot write the file: Permission denied"
+    expected = f"Kaggle answers {status}: " if status else "Kaggle's client cannot write the file: "
+    assert reason.startswith(expected)
 
 
-def test_no_login_and_a_wrong_one(kaggle, data_dir, monkeypatch):
-    kaggle.login = "me:right"
-    assert refused(kaggle, data_dir).startswith("Kaggle answers 401: it wants a login")
-    shutil.rmtree(data_dir)
-    monkeypatch.setenv("KAGGLE_USERNAME", "me")
-    monkeypatch.setenv("KAGGLE_KEY", "wrong")
-    kaggle.login = "me:right"
-    assert refused(kaggle, data_dir).startswith("Kaggle answers 401: it wants a login")
-    assert kaggle.logins
-
-
-def test_an_answer_that_nobody_knows_tells_how_to_read_it(kaggle, data_dir):
+def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeypatch):
     kaggle.status, kaggle.message = 418, "I am a teapot"
-    assert refused(kaggle, data_dir) == (
+    assert refused(data_dir) == (
         "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
         f"{CASTING.kaggle}."
     )
+    kaggle.heal()
+    kaggle.login = "me:right"
+    monkeypatch.setenv("KAGGLE_USERNAME", "me")
+    monkeypatch.setenv("KAGGLE_KEY", "wrong")
+    assert refused(data_dir).startswith("Kaggle answers 401: it wants a login")
+    assert kaggle.logins
 
 
 # The connection
 
 
 def test_no_way_to_kaggle(kaggle, data_dir, monkeypatch):
-    with monkeypatch.context() as away:
-        away.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
-        with pytest.raises(GanlibError, match="Kaggle is out of reach or the connection broke"):
-            fetch(data_dir)
-    assert list(data_dir.iterdir()) == []
-    whole(data_dir)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    assert refused(data_dir).startswith("Kaggle is out of reach or the connection broke")
 
 
-def test_a_server_that_never_answers_is_left(kaggle, data_dir, monkeypatch):
-    monkeypatch.setattr(download_module, "SILENCE_SECONDS", 1.0)
+def test_a_server_that_never_answers_is_left(kaggle, data_dir):
     kaggle.hangs = True
     start = time.monotonic()
-    with pytest.raises(GanlibError, match="received nothing for 1 seconds; check the network"):
-        fetch(data_dir)
+    assert refused(data_dir, 1.0).startswith("Kaggle's client received nothing for 1 seconds")
     assert time.monotonic() - start < 20
-    assert list(data_dir.iterdir()) == []
-
-
-def test_a_connection_that_is_always_cut_is_given_up(kaggle, data_dir):
-    """The client tries for a minute; what it has then is no archive."""
-    kaggle.cuts = [100] * 100
-    reason = refused(kaggle, data_dir, silence=1.5)
-    assert reason.startswith("Kaggle's client received nothing for")
 
 
 @pytest.mark.torture
 def test_the_client_gives_up_by_itself(kaggle, data_dir):
     kaggle.cuts = [100] * 100
-    reason = refused(kaggle, data_dir, silence=120.0)  # it tries for a minute
+    reason = refused(data_dir, silence=120.0)  # it tries for a minute
     assert reason.startswith("Kaggle is out of reach or the connection broke")
 
 
-@pytest.fixture
-def interruptible():
-    """Have SIGINT interrupt, which a shell takes from what it starts in the background."""
+def test_an_interrupted_download_leaves_nothing(kaggle, data_dir):
+    # A shell takes SIGINT from what it starts in the background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_an_interrupted_download_leaves_nothing(kaggle, data_dir, interruptible):
     kaggle.hangs = True
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         fetch(data_dir)
+    signal.signal(signal.SIGINT, before)
     assert list(data_dir.iterdir()) == []
-    kaggle.heal()
-    whole(data_dir)
 
 
 def test_a_slow_client_is_not_ended_while_it_receives(kaggle, data_dir, monkeypatch):
@@ -352,26 +298,20 @@ LINK = stat.S_IFLNK | 0o777
 BAD = {
     "empty": (lambda: b"", "is not a whole zip file"),
     "page": (lambda: b"<!DOCTYPE html>" + b" " * 999, "is not a whole zip file"),
-    "noise": (lambda: random.Random(0).randbytes(5000), "is not a whole zip file"),
     "half": (lambda: zipped()[: len(zipped()) // 2], "is not a whole zip file"),
-    "end missing": (lambda: zipped()[:-10], "is not a whole zip file"),
     "start missing": (lambda: zipped()[200:], "is not a whole zip file"),
     "wrong checksum": (flipped, "is not a whole zip file (Bad CRC-32"),
     "unknown method": (lambda: edited(with_member("a"), 10, "<H", 97), "is not a whole zip file"),
+    "encrypted": (lambda: edited(with_member("a"), 8, "<H", 1), "encrypted"),
     "parent": (lambda: with_member("../../../outside.txt"), "lies outside of its folder"),
-    "parent within": (lambda: with_member("a/../../outside.txt"), "lies outside of its folder"),
     "absolute": (lambda: with_member("/outside.txt"), "lies outside of its folder"),
     "backslashes": (lambda: with_member("..\\outside.txt"), "lies outside of its folder"),
     "drive": (lambda: with_member("C:outside.txt"), "lies outside of its folder"),
     "link": (lambda: with_member("link", b"/etc/passwd", LINK), "'link' is a link or a device"),
-    "pipe": (lambda: with_member("p", b"", stat.S_IFIFO | 0o644), "'p' is a link or a device"),
-    "encrypted": (lambda: edited(with_member("a"), 8, "<H", 1), "'a' asks for a password"),
     "bomb": (lambda: with_member("a", bytes(20_000_000)), "would become 20.0 MB"),
     "lying bomb": (liar, "is not a whole zip file (Bad CRC-32"),
-    "huge": (lambda: edited(with_member("a"), 24, "<I", 4_000_000_000), "would become 4000.0 MB"),
-    "name twice": (twice, "twice, as the disk here tells names apart"),
-    "file as folder": (lambda: with_member(next(iter(IMAGES)) + "/a"), "twice, as the disk"),
-    "long name": (lambda: with_member("a" * 300), "File name too long"),
+    "name twice": (twice, "holds a name twice"),
+    "file as folder": (lambda: with_member(next(iter(IMAGES)) + "/a"), "[Errno"),
     "an image missing": (
         lambda: zipped(dict(list(IMAGES.items())[1:])),
         "the zip file holds 2 + 2 + 2 images of casting (train_normal + test_normal + "
@@ -382,57 +322,37 @@ BAD = {
 }
 
 
-# Nothing is left of any: that a download after it succeeds, and cases that are much like others,
-# are for the long form.
-LIKE_OTHERS = {"noise", "end missing", "parent within", "drive", "pipe", "huge", "no images"}
-CASES = [pytest.param(c, False, id=c) for c in BAD if c not in LIKE_OTHERS] + [
-    pytest.param(c, True, id=f"{c}, again", marks=pytest.mark.torture) for c in BAD
-]
-
-
-@pytest.mark.parametrize(("case", "again"), CASES)
-def test_what_is_not_the_archive_is_refused(kaggle, data_dir, case, again):
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_not_the_archive_is_refused(kaggle, data_dir, monkeypatch, case):
     make, reason = BAD[case]
-    kaggle.archive = make()
-    before = set(data_dir.parent.parent.rglob("*"))
-    assert reason in refused(kaggle, data_dir, again)
+    content, before = make(), set(data_dir.parent.parent.rglob("*"))
+
+    def client(archive, folder):
+        (folder / "a.zip").write_bytes(content)
+
+    monkeypatch.setattr(download_module, "_run_client", client)
+    assert reason in refused(data_dir)
     made = set(data_dir.parent.parent.rglob("*")) - before
-    inside = (data_dir, Path.home())
-    assert all(any(p.is_relative_to(i) or i.is_relative_to(p) for i in inside) for p in made)
+    assert made == {data_dir, data_dir.parent}
 
 
-@pytest.mark.parametrize("length", [0, 700])
-def test_half_a_file_is_not_taken_for_a_whole_one(kaggle, data_dir, length):
-    """The server says that this is all, or does not say how much there is."""
-    kaggle.whole_is, kaggle.cuts = length, [700]
-    assert "is not a whole zip file" in refused(kaggle, data_dir)
+def test_half_a_file_is_not_taken_for_a_whole_one(kaggle, data_dir):
+    """The server says that this is all."""
+    kaggle.whole_is, kaggle.cuts = 700, [700]
+    assert "is not a whole zip file" in refused(data_dir)
 
 
 def test_a_member_that_lies_about_its_size_is_read_no_further(kaggle, data_dir):
     """Its checksum is that of the declared 100 bytes, so nothing else would stop it."""
     kaggle.archive = liar(zlib.crc32(bytes(100)))
-    dataset = whole(data_dir)
-    assert (dataset.root / "zeros.bin").read_bytes() == bytes(100)
-
-
-def test_names_that_differ_in_case_alone(kaggle, data_dir, tmp_path):
-    """Two files, or a refusal where the disk knows only one: never one for two."""
-    images = dict(list(IMAGES.items())[2:])
-    images |= {f"{TRAIN}/Ok.png": png(1), f"{TRAIN}/ok.png": png(2)}
-    (tmp_path / "CASE").touch()
-    kaggle.archive = zipped(images)
-    if (tmp_path / "case").exists():
-        assert "twice, as the disk" in refused(kaggle, data_dir)
-    else:
-        files = fetch(data_dir)
-        assert {name: (files.root / name).read_bytes() for name in images} == images
+    assert (whole(data_dir).root / "zeros.bin").read_bytes() == bytes(100)
 
 
 def test_no_damage_does_more_than_be_refused(tmp_path):
     """Bytes are changed at random: what comes of it is a reason, an OSError or all files."""
     rng, data = random.Random(0), zipped(method=zipfile.ZIP_DEFLATED)
     outcomes = set()
-    for number in range(400):
+    for number in range(200):
         changed = bytearray(data)
         for _ in range(rng.choice([1, 1, 3])):
             # Half of them in the directory, which is at the end.
@@ -446,60 +366,35 @@ def test_no_damage_does_more_than_be_refused(tmp_path):
             assert "\n" not in reason
             outcomes.add(reason[:30])
         assert {path.name for path in folder.iterdir()} <= {"packed", "unpacked"}
-    assert len(outcomes) > 3
+    assert len(outcomes) > 2
 
 
 # The disk
 
 
-def test_a_full_disk_is_seen_before_unzipping(kaggle, data_dir, monkeypatch):
-    with monkeypatch.context() as full:
-        full.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, 1))
-        with pytest.raises(GanlibError, match="MB needed to unzip, 0 MB free"):
-            fetch(data_dir)
-    assert list(data_dir.iterdir()) == []
-    whole(data_dir)
+def test_a_full_disk_and_a_failed_rename_leave_nothing(kaggle, data_dir, monkeypatch):
+    def full(source, target, *_):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-
-def test_a_disk_that_fills_up_while_unzipping(kaggle, data_dir, monkeypatch):
-    def copy(source, target):
-        if "test_anomaly" in target.name:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        target.write(source.read())
-
-    with monkeypatch.context() as full:
-        full.setattr(shutil, "copyfileobj", copy)
-        with pytest.raises(GanlibError, match=f"no space is left on the disk of {data_dir}; free"):
-            fetch(data_dir)
-    assert list(data_dir.iterdir()) == []
-    whole(data_dir)
-
-
-def test_a_disk_that_fills_up_while_downloading(kaggle, tmp_path):
-    """A small file system in memory, where one may be mounted."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(tmp_path / "disk")]
-    (tmp_path / "disk").mkdir()
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        kaggle.archive = zipped({**IMAGES, "large.bin": bytes(2_000_000)})
-        # Long enough for the client to start and to fill the disk on a busy machine.
-        reason = refused(kaggle, tmp_path / "disk", silence=6.0)
-        assert reason.startswith(f"no space is left on the disk of {tmp_path / 'disk'}; free some")
-    finally:
-        subprocess.run(["umount", str(tmp_path / "disk")], check=True)
-
-
-def test_a_download_appears_by_one_rename(kaggle, data_dir, monkeypatch):
     def replace(*_):
         raise OSError("cannot rename")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(Path, "replace", replace)
-        with pytest.raises(GanlibError, match="cannot rename"):
-            fetch(data_dir)
-    assert list(data_dir.iterdir()) == []
+    for owner, name, function, message in (
+        (shutil, "disk_usage", lambda _: Usage(1, 1, 1), "MB needed to unzip, 0 MB free"),
+        (shutil, "copyfileobj", full, f"no space is left on the disk of {data_dir}; free"),
+        (Path, "replace", replace, "cannot rename"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, function)
+            assert message in refused(data_dir)
     whole(data_dir)
+
+
+def test_a_disk_that_fills_up_while_downloading(kaggle, data_dir, monkeypatch):
+    """The client tries again and again, and says nothing."""
+    kaggle.hangs = True
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1, 1, 1))
+    assert refused(data_dir, 1.0).startswith(f"no space is left on the disk of {data_dir}; free")
 
 
 def test_a_folder_in_the_way_is_not_touched(kaggle, data_dir):
@@ -512,29 +407,9 @@ def test_a_folder_in_the_way_is_not_touched(kaggle, data_dir):
     assert kaggle.asked == []
 
 
-def test_the_command_line_is_the_clients(tmp_path):
-    command = download_module._command(CASTING, tmp_path)
-    assert command[:5] == [sys.executable, "-m", "kaggle", "datasets", "download"]
-    assert command[5] == CASTING.kaggle
-    shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    for option in (word for word in command if word.startswith("--")):
-        assert option in shown
-
-
-# Without the network
-
-
 @pytest.mark.parametrize("data", ["auto", "kaggle", "generated"])
 def test_no_image_is_fetched_where_that_is_forbidden(kaggle, data_dir, data):
     with pytest.raises(GanlibError, match=r"no casting images .* run the notebook 00_download"):
         open_dataset("casting", data, data_dir, fetch=False)
     assert not data_dir.exists()
     assert kaggle.asked == []
-
-
-def test_images_that_are_there_need_no_network(kaggle, data_dir):
-    fetched = fetch(data_dir)
-    asked = len(kaggle.asked)
-    dataset = open_dataset("casting", "auto", data_dir, lambda _: None, fetch=False)
-    assert dataset.digest == fetched.digest
-    assert len(kaggle.asked) == asked
