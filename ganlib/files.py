@@ -113,18 +113,20 @@ def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # In a file of its own: trying to lock a file empties it.
-    owner, lock = folder / ".lock-owner", FileLock(folder / ".lock")
+    path, other = folder / ".lock", ""
+    lock = FileLock(path)
     try:
         lock.acquire(timeout=wait)
     except Timeout:
-        other = owner.read_text().strip() if owner.exists() else "another process"
+        with contextlib.suppress(OSError):  # Windows does not let others read it
+            other = path.read_text().strip()
         raise GanlibError(
-            f"{folder} is in use by {other}, so {what} cannot start. Wait "
-            "until it ends, stop it, or use another clone of the project."
+            f"{folder} is in use: {other or 'another process'} is at work there, so {what} cannot "
+            "start. Wait until it ends, stop it, or use another clone of the project."
         ) from None
     try:
-        owner.write_text(f"{what} (process {os.getpid()})\n")
+        with contextlib.suppress(OSError):
+            path.write_text(f"{what} (process {os.getpid()})\n")
         yield
     finally:
         lock.release()

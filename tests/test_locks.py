@@ -23,7 +23,7 @@ def test_the_second_is_told_who_the_first_is_and_goes_on_when_it_was_killed(tmp_
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "held\n"
     with (
-        pytest.raises(GanlibError, match=f"in use by training .process {process.pid}"),
+        pytest.raises(GanlibError, match=f"in use: training .process {process.pid}"),
         only_one(tmp_path / "runs", "make figures", wait=0.2),
     ):
         raise AssertionError("two at once")

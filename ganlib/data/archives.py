@@ -48,7 +48,7 @@ class Archive:
     def part_folder(self, root: Path, part: str) -> Path | None:
         """Find the first of a part's folders that exists below `root`."""
         folders = (root / folder for folder in self.folders[part])
-        return next((folder for folder in folders if folder.is_dir()), None)
+        return next(filter(Path.is_dir, folders), None)
 
 
 def is_anomaly(part: str) -> bool:
@@ -106,15 +106,19 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     if data == "generated":
         return (generated if (generated / MARKER).is_file() else None), "generated images asked for"
     if data not in ("auto", "kaggle"):
-        return _look_in_folder(archive, Path(data)), "the folder that was asked for"
+        root = _find(archive, _folder(Path(data), "data", archive))
+        if root is None:
+            wanted = " or ".join(next(iter(archive.folders.values())))
+            raise GanlibError(
+                f"{data} does not hold the {archive.name} images: expected {wanted} in it or in "
+                f"{Path(data) / archive.folder}. Unzip the archive of {archive.url} there, or name "
+                "the folder in which it is."
+            )
+        return root, "the folder that was asked for"
     places = [(data_dir, f"real images found in {data_dir}")]
     if variable := os.environ.get("GANLIB_DATA"):
-        if not Path(variable).is_dir():
-            raise GanlibError(
-                f"The environment variable GANLIB_DATA names {variable}, which is not a folder. "
-                f"Set it to the folder that holds {archive.folder}, or unset it."
-            )
-        places.append((Path(variable), "real images found in GANLIB_DATA"))
+        folder = _folder(Path(variable), "the environment variable GANLIB_DATA", archive)
+        places.append((folder, "real images found in GANLIB_DATA"))
     for folder, why in places:
         root = _find(archive, folder)
         if root is not None and not (root / MARKER).is_file():
@@ -124,22 +128,14 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     return None, ""
 
 
-def _look_in_folder(archive: Archive, folder: Path) -> Path:
-    """Find the archive's root in a folder that the user named, or say what it lacks."""
+def _folder(folder: Path, what: str, archive: Archive) -> Path:
+    """Refuse what is no folder."""
     if not folder.is_dir():
         raise GanlibError(
-            f"{folder} is not a folder. `data` is 'auto', 'kaggle', 'generated' or a folder with "
-            f"the images of {archive.name}."
+            f"{folder} is not a folder. Set {what} to a folder with the images of {archive.name}"
+            f"{', or to auto, kaggle or generated' if what == 'data' else ', or unset it'}."
         )
-    root = _find(archive, folder)
-    if root is None:
-        wanted = " or ".join(next(iter(archive.folders.values())))
-        raise GanlibError(
-            f"{folder} does not hold the {archive.name} images: expected {wanted} in it or in "
-            f"{folder / archive.folder}. Unzip the archive of {archive.url} there, or name the "
-            "folder in which it is."
-        )
-    return root
+    return folder
 
 
 def _find(archive: Archive, folder: Path) -> Path | None:

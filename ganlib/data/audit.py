@@ -44,9 +44,6 @@ def audit_dataset(
         dataset: What `open_dataset` returned.
         split: Default is `paper_split(dataset)`.
         threshold: Distance below which two images count as copies of one picture, 0..1.
-
-    Raises:
-        GanlibError: If an image cannot be read.
     """
     split = paper_split(dataset) if split is None else split
     sets = {
@@ -114,17 +111,13 @@ def _brightness(dataset: Dataset, sets: dict[str, np.ndarray], images: np.ndarra
             "contrast": [images[row].std(dtype=np.float64) for row in rows],
         }
     )
-    return (
-        table.groupby(["set", "kind"], sort=False)
-        .agg(
-            images=("brightness", "size"),
-            brightness=("brightness", "mean"),
-            brightness_sd=("brightness", "std"),
-            contrast=("contrast", "mean"),
-            contrast_sd=("contrast", "std"),
-        )
-        .reset_index()
-    )
+    columns = {
+        f"{name}{end}": (name, how)
+        for name in ("brightness", "contrast")
+        for end, how in (("", "mean"), ("_sd", "std"))
+    }
+    groups = table.groupby(["set", "kind"], sort=False)
+    return groups.agg(images=("brightness", "size"), **columns).reset_index()
 
 
 def _nearest(

@@ -29,7 +29,7 @@ class Dataset:
             also `mask` (posix path relative to `root`, `''` if there is none).
         digests: For every part the digest of its files, see `part_digests`.
         notes: Sentences that a reader of results on these images must know.
-        cache_dir: The folder for the cache of decoded images.
+        cache_dir: The folder of the cache.
         skipped: One row per image that cannot be read and was left out: `file`, `part`, `reason`.
         resize: How images become square, one of `RESIZES`.
         description: Which images these are, the beginning of `caption`.
@@ -66,18 +66,10 @@ def part_digests(root: Path, files: pd.DataFrame, nested: bool = False) -> dict[
     """Digest the files of every part: SHA-256 over their names and contents, ordered by name.
 
     Every file adds its name in UTF-8, a NUL, its length in bytes as decimal digits, a NUL, and its
-    content. So a digest does not depend on the place of the folder or the operating system.
-
-    Args:
-        root: The folder that `file` is relative to.
-        files: With the columns `file` and `part`.
-        nested: Whether the folders below the root are part of a file's name.
+    content. With `nested`, the folders below the root belong to the name.
 
     Returns:
         Part to digest, 64 hexadecimal digits, in the order of the parts.
-
-    Raises:
-        GanlibError: If a file cannot be read.
     """
     digests = {}
     for part, own in files.groupby("part", sort=False)["file"]:

@@ -86,8 +86,8 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
         references: uint8 array `(m, ...)`, the others.
 
     Returns:
-        The index of the nearest reference, int64 array `(n,)`, the first of equally near ones; and
-        its distance, float32 array `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
+        The index of the nearest reference, int64 `(n,)`, the first of equally near ones; and its
+        distance, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
 
     Raises:
         GanlibError: If there is no reference to choose from, or the arrays are no images.
@@ -171,7 +171,9 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         in which the image reaches from -1 to 1 both ways.
     """
     n, height, width = grey.shape
-    y, x = np.meshgrid(_middles(height), _middles(width), indexing="ij")
+    # The middles of pixels that reach from -1 to 1
+    middles = ((2 * np.arange(count) + 1) / count - 1 for count in (height, width))
+    y, x = np.meshgrid(*middles, indexing="ij")
     places = np.stack([y, x], -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
@@ -202,11 +204,6 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         covariance = covariance - centre[:, :, None] * centre[:, None, :]
         root = _square_root(covariance)
     return centre, root
-
-
-def _middles(count: int) -> np.ndarray:
-    """Return the middles of `count` pixels that reach from -1 to 1."""
-    return (2 * np.arange(count) + 1) / count - 1
 
 
 def _square_root(matrices: np.ndarray) -> np.ndarray:

@@ -51,23 +51,12 @@ class Images(NamedTuple):
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the files directly in a folder that are named like images and not hidden.
-
-    Returns:
-        Bare names, sorted. A hundred thousand paths would take five times the memory.
-
-    Raises:
-        GanlibError: If the folder cannot be listed.
-    """
+    """List the files in a folder that are named like images and not hidden: bare names, sorted."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders in a folder that are not hidden, as bare names, sorted.
-
-    Raises:
-        GanlibError: If the folder cannot be listed.
-    """
+    """List the folders in a folder that are not hidden: bare names, sorted."""
     # `os` reports where it is not allowed to look. Archivers leave __MACOSX.
     names = [name for name in _names(folder) if name != "__MACOSX"]
     return [name for name in names if os.path.isdir(folder / name)]  # noqa: PTH112
@@ -84,23 +73,14 @@ def _names(folder: Path) -> list[str]:
 
 
 def is_folder(name: str | Path) -> bool:
-    """Tell whether a data set's name is that of a folder.
-
-    Returns:
-        False for the names of the archives. Else whether the path exists, or can only be a path
-        because it has a separator in it.
-    """
+    """Tell whether a data set is a folder: the path exists or has a separator in it."""
     text = str(name)
     is_path = "/" in text or "\\" in text or (text != "" and Path(text).exists())
     return is_path and text not in ARCHIVES
 
 
 def folder_of(name: str | Path) -> Path:
-    """Return the folder of this name as an absolute path.
-
-    Raises:
-        GanlibError: If it is not a folder.
-    """
+    """Return the folder of this name as an absolute path, or refuse it."""
     folder = Path(str(name)).expanduser()
     if not folder.is_dir():
         found = "a file" if folder.exists() else "not there"
@@ -125,14 +105,7 @@ def called(name: str | Path) -> str:
 
 
 def can_be_compared(name: str | Path) -> bool:
-    """Tell whether methods can be compared on a data set: it has test images of both kinds.
-
-    Args:
-        name: An archive's, or a folder.
-
-    Raises:
-        GanlibError: If it is neither, or the folder holds no images in the form expected.
-    """
+    """Tell whether methods can be compared on a data set: it has test images of both kinds."""
     if str(name) in ARCHIVES:
         return True
     parts = {images.part for images in list_folder(folder_of(name))[0]}
@@ -143,11 +116,8 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     """Find out which images a folder holds, by the names of files and folders alone.
 
     Returns:
-        The images by part and kind, none of them empty; and sentences on what was not read and on
-        what cannot be known.
-
-    Raises:
-        GanlibError: If there is no image, or the folders are neither of the two forms.
+        The images by part and kind, none of them empty; and notes on what was not read and on what
+        cannot be known.
     """
     folders = list_folders(root)
     if "train" in folders:

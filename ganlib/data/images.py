@@ -227,9 +227,6 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     Args:
         images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
         rows: int `(m,)`.
-
-    Raises:
-        GanlibError: If the file was cut off after it was opened.
     """
     # A view of a map is one too, but says nothing of where in the file it begins.
     mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)

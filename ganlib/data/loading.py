@@ -184,9 +184,6 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
 
     Returns:
         bool array `(n, image_size, image_size)`, True on the defect; all False for normal images.
-
-    Raises:
-        GanlibError: If an anomaly has no mask, see `outlined`, or a mask cannot be read.
     """
     files = dataset.files.iloc[np.asarray(rows)]
     masks = np.zeros((len(files), image_size, image_size), bool)
@@ -212,10 +209,6 @@ def channels_of(dataset: str | Path | Dataset) -> int | None:
         1 if the sample is grey, whatever its files' modes: reduced to 64x64 pixels, which averages
         what a JPEG does to colour, no pixel's channels differ by more than 8 grey levels. Else 3.
         None for an archive, whose channels the profile knows.
-
-    Raises:
-        GanlibError: If the folder is in neither of the two forms, or no image of the sample can be
-            read.
     """
     if isinstance(dataset, Dataset):
         dataset = dataset.root if dataset.source == "folder" else dataset.name

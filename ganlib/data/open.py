@@ -96,22 +96,16 @@ def open_dataset(
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
     """Find the folder that `open_dataset` would take now, without reading or fetching any image.
 
-    Args:
-        name: As for `open_dataset`.
-        data: As for `open_dataset`.
-        data_dir: As for `open_dataset`.
-
     Returns:
         The data set's root, or None if it would have to be downloaded or generated.
 
     Raises:
         GanlibError: If the name is unknown, or `data` is a folder without the data set.
     """
-    return (
-        folder_of(name)
-        if is_folder(name)
-        else find_archive(archive_of(name), data, Path(data_dir))[0]
-    )
+    if is_folder(name):
+        return folder_of(name)
+    root, _ = find_archive(archive_of(name), data, Path(data_dir))
+    return root
 
 
 def _fetch(
@@ -137,11 +131,9 @@ def _fetch(
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
     """List, check and digest the images of an archive."""
     generated = (root / MARKER).is_file()
-    remedy = (
-        f"Delete {root} to have it generated again."
-        if generated
-        else f"Unzip the archive of {archive.url} again, to an empty folder."
-    )
+    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
+    if generated:
+        remedy = f"Delete {root} to have it generated again."
     files = _list_archive(archive, root, remedy, generated, on_error).drop(columns="mask")
     kinds, anomalies = read_kinds(root), files.loc[files["label"] == 1, "file"]
     files.loc[anomalies.index, "kind"] = [
@@ -159,16 +151,9 @@ def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -
         )
     digests = part_digests(root, files)
     source, description, notes = compare(archive, counts, digests, generated)
+    notes += _note_on(skipped, sum(counts.values()))
     return Dataset(
-        name=archive.name,
-        source=source,
-        root=root,
-        files=files,
-        digests=digests,
-        notes=notes + _note_on(skipped, sum(counts.values())),
-        cache_dir=data_dir,
-        skipped=skipped,
-        description=description,
+        archive.name, source, root, files, digests, notes, data_dir, skipped, "squeeze", description
     )
 
 
@@ -190,18 +175,12 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
     tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
     test = f", {plus(tested)} test" if any(tested) else ""
+    images = "GENERATED images" if drawn else "images"
+    description = f"{name}: {counts.sum() - sum(tested)} good{test} {images} in a folder"
+    notes += _note_on(skipped, len(files) + len(skipped))
+    digests = part_digests(root, files, nested=True)
     return Dataset(
-        name=name,
-        source="folder",
-        root=root,
-        files=files,
-        digests=part_digests(root, files, nested=True),
-        notes=notes + _note_on(skipped, len(files) + len(skipped)),
-        cache_dir=data_dir,
-        skipped=skipped,
-        resize=resize,
-        description=f"{name}: {counts.sum() - sum(tested)} good{test} "
-        f"{'GENERATED ' if drawn else ''}images in a folder",
+        name, "folder", root, files, digests, notes, data_dir, skipped, resize, description
     )
 
 
@@ -229,16 +208,10 @@ def _list_archive(
     # A folder that is named like an image may be one too many.
     opened = files.loc[files["reason"] == "", "part"].value_counts().to_dict()
     found, expected = plus(counts.values()), plus(archive.counts.values())
-    if archive.counts not in (counts, opened):
-        if archive.exact or exact:
-            least = ""
-        elif counts["normal"] <= HELD_OUT:
-            least = (
-                f", or at least more than {HELD_OUT} normal ones: {HELD_OUT} are held out for the "
-                "test and the rest is trained on"
-            )
-        else:
-            return files
+    exact = exact or archive.exact
+    enough = archive.counts in (counts, opened) or (not exact and counts["normal"] > HELD_OUT)
+    if not enough:
+        least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
         raise GanlibError(
             f"{root} holds {found} images of {archive.name} ({' + '.join(counts)}), expected "
             f"{expected}{least}. {remedy}"
@@ -306,7 +279,6 @@ def _check_masks(root: Path, files: pd.DataFrame) -> None:
 
 def _note_on(skipped: pd.DataFrame, count: int) -> tuple[str, ...]:
     """Say how many images were left out, and of which parts."""
-    if skipped.empty:
-        return ()
     parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-    return (f"{len(skipped)} of {count} images cannot be read and were left out: {parts}.",)
+    note = f"{len(skipped)} of {count} images cannot be read and were left out: {parts}."
+    return (note,) if len(skipped) else ()

@@ -43,15 +43,10 @@ class Split(NamedTuple):
 def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Split:
     """Split a data set as the paper does; the same on every machine.
 
-    Casting keeps Kaggle's split. Of cloud, 100 normal images drawn at random are tested and the
-    others train, and up to 100 anomalies are tested. Copies of one picture are not kept together:
-    of casting, every normal test image is a copy of a training picture. And no normal images are
-    kept for fitting a threshold. `grouped_split` changes both.
-
-    Args:
-        dataset: What `open_dataset` returned.
-        seed: Seed of all draws, at least 0.
-        limit: Keep at most this many images, drawn at random, of each set; None keeps all.
+    Casting keeps Kaggle's split. Of cloud, 100 normal images drawn at random and up to 100
+    anomalies are tested. Copies of one picture are not kept together (every normal test image of
+    casting has one in training), and no normal images are kept for a threshold: see
+    `grouped_split`. `limit` keeps at most so many images of each set, drawn at random.
 
     Raises:
         GanlibError: If `limit` is less than 1 or `seed` less than 0, or test images are missing.
@@ -76,7 +71,7 @@ def grouped_split(
         dataset: What `open_dataset` returned.
         groups: int `(n,)`, the group of every row of `Dataset.files`: what `groups_of` returned, or
             your own, for instance a serial number or a day.
-        seed: Seed of all draws, at least 0.
+        seed: At least 0.
         limit: As for `paper_split`, and for `calibration` too.
 
     Raises:
@@ -135,7 +130,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         dataset: What `open_dataset` returned.
         share: Share of the good images for calibration, above 0, up to 0.5. Of 60 good images or
             more at least 19 calibrate, with which a threshold for 5 % false alarms can be chosen.
-        seed: Seed of the draw, at least 0.
+        seed: At least 0.
 
     Returns:
         The split, and a sentence on how it was drawn, for a report.

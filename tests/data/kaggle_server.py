@@ -10,7 +10,6 @@ import base64
 import contextlib
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -33,9 +32,7 @@ class KaggleServer(ThreadingHTTPServer):
         fails_at: the call that fails, the end of its path; "archive.zip" is the download itself.
         message: of the failing answer, in Kaggle's JSON; None: an HTML page.
         reason: the phrase beside the status.
-        cuts: after how many bytes each download is cut; a download without an entry is whole.
-        whole_is: the length that is declared; None: the true one.
-        refuses_ranges: whether every download begins anew.
+        cut_at: how many bytes are sent, and declared; None: all.
         signature: the query of the address that a download is redirected to.
         hangs: whether answers never come.
         asked: every request, as method and address.
@@ -45,20 +42,18 @@ class KaggleServer(ThreadingHTTPServer):
     daemon_threads = True
     signature = "X-Goog-Signature=5167ed0c0ffee"
     archive = b""
-    login = message = reason = whole_is = None
+    login = message = reason = cut_at = None
     status, fails_at = 200, "GetDatasetMetadata"
-    refuses_ranges = hangs = False
+    hangs = False
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
-        self.cuts: list[int] = []
         self.asked: list[str] = []
         self.logins: list[str] = []
 
     def heal(self) -> None:
         """Stop failing."""
-        self.login, self.status, self.cuts, self.whole_is = None, 200, [], None
-        self.hangs = False
+        self.login, self.status, self.hangs = None, 200, False
 
     def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -121,21 +116,14 @@ class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         if self._fails(self._called()):
             return
-        whole = self.server.archive
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        first = int(asked[1]) if asked and not self.server.refuses_ranges else 0
+        content = self.server.archive[: self.server.cut_at]
         headers = {
             "Content-Type": "application/zip",
-            "ETag": '"1"',
             "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
-            "Accept-Ranges": "bytes",
+            "Content-Length": str(len(content)),
         }
-        headers["Content-Length"] = str((self.server.whole_is or len(whole)) - first)
-        if first:
-            headers["Content-Range"] = f"bytes {first}-{len(whole) - 1}/{len(whole)}"
-        self._send(206 if first else 200, headers)
-        end = self.server.cuts.pop(0) if self.server.cuts else len(whole)
-        self.wfile.write(whole[first:end])
+        self._send(200, headers)
+        self.wfile.write(content)
 
     def _called(self) -> str:
         """Note a request; returns the end of its path."""

@@ -37,7 +37,6 @@ class Odd(NamedTuple):
 
 
 def saved(picture: np.ndarray | Image.Image, kind: str, **options) -> bytes:
-    """Encode a picture with Pillow."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -45,12 +44,10 @@ def saved(picture: np.ndarray | Image.Image, kind: str, **options) -> bytes:
 
 
 def rgb(grey: np.ndarray) -> np.ndarray:
-    """Give a grey picture three channels."""
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
 def chunk(kind: bytes, content: bytes = b"") -> bytes:
-    """Write a chunk of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(
         ">I", zlib.crc32(kind + content)
     )  # fmt: skip
@@ -71,33 +68,27 @@ def png(
 
 
 def rows_of(pixels: np.ndarray, kind: str = ">u1") -> bytes:
-    """Write the rows of a PNG without filter."""
     return b"".join(b"\0" + row.astype(kind).tobytes() for row in pixels)
 
 
 def bits(pixels: np.ndarray, depth: int) -> bytes:
-    """Write the rows of a PNG of less than 8 bit."""
     planes = np.unpackbits(pixels.astype(np.uint8)[..., np.newaxis], axis=2)[..., 8 - depth :]
     return rows_of(np.packbits(planes.reshape(len(pixels), -1), axis=1))
 
 
 def with_chunk(kind: bytes, content: bytes) -> bytes:
-    """Put a chunk into a good PNG, before its pixels."""
     return PNG[:33] + chunk(kind, content) + PNG[33:]
 
 
 def flipped(content: bytes, place: int) -> bytes:
-    """Flip all bits of one byte."""
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
 
 
 def with_segment(marker: int, content: bytes) -> bytes:
-    """Put a segment into a good JPEG, as its first one."""
     return JPEG[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + JPEG[2:]
 
 
 def exif(orientation: int) -> Image.Exif:
-    """Make EXIF data that say how the picture is to be turned."""
     data = Image.Exif()
     data[0x0112] = orientation
     return data
@@ -117,62 +108,51 @@ TURNS = {
 
 
 def inks(grey: np.ndarray = GREY) -> Image.Image:
-    """Make a CMYK picture with black in it."""
     levels = np.stack([grey // 2, 90 + 0 * grey, 30 + 0 * grey, grey // 4], -1)
     return Image.fromarray(levels.astype(np.uint8), "CMYK")
 
 
 def without_adobe(jpeg: bytes) -> bytes:
-    """Take Adobe's marker out of a JPEG."""
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
 
 
 def from_inks(levels: np.ndarray) -> np.ndarray:
-    """Mix inks 0..255 to RGB as a printer's simplest model does."""
     left = 255.0 - levels
     return np.rint(left[..., :3] * left[..., 3:] / 255)
 
 
 def palette(**options) -> bytes:
-    """Write a PNG of two colours, 0 at the left and 1 at the right."""
     image = Image.fromarray((X >= 8).astype(np.uint8), "P")
     image.putpalette([200, 100, 40, 0, 20, 72])
     return saved(image, "PNG", **options)
 
 
 def two(left, right) -> np.ndarray:
-    """Make the picture that is one colour at the left and one at the right."""
     return np.where(X[..., np.newaxis] < 8, left, right).astype(np.uint8)
 
 
 def alpha() -> np.ndarray:
-    """Make a ramp from clear to solid."""
     return (17 * X).astype(np.uint8)
 
 
 def over_black(picture: np.ndarray) -> np.ndarray:
-    """Lay a picture with the ramp over black."""
     return np.rint(picture * (alpha() / 255.0)[..., np.newaxis])
 
 
 def text(name: bytes, content: bytes) -> bytes:
-    """Put a compressed text into a PNG."""
     return with_chunk(b"zTXt", name + b"\0\0" + zlib.compress(content))
 
 
 def bomb() -> bytes:
-    """Write 20,000 x 20,000 black pixels into 50 kB."""
     return png(bytes(2501 * 20000), 20000, 20000, depth=1)
 
 
 def link(target: str) -> Callable[[Path], None]:
-    """Make a link to a file beside it."""
     return lambda path: path.symlink_to(target)
 
 
 def link_to_file(path: Path) -> None:
-    """Make a link to a file in a folder that is hidden."""
     behind = path.parent / ".behind"
     behind.mkdir(exist_ok=True)
     (behind / "real").write_bytes(PNG)
@@ -320,7 +300,6 @@ CORPUS = READ | REFUSED
 
 
 def write(folder: Path, corpus: dict[str, Odd] = CORPUS) -> dict[str, Odd]:
-    """Make the files in a folder; returns those that its file system can hold."""
     made = {}
     for name, odd in corpus.items():
         path = folder / name

@@ -11,7 +11,6 @@ from scipy.sparse.csgraph import connected_components
 
 from ganlib.data import (
     Dataset,
-    Split,
     audit_dataset,
     grouped_split,
     groups_of,
@@ -217,14 +216,6 @@ def test_the_audit_compares_brightness_and_contrast(dataset):
     means, spreads = ([float(f(image)) for image in images] for f in (np.mean, np.std))
     expected = [4, np.mean(means), np.std(means, ddof=1), np.mean(spreads), np.std(spreads, ddof=1)]
     assert line.tolist() == pytest.approx(expected)
-
-
-def test_the_audit_follows_the_split_it_is_given(dataset):
-    none = np.empty(0, np.int64)
-    split = Split(np.arange(2, 7), np.arange(2), np.arange(12, 16), none, none, np.array([8]))
-    copies = audit_dataset(dataset, split).copies.set_index(["of", "within"])
-    assert copies.loc[("test normal", "train")].tolist() == [2, 0, 0, 0]
-    assert copies.loc[("test normal", "calibration")].tolist() == [2, 1, 1, 1]
 
 
 @pytest.mark.skipif(not REAL_IMAGES, reason="GANLIB_DATA names no folder with the real images")

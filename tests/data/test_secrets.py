@@ -65,11 +65,8 @@ ALL = " ".join(PLANTED)
 ECHOES = {
     "message": {"status": 403, "message": f"Forbidden for {ALL}"},
     "unknown message": {"status": 418, "message": ALL},
-    "several lines": {"status": 400, "message": ALL.replace(" ", "\n")},
-    "reason": {"status": 404, "reason": ALL},
     "redirect": {"status": 403, "fails_at": "archive.zip", "signature": ALL.replace(" ", "&k=")},
     "token check": {"status": 401, "fails_at": "IntrospectToken", "message": ALL},
-    "not a zip file": {"archive": ALL.encode()},
 }
 
 
