@@ -133,6 +133,7 @@ def test_looking_at_the_first_batches_is_no_epoch(images, batch_size):
         assert batches.epoch == epoch
 
 
+@pytest.mark.torture
 def test_the_benchmark_of_memory_runs_on_few_images():
     """What it finds on 100,000 takes minutes; here, that it measures what it says."""
     rows = {row["name"]: row for row in memory.growth([300])}
