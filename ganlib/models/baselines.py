@@ -1,9 +1,8 @@
 """What a GAN has to beat: four detectors of a few lines, with no network and no training.
 
-Each looks at the normal images to train on and answers for other images as every detector does. All
-are plain functions of the two: nothing is drawn, and an image's score depends neither on the other
-images nor on their order. Each raises a GanlibError if there are no images, they are not uint8, or
-the two are of different sizes.
+Each takes normal images to train on and images to score, both uint8 `(n, height, width, channels)`
+of one size, and returns a `Detection`. Nothing is random, and a score depends neither on the other
+images nor on their order. Images of another type or size raise a GanlibError.
 """
 
 import numpy as np
@@ -14,19 +13,10 @@ from ganlib.models.detection import Detection, check_images
 
 
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score images by how far their mean brightness is from that of normal images.
+    """Score by how far the mean grey level is from that of all normal pixels, either way.
 
-    The distance counts both ways. Only one way (darker is worse, say) often looks better, but which
-    way is known only from anomalies, so it would be chosen on the test images or needs knowledge of
-    how they were photographed.
-
-    Args:
-        train: uint8 `(n, height, width, channels)`, 0..255, normal images.
-        images: uint8 `(m, height, width, channels)`, 0..255.
-
-    Returns:
-        A `Detection` for the m images: scores in grey levels, |mean of x - mean of all normal
-        pixels|; the reconstruction is the mean normal image.
+    One way only (darker is worse, say) often looks better, but which way is known only from
+    anomalies. The reconstruction is the mean normal image.
     """
     train, images = _checked(train, images)
     brightness = images.mean(axis=(1, 2, 3), dtype="float64")
@@ -34,20 +24,10 @@ def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Detection:
-    """Score images by how unusual their grey levels are, wherever in the image they are.
+    """Score by the L1 distance, 0..2, of the histogram of grey levels to that of normal images.
 
-    The distance is L1, twice the share of pixels that would have to change their level. It needs no
-    weights, unlike chi-square, which blows up where normal images have no pixels.
-
-    Args:
-        train: uint8 `(n, height, width, channels)`, 0..255, normal images.
-        images: uint8 `(m, height, width, channels)`, 0..255.
-        bins: number of equal bins of 0..255. 64, four levels each, so that even a bin of a 32x32
-            image holds 16 pixels on average and chance counts for little.
-
-    Returns:
-        A `Detection` for the m images: scores 0..2, distance of the histogram to the mean histogram
-        of normal images, mean over the channels; the reconstruction is the mean normal image.
+    64 bins have four levels each, so that even a bin of a 32x32 image holds 16 pixels on average.
+    Channels are averaged. The reconstruction is the mean normal image.
     """
     train, images = _checked(train, images)
     normal = _histograms(train, bins).mean(axis=0)
@@ -56,15 +36,9 @@ def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Det
 
 
 def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score images by how far the nearest normal image is, pixel by pixel.
+    """Score by the Euclidean distance, in grey levels, to the nearest training image.
 
-    Args:
-        train: uint8 `(n, height, width, channels)`, 0..255, normal images.
-        images: uint8 `(m, height, width, channels)`, 0..255.
-
-    Returns:
-        A `Detection` for the m images: scores in grey levels, Euclidean distance; the
-        reconstruction is that training image itself.
+    The reconstruction is that training image itself.
     """
     train, images = _checked(train, images)
     # float32 holds 0..255 exactly, and scikit-learn multiplies it piece by piece in float64.
@@ -77,20 +51,10 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int = 100) -> Detection:
-    """Score images by what is lost when they are squeezed into a few principal components.
+    """Score by the mean of |x - projection| on the first principal components, in grey levels.
 
     That is the best linear autoencoder: beside GANomaly and `Autoencoder` of the same length of z
-    it tells what the convolutions are worth.
-
-    Args:
-        train: uint8 `(n, height, width, channels)`, 0..255, normal images.
-        images: uint8 `(m, height, width, channels)`, 0..255.
-        n_components: number of components, as many as the networks' `latent_dim`; fewer if there
-            are not so many training images or values per image.
-
-    Returns:
-        A `Detection` for the m images: scores in grey levels, mean of |x - projection|, the
-        projection limited to 0..255 as the networks' tanh is.
+    it tells what the convolutions are worth. The projection is limited to 0..255, as by their tanh.
     """
     train, images = _checked(train, images)
     values = _flat(train, "float64")
@@ -114,13 +78,11 @@ def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int 
 
 
 def _checked(train: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Refuse what `check_images` refuses, and images of another size than those to train on."""
     train = check_images(train)
     return train, check_images(images, train.shape[1:])
 
 
 def _beside_the_mean(train: np.ndarray, images: np.ndarray, scores: np.ndarray) -> Detection:
-    """Answer with the mean normal image as the reconstruction of every image."""
     mean = train.mean(axis=0, dtype="float64")
     return Detection(
         scores=scores.astype("float32"),

@@ -6,6 +6,10 @@ no pooling, no bias, weights from N(0, 0.02), batch normalization everywhere but
 LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's defaults differ in three of
 them (batch normalization's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3). Outputs are
 float32, also under `mixed_bfloat16`.
+
+All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 grey,
+3 RGB), `latent_dim` (length of z) and `filters` (channels at the image side; every halving of the
+image doubles them), and raise a GanlibError for other sizes or channels.
 """
 
 import keras
@@ -26,21 +30,7 @@ def encoder(
     negative_slope: float = 0.2,
     name: str = "encoder",
 ) -> keras.Model:
-    """Build the network that compresses an image to a latent vector (G_E and E of GANomaly).
-
-    Args:
-        image_size: height and width in pixels, one of 32, 64, 128, 256.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of the latent vector.
-        filters: channels of the first convolution; each further one doubles them.
-        negative_slope: of LeakyReLU.
-        name: of the model.
-
-    Returns:
-        A functional model from `(n, image_size, image_size, channels)` to `(n, latent_dim)`.
-
-    Raises:
-        GanlibError: the size or the number of channels is none of the above.
+    """Build the network from an image to z `(n, latent_dim)`: G_E and E of GANomaly.
 
     Reference:
         Paper, section 4; Encoder of the GANomaly authors' code.
@@ -53,25 +43,11 @@ def encoder(
 def decoder(
     image_size: int, channels: int, latent_dim: int = 100, filters: int = 64, name: str = "decoder"
 ) -> keras.Model:
-    """Build the network that makes an image from a latent vector (G of DCGAN, G_D of GANomaly).
-
-    Args:
-        image_size: height and width in pixels, one of 32, 64, 128, 256.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of the latent vector.
-        filters: channels of the last hidden layer; each earlier one doubles them.
-        name: of the model.
-
-    Returns:
-        A functional model from `(n, latent_dim)` to `(n, image_size, image_size, channels)`, -1..1.
-
-    Raises:
-        GanlibError: the size or the number of channels is none of the above.
+    """Build the network from z to an image -1..1: G of DCGAN, G_D of GANomaly.
 
     Reference:
         Paper, sections 2 and 4; Decoder of the GANomaly authors' code. The published AnoGAN
-        notebook begins with a dense layer to 4x4x1024 instead: the same function, with the weights
-        in another order.
+        notebook begins with a dense layer to 4x4x1024: the same function, weights in another order.
     """
     _check(image_size, channels)
     latent = keras.Input((latent_dim,), name="latent")
@@ -94,29 +70,16 @@ def discriminator(
     sees_batch: bool = False,
     name: str = "discriminator",
 ) -> keras.Model:
-    """Build the network that tells real images from generated ones and extracts features f.
+    """Build the network from an image to a list: features f `(n, 4, 4, depth)` and logits `(n, 1)`.
 
-    Args:
-        image_size: height and width in pixels, one of 32, 64, 128, 256.
-        channels: 1 (grey) or 3 (RGB).
-        filters: channels of the first convolution; each further one doubles them.
-        negative_slope: of LeakyReLU.
-        sees_batch: use biases and Keras's own initializers in place of batch normalization and
-            N(0, 0.02), and judge each image together with how much its batch varies. The features
-            remain those of the single image.
-        name: of the model.
-
-    Returns:
-        A functional model from `(n, image_size, image_size, channels)` to a list: features f(x)
-        `(n, 4, 4, depth)`, the last hidden layer, and logits `(n, 1)`, positive for real.
-
-    Raises:
-        GanlibError: the size or the number of channels is none of the above.
+    f is the last hidden layer; logits are positive for real. With `sees_batch` it has biases and
+    Keras's initializers in place of batch normalization and N(0, 0.02), and judges each image
+    together with how much its batch varies.
 
     Reference:
-        Paper, sections 2 to 4; NetD of the GANomaly authors' code, whose f this is. With
-        `sees_batch` it resembles the discriminator of the published AnoGAN notebook, which has no
-        batch normalization either, but dropout, and takes f one block earlier.
+        Paper, sections 2 to 4; NetD of the GANomaly authors' code. With `sees_batch` it resembles
+        the published AnoGAN notebook's, which has no batch normalization either, but dropout, and
+        takes f one block earlier.
     """
     image, features = _downwards(
         image_size, channels, filters, negative_slope, normalize=not sees_batch
@@ -131,10 +94,8 @@ class MinibatchDeviation(layers.Layer):
     """Append a map that says how much the images of the batch differ from one another.
 
     A discriminator sees one image at a time, so a generator that makes the same good image of every
-    z deceives it. With this map it sees that all images of the batch are alike.
-
-    Input shape: `(n, height, width, depth)`. Output shape: `(n, height, width, depth + 1)`; the
-    last map is the standard deviation over the batch of each value, averaged over all values.
+    z deceives it. The map holds the standard deviation over the batch, averaged over all values:
+    `(n, height, width, depth)` becomes `(n, height, width, depth + 1)`.
 
     Reference:
         Salimans et al. 2016, minibatch discrimination, in the form of Karras et al. 2018.
@@ -239,9 +200,7 @@ def call_frozen(network: keras.Model, weights: list, inputs):
 def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) -> keras.Model:
     """Copy a functional model; its weights are not trained, and wide convolutions are fast.
 
-    Args:
-        network: the model.
-        dtype: what the copy computes in; its outputs keep their type. None: as the network.
+    `dtype` is what the copy computes in, its outputs excepted; None keeps the network's.
     """
     last = [output._keras_history.operation for output in network.outputs]
 
