@@ -113,7 +113,18 @@ def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):
         lambda path: np.savez(path, state="[]"),
         lambda path: path.write_bytes(train(path, epochs=1) and path.read_bytes()[:-5000]),
     ],
-    ids="rate model seed batch rows images damaged empty foreign truncated".split(),
+    ids=[
+        "rate",
+        "model",
+        "seed",
+        "batch",
+        "rows",
+        "images",
+        "damaged",
+        "empty",
+        "foreign",
+        "truncated",
+    ],
 )
 def test_what_is_not_of_this_training_is_not_gone_on_from(other, whole, tmp_path, capsys):
     other(tmp_path / "c.npz")
