@@ -133,6 +133,7 @@ class _Checkpoint(keras.callbacks.Callback):
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
         self.history, self.seconds = state["history"], state["seconds"]
+        self._longest = state["longest"]
         print(f"Going on after epoch {state['epoch']}, from {self.path}.")
         return state["epoch"]
 
@@ -158,7 +159,7 @@ class _Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(array).all() for array in arrays):
             raise _not_finite(self.model, f"weights are not finite after epoch {epoch + 1}")
         state = {"epoch": epoch + 1, "history": self.history, "seconds": self.seconds}
-        state = json.dumps({"identity": self.identity, **state})
+        state = json.dumps({"identity": self.identity, "longest": self._longest, **state})
         arrays = {str(number): array for number, array in enumerate(arrays)}
         write_safely(self.path, lambda path: np.savez(path, state=state, **arrays))
         self._written = time.perf_counter()

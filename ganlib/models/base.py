@@ -64,7 +64,7 @@ class Trainable(keras.Model):
 
     def call(self, images, training=None):
         """Scale images `(n, height, width, channels)`, 0..255, and pass them to `forward`."""
-        return self.forward(scale(images), training)
+        return self.forward(devices.split_rows(scale(images)), training)
 
     def forward(self, images, training=None) -> dict:
         """Compute what `terms` and `score` need.

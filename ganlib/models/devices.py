@@ -37,7 +37,7 @@ def every_device() -> Iterator[int]:
             yield len(names)
     else:
         before = keras.distribution.distribution()
-        keras.distribution.set_distribution(_DataParallel(devices=names))
+        keras.distribution.set_distribution(_WholeBatches(devices=names))
         try:
             yield len(names)
         finally:
@@ -53,13 +53,25 @@ def replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def split_rows(tensor):
+    """Share the rows of a batch among JAX's devices; where they do not divide, each takes all."""
+    distribution = keras.distribution.distribution()
+    if keras.backend.backend() != "jax" or distribution is None:
+        return tensor
+    mesh = distribution.device_mesh
+    if tensor.shape[0] % mesh.devices.size:
+        return tensor
+    axes = [mesh.axis_names[0]] + [None] * (len(tensor.shape) - 1)
+    return keras.distribution.distribute_tensor(tensor, keras.distribution.TensorLayout(axes, mesh))
+
+
 def draw_rows(draw: Callable, rows):
     """Draw random rows `(rows, ...)`, different ones on each of TensorFlow's replicas.
 
     Replicas share one random state, so each draws for all of them and takes its part.
     """
     if replicas() == 1:
-        return draw(rows)
+        return split_rows(draw(rows))
     import tensorflow as tf
 
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
@@ -76,10 +88,9 @@ def _mirrored(*names: str):
     return tf.distribute.MirroredStrategy(names, exchange)
 
 
-class _DataParallel(keras.distribution.DataParallel):
-    """Keras's own, which also takes a last batch that the devices cannot share equally."""
+class _WholeBatches(keras.distribution.DataParallel):
+    """Keras's own lays out all batches as the first one, and the last one may not divide evenly."""
 
     def get_data_layout(self, data_shape):
-        if data_shape[0] % self.device_mesh.devices.size == 0:
-            return super().get_data_layout(data_shape)
+        """Give each device the whole batch, which `split_rows` divides."""
         return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)

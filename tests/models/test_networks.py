@@ -1,14 +1,21 @@
+"""The networks are those of DCGAN, and their fast convolutions are Keras's."""
+
+import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from ganlib.errors import GanlibError
-from ganlib.models import networks
+from ganlib.models import fast, networks
 
-SHAPES = [(size, channels) for size in (32, 64, 128, 256) for channels in (1, 3)]
+CONVOLUTIONS = layers.Conv2D | layers.Conv2DTranspose
 
 
-@pytest.mark.parametrize(("size", "channels"), SHAPES)
+def of_kind(network, kind):
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize(("size", "channels"), [(32, 1), (64, 3), (128, 1), (256, 3)])
 def test_networks_have_the_shapes_of_dcgan(size, channels):
     encoder = networks.encoder(size, channels, latent_dim=10, filters=2)
     decoder = networks.decoder(size, channels, latent_dim=10, filters=2)
@@ -17,25 +24,19 @@ def test_networks_have_the_shapes_of_dcgan(size, channels):
     assert encoder.input_shape == decoder.output_shape == (None, size, size, channels)
     assert encoder.output_shape == decoder.input_shape == (None, 10)
     assert discriminator.output_shape == [(None, 4, 4, widest), (None, 1)]
-    halvings = int(np.log2(size // 4))
     for network in (encoder, decoder):
-        convolutions = [
-            layer
-            for layer in network.layers
-            if isinstance(layer, layers.Conv2D | layers.Conv2DTranspose)
-        ]
-        assert len(convolutions) == halvings + 1
+        convolutions = of_kind(network, CONVOLUTIONS)
+        assert len(convolutions) == int(np.log2(size // 4)) + 1
         assert all(layer.kernel_size == (4, 4) and not layer.use_bias for layer in convolutions)
         assert widest in [layer.filters for layer in convolutions]
 
 
 def test_settings_are_those_of_the_authors_code_and_not_keras_defaults():
     encoder = networks.encoder(64, 1, filters=64)
-    normalisations = [x for x in encoder.layers if isinstance(x, layers.BatchNormalization)]
-    slopes = {x.negative_slope for x in encoder.layers if isinstance(x, layers.LeakyReLU)}
-    assert len(normalisations) == 3  # of four blocks: none next to the image
-    assert {(x.momentum, x.epsilon) for x in normalisations} == {(0.9, 1e-5)}
-    assert slopes == {0.2}
+    normalizations = of_kind(encoder, layers.BatchNormalization)
+    assert len(normalizations) == 3  # of four blocks: none next to the image
+    assert {(x.momentum, x.epsilon) for x in normalizations} == {(0.9, 1e-5)}
+    assert {x.negative_slope for x in of_kind(encoder, layers.LeakyReLU)} == {0.2}
     for variable in encoder.trainable_variables:
         values = np.asarray(variable)
         if "kernel" in variable.name and values.size > 10_000:
@@ -48,20 +49,107 @@ def test_settings_are_those_of_the_authors_code_and_not_keras_defaults():
 
 def test_decoder_stays_in_the_range_of_tanh():
     decoder = networks.decoder(32, 3, latent_dim=8, filters=4)
-    values = np.asarray(decoder(1000 * np.ones((2, 8), "float32")))
-    assert np.abs(values).max() <= 1.0
+    assert np.abs(np.asarray(decoder(1000 * np.ones((2, 8), "float32")))).max() <= 1.0
 
 
 @pytest.mark.parametrize(
-    ("size", "nearest"),
-    [(28, "32 or 64"), (100, "64 or 128"), (300, "128 or 256"), (16, "32 or 64")],
+    ("size", "channels", "message"),
+    [
+        (28, 1, "32 or 64"),
+        (100, 1, "64 or 128"),
+        (300, 1, "128 or 256"),
+        (32, 2, "channels is 2"),
+    ],
 )
-def test_other_sizes_are_refused_with_the_nearest_good_ones(size, nearest):
+def test_other_sizes_are_refused_with_the_nearest_good_ones(size, channels, message):
     for build in (networks.encoder, networks.decoder, networks.discriminator):
-        with pytest.raises(GanlibError, match=nearest):
-            build(size, 1)
+        with pytest.raises(GanlibError, match=message):
+            build(size, channels)
 
 
-def test_other_channels_are_refused():
-    with pytest.raises(GanlibError, match="channels is 2"):
-        networks.encoder(32, 2)
+def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
+    """The features are of the single image, the logits of the image among its batch."""
+    keras.utils.set_random_seed(0)
+    judge = networks.discriminator(32, 1, 4, sees_batch=True)
+    images = np.random.default_rng(0).uniform(-1, 1, (6, 32, 32, 1)).astype("float32")
+    features, logits = judge(images)
+    alike_features, alike_logits = judge(np.repeat(images[:1], 6, axis=0))
+    np.testing.assert_allclose(features[0], alike_features[0], rtol=1e-5, atol=1e-6)
+    assert abs(float(logits[0, 0] - alike_logits[0, 0])) > 1e-4
+    values = np.random.default_rng(0).normal(size=(6, 4, 4, 3)).astype("float32")
+    appended = ops.convert_to_numpy(networks.MinibatchDeviation()(values))
+    np.testing.assert_array_equal(appended[..., :3], values)
+    np.testing.assert_allclose(appended[..., 3], values.std(axis=0).mean(), rtol=1e-4)
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Count the matrix products."""
+    seen, matmul = [], ops.matmul
+    monkeypatch.setattr(ops, "matmul", lambda *both: seen.append(1) or matmul(*both))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "made"), [(layers.Conv2D, 8, 4), (layers.Conv2DTranspose, 4, 8)]
+)
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_a_wide_convolution_computes_and_learns_as_that_of_keras(
+    kind, side, made, use_bias, products, monkeypatch
+):
+    monkeypatch.setattr(fast, "WIDE", 0)
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(5, side, side, 6)).astype("float32")
+    targets = random.normal(size=(5, made, made, 7)).astype("float32")
+    options = {"use_bias": use_bias, "bias_initializer": "random_normal", "activation": "tanh"}
+    found = []
+    for cls in (kind, fast.CONVOLUTIONS[kind]):
+        keras.utils.set_random_seed(0)
+        layer = cls(7, 4, strides=2, padding="same", **options)
+        model = keras.Sequential([keras.Input(inputs.shape[1:]), layer])
+        before = model.predict_on_batch(inputs)
+        model.compile(keras.optimizers.SGD(0.5), "mse", run_eagerly=True)
+        model.fit(inputs, targets, epochs=3, verbose=0)
+        found.append([before, *model.get_weights(), model.predict_on_batch(inputs)])
+        assert bool(products) == (cls is not kind)
+    for plain, product in zip(*found, strict=True):
+        np.testing.assert_allclose(product, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", fast.CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "options", [{"kernel_size": 3}, {"strides": 4}, {"padding": "valid"}, {"side": 16}]
+)
+def test_other_convolutions_stay_as_they_are(kind, options, products, monkeypatch):
+    monkeypatch.setattr(fast, "WIDE", 0)
+    options = {"kernel_size": 4, "strides": 2, "padding": "same", **options}
+    side = options.pop("side", 8 if kind is layers.Conv2D else 4)
+    fast.CONVOLUTIONS[kind](3, **options)(np.zeros((2, side, side, 3), "float32"))
+    assert not products
+
+
+def test_only_the_widest_convolutions_are_products_and_copies_of_any_network_have_them(products):
+    for filters, expected in ((32, 0), (64, 1)):
+        z, x = np.ones((2, 10), "float32"), np.ones((2, 128, 128, 1), "float32")
+        for network, inputs in (
+            (networks.encoder(128, 1, 10, filters), x),
+            (networks.decoder(128, 1, 10, filters), z),
+        ):
+            products.clear()
+            found = network(inputs)
+            assert len(products) == expected
+            with fast.plain_convolutions():
+                plain = network(inputs)
+            assert len(products) == expected
+            np.testing.assert_allclose(found, plain, rtol=1e-3, atol=1e-5)
+    latent = keras.Input((8,))
+    x = layers.Reshape((4, 4, 1024))(layers.Dense(4 * 4 * 1024)(latent))
+    plain = keras.Model(latent, layers.Conv2DTranspose(512, 4, strides=2, padding="same")(x))
+    copy = networks.frozen_copy(plain)
+    z = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
+    expected = plain(z)
+    products.clear()
+    np.testing.assert_allclose(copy(z), expected, rtol=1e-3, atol=1e-4)
+    assert products
+    assert plain.trainable_variables
+    assert not copy.trainable_variables

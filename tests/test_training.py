@@ -1,0 +1,243 @@
+"""A training that was interrupted ends as if it had not been, and a bad one ends with a reason."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from tiny import assert_equal, build, some_images, values
+
+from ganlib import training
+from ganlib.data.batches import Batches
+from ganlib.errors import GanlibError
+from ganlib.models import DCGAN, Autoencoder, GANomaly
+
+IMAGES = some_images(6)
+EPOCHS = 3
+
+
+class Killed(Exception):
+    """Stands for kill -9: the process of the test goes on."""
+
+
+@pytest.fixture(autouse=True)
+def every_epoch(monkeypatch):
+    """Write after every epoch, however quick it was."""
+    monkeypatch.setattr(training, "SHARE", float("inf"))
+
+
+def on(**events):
+    return keras.callbacks.LambdaCallback(**events)
+
+
+def train(path, cls=Autoencoder, killed_in=None, epochs=EPOCHS, weights=0, rate=1e-3, **options):
+    """Train; eagerly where a test is of the file: compiling takes longer than a few steps."""
+    running = []
+
+    def kill(batch, logs):
+        if killed_in == running[-1]:
+            raise Killed
+
+    minutes, callbacks = options.pop("minutes", None), options.pop("callbacks", [])
+    model = build(cls, seed=weights)
+    adam = keras.optimizers.Adam(rate, beta_1=0.5)
+    model.compile(adam, run_eagerly=options.pop("run_eagerly", True))
+    batches = Batches(
+        options.pop("images", IMAGES), **{"rows": np.arange(6), "batch_size": 4, **options}
+    )
+    begin = on(on_epoch_begin=lambda epoch, logs: running.append(epoch), on_train_batch_end=kill)
+    callbacks = [begin, *callbacks]
+    return model, training.fit(model, batches, epochs, path, callbacks, minutes, verbose=0)
+
+
+def state(model):
+    return values([*model.variables, *model.optimizer.variables])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Train without an interruption."""
+
+    @functools.cache
+    def once(cls=Autoencoder, **options):
+        model, result = train(tmp_path_factory.mktemp("whole") / "c.npz", cls, **options)
+        return state(model), result
+
+    return once
+
+
+@pytest.mark.parametrize(
+    ("cls", "killed_in", "options"),
+    [
+        (DCGAN, 1, {"run_eagerly": False}),
+        (GANomaly, 1, {}),
+        (Autoencoder, 0, {}),
+        (Autoencoder, EPOCHS - 1, {}),
+    ],
+    ids=str,
+)
+def test_a_killed_training_ends_as_an_uninterrupted_one(
+    cls, killed_in, options, whole, tmp_path, capsys
+):
+    with pytest.raises(Killed):
+        train(tmp_path / "c.npz", cls, killed_in, **options)
+    # Other initial weights: what goes on must come from the checkpoint alone.
+    model, result = train(tmp_path / "c.npz", cls, weights=min(killed_in, 1), **options)
+    expected, uninterrupted = whole(cls, **options)
+    assert_equal(state(model), expected)
+    assert result.history == uninterrupted.history
+    assert all(len(losses) == EPOCHS for losses in result.history.values())
+    assert (f"Going on after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
+
+
+def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):
+    _, first = train(tmp_path / "c.npz")
+    model, again = train(tmp_path / "c.npz", weights=1)
+    assert again == first
+    assert_equal(state(model), whole()[0])
+    _, longer = train(tmp_path / "c.npz", epochs=EPOCHS + 1)
+    assert longer.seconds > first.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda path: train(path, rate=2e-3, epochs=1),
+        lambda path: train(path, DCGAN, epochs=1),
+        lambda path: train(path, seed=1, epochs=1),
+        lambda path: train(path, batch_size=5, epochs=1),
+        lambda path: train(path, rows=np.arange(5), epochs=1),
+        lambda path: train(path, images=255 - IMAGES, epochs=1),
+        lambda path: path.write_bytes(b"PK no archive"),
+        lambda path: path.write_bytes(b""),
+        lambda path: np.savez(path, state="[]"),
+        lambda path: path.write_bytes(train(path, epochs=1) and path.read_bytes()[:-5000]),
+    ],
+    ids=[
+        "rate",
+        "model",
+        "seed",
+        "batch",
+        "rows",
+        "images",
+        "damaged",
+        "empty",
+        "foreign",
+        "truncated",
+    ],
+)
+def test_what_is_not_of_this_training_is_not_gone_on_from(other, whole, tmp_path, capsys):
+    other(tmp_path / "c.npz")
+    model, result = train(tmp_path / "c.npz")
+    assert_equal(state(model), whole()[0])
+    assert len(result.history["loss"]) == EPOCHS
+    assert "starting over" in capsys.readouterr().out
+
+
+def test_other_code_starts_over(tmp_path, monkeypatch, capsys):
+    train(tmp_path / "c.npz", epochs=1)
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "losses.py").write_text("half = 0.5\n")
+    monkeypatch.setattr(training, "__file__", str(tmp_path / "library" / "training.py"))
+    train(tmp_path / "c.npz", epochs=1)
+    assert "starting over" in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    train(tmp_path / "c.npz", epochs=2)
+    before = (tmp_path / "c.npz").read_bytes()
+
+    def full(place, **arrays):
+        place.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(training.np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path / "c.npz", epochs=3)
+    assert (tmp_path / "c.npz").read_bytes() == before
+    assert {each.name for each in tmp_path.iterdir()} <= {"c.npz", ".lock"}
+
+
+def test_checkpoints_take_a_twentieth_of_the_time(tmp_path, monkeypatch):
+    """Epochs of 1 s, and 0.12 s to write: after the first, every third is written, and the last."""
+    now, written = [0.0], []
+
+    def write(path, function):
+        written.append(round(now[0], 2))
+        now[0] += 0.12
+
+    def wait(epoch, logs):
+        now[0] += 1
+
+    monkeypatch.setattr(training, "write_safely", write)
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(training, "SHARE", 1 / 20)
+    train(tmp_path / "c.npz", epochs=8, rows=np.arange(2), callbacks=[on(on_epoch_end=wait)])
+    assert written == [1, 4.12, 7.24, 8.36]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "lengths", "expected"),
+    [
+        (100, [2, 1, 1], 3),  # all there is time for
+        (4.5, [2, 1, 1, 1], 3),  # a fourth would end at 5
+        (5.5, [2, 1, 2, 1], 3),  # another might be as long as the longest
+        (1, [2, 1], 1),  # one is always trained
+        (13, [10, 1, 1, 1, 1], 4),  # the first compiles, and is no measure
+    ],
+)
+def test_training_ends_before_an_epoch_that_might_be_too_long(
+    minutes, lengths, expected, tmp_path, monkeypatch
+):
+    now = [0.0]
+
+    def wait(epoch, logs):
+        now[0] += 60 * lengths[epoch]
+
+    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    options = {"minutes": minutes, "epochs": len(lengths), "rows": np.arange(2)}
+    for _ in range(2):  # a second one has no more time than the first has left
+        _, result = train(tmp_path / "c.npz", callbacks=[on(on_epoch_end=wait)], **options)
+        assert len(result.history["loss"]) == expected
+    assert result.seconds == 60 * sum(lengths[:expected])
+
+
+class Spoil(keras.callbacks.Callback):
+    """A weight is not finite after the last step of the second epoch, which no loss tells."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            weight = self.model.trainable_variables[-1]
+            weight.assign(weight * np.nan)
+
+
+@pytest.mark.parametrize("cls", [DCGAN, GANomaly])
+def test_an_absurd_learning_rate_ends_training_with_a_reason(cls, tmp_path):
+    with pytest.raises(GanlibError, match=f"{cls.__name__} stopped.* below 1e") as error:
+        train(tmp_path / "c.npz", cls, rate=1e30)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_weights_that_are_not_finite_end_training_and_the_last_checkpoint_stays(whole, tmp_path):
+    with pytest.raises(GanlibError, match="not finite after epoch 2"):
+        train(tmp_path / "c.npz", callbacks=[Spoil()])
+    with np.load(tmp_path / "c.npz") as file:
+        assert all(np.isfinite(file[name]).all() for name in file.files if name != "state")
+    model, _ = train(tmp_path / "c.npz", weights=1)
+    assert_equal(state(model), whole()[0])
+
+
+def test_images_that_are_not_numbers_end_training(tmp_path):
+    images = np.where(np.arange(6)[:, None, None, None] == 3, np.nan, IMAGES).astype("float32")
+    with pytest.raises(GanlibError, match="images are 0 to 255"):
+        train(tmp_path / "c.npz", Autoencoder, images=images)
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_other_errors_are_not_disguised(tmp_path):
+    def fail(batch, logs):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        train(tmp_path / "c.npz", callbacks=[on(on_train_batch_end=fail)])

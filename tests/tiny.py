@@ -1,0 +1,91 @@
+"""Tiny models of random images, and what the answer of every detector must be."""
+
+import functools
+import json
+import zipfile
+
+import keras
+import numpy as np
+from keras import ops
+
+from ganlib.models import DCGAN, AnoGAN, FAnoGAN
+from ganlib.models.base import construct
+
+SIZES = {"image_size": 32, "channels": 1, "latent_dim": 6, "filters": 4}
+
+
+def some_images(n=12, channels=1, seed=0, size=32):
+    shape = (n, size, size, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def build(cls, seed=0, **options):
+    sizes = SIZES
+    if cls in (AnoGAN, FAnoGAN):
+        own = {"steps": 15, "batch_size": 4} if cls is AnoGAN else {"filters": 4}
+        sizes = {"dcgan": options.pop("dcgan", None) or dcgan(), **own}
+    keras.utils.set_random_seed(seed)
+    return cls(**{**sizes, **options})
+
+
+def fit(model, images=None, epochs=1, batch_size=4, rate=1e-3, run_eagerly=False):
+    """Train; eagerly where a few steps are enough, which takes less time than compiling them."""
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
+    images = some_images() if images is None else images
+    history = model.fit(images, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0)
+    model.run_eagerly = False  # answers come from compiled steps, as they do in use
+    return history
+
+
+def trained(cls, images=None, epochs=1, rate=1e-3, run_eagerly=True, **options):
+    model = build(cls, **options)
+    if cls is not AnoGAN:
+        fit(model, images, epochs, rate=rate, run_eagerly=run_eagerly)
+    return model
+
+
+@functools.cache
+def dcgan():
+    """Return a DCGAN, always the same, whose images of two z differ enough for a search."""
+    model = trained(DCGAN, epochs=20, run_eagerly=False)
+    assert model.generate(model.draw_latents(20)).astype(float).std(axis=0).mean() > 1
+    return model
+
+
+def load(path):
+    """Build the model that a file describes, by ganlib alone, and load its weights."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    model = construct(config["registered_name"], config["config"])
+    model.load_weights(path)
+    return model
+
+
+def values(variables):
+    return [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def assert_equal(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def gradients(loss, variables):
+    """Compute gradients on TensorFlow, for which Keras has no call."""
+    import tensorflow
+
+    with tensorflow.GradientTape() as tape:
+        value = loss()
+    return tape.gradient(value, [variable.value for variable in variables])
+
+
+def assert_answers_as_a_detector(detection, images):
+    """One shape, and a residual that is the difference to the reconstruction in grey levels."""
+    scores, reconstructions, residuals = detection
+    assert scores.shape == (len(images),)
+    assert scores.dtype == residuals.dtype == np.float32
+    assert reconstructions.dtype == np.uint8
+    assert reconstructions.shape == residuals.shape == images.shape
+    assert (scores >= 0).all()
+    by_hand = np.abs(images.astype("float32") - reconstructions)
+    np.testing.assert_allclose(residuals, by_hand, atol=0.501)  # the reconstruction is rounded
