@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ganlib.figures.frame import STYLE, Frame
-from ganlib.figures.frame import save as save
+from ganlib.figures import STYLE, Frame
+from ganlib.figures import save as save
 from ganlib.files import write_safely
 
 BLUE, PINK = "#0072B2", "#CC79A7"

@@ -1,14 +1,29 @@
 """The figures of the paper and of the notebooks: every function draws what it is given, only that.
 
 Each takes a title and a caption (small print: where the data come from, profile, seed) and returns
-a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. Whoever called closes it.
+a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. The caller closes it.
 """
 
-from ganlib.figures.comparison import auroc_forest
-from ganlib.figures.errata import errata_effects
-from ganlib.figures.failures import worst_errors
-from ganlib.figures.frame import (
-    DPI,
+from ganlib.figures.charts import (
+    auroc_by_kind,
+    distance_histogram,
+    roc_and_precision_recall,
+    score_against_complexity,
+    score_histogram,
+    score_scatter,
+    search_loss,
+    training_curves,
+)
+from ganlib.figures.forest import auroc_forest, errata_effects, threshold_rates
+from ganlib.figures.pictures import (
+    image_grid,
+    leaks,
+    reconstructions,
+    residual_images,
+    samples_over_epochs,
+    worst_errors,
+)
+from ganlib.figures.style import (
     GROUP_COLOURS,
     GROUP_MARKERS,
     INK,
@@ -18,16 +33,8 @@ from ganlib.figures.frame import (
     Frame,
     save,
 )
-from ganlib.figures.kinds import auroc_by_kind, score_against_complexity
-from ganlib.figures.leaks import distance_histogram, leaks
-from ganlib.figures.pictures import image_grid, reconstructions, residual_images
-from ganlib.figures.roc import roc_and_precision_recall
-from ganlib.figures.scores import score_histogram, score_scatter
-from ganlib.figures.thresholds import threshold_rates
-from ganlib.figures.training import samples_over_epochs, search_loss, training_curves
 
 __all__ = [
-    "DPI",
     "GROUP_COLOURS",
     "GROUP_MARKERS",
     "INK",

@@ -1,28 +1,112 @@
-"""Images: beside their reconstructions, with their residuals, in a gallery."""
+"""Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries."""
 
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ganlib.figures.frame import (
+from ganlib.figures.style import (
+    GROUP_COLOURS,
     INK,
     KIND_COLOURS,
     MARGIN,
     STYLE,
     WIDTH,
     Frame,
-    bare,
     panel_heading,
     short,
-    show_image,
 )
+
+_LEAK = GROUP_COLOURS["train normal"]
+_DASHES = (0, (3, 1.5))
+
+
+class _Table:
+    """Columns of images, in groups; all lengths in inches.
+
+    Args:
+        images: an array `(n, height, width, channels)` of the images' shape.
+        groups: how many columns each group has.
+        left: where the columns begin.
+        right: where they end at the latest.
+        gap: between two images of a group, both ways.
+        between: between two groups.
+        widest: the largest width of an image.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        groups: Sequence[int],
+        left: float = MARGIN,
+        right: float = WIDTH - MARGIN,
+        gap: float = 0.06,
+        between: float = 0.0,
+        widest: float = 1.2,
+    ):
+        gaps = gap * (sum(groups) - len(groups)) + between * (len(groups) - 1)
+        self.width = min((right - left - gaps) / sum(groups), widest)
+        self.height = self.width * images.shape[1] / images.shape[2]
+        self.pitch = self.height + gap
+        self.left, self.groups = left, []
+        for count in groups:
+            self.groups.append(left + np.arange(count) * (self.width + gap))
+            left = self.groups[-1][-1] + self.width + between
+        self.right = left - between
+
+    def span(self, group: int) -> tuple[float, float]:
+        """Return where a group begins, and how wide it is."""
+        left = self.groups[group]
+        return left[0], left[-1] + self.width - left[0]
+
+    def name(self, frame: Frame, top: float, names: Sequence[str], size: float = 8.5) -> None:
+        """Write the names of rows beside them, the first of which begins at `top`."""
+        for row, name in enumerate(names):
+            y = top + row * self.pitch + self.height / 2
+            frame.text(self.left - 0.1, y, name, ha="right", va="center", size=size)
+
+    def draw(
+        self, frame: Frame, top: float, rows: Sequence, group: int = 0, highest: float = 0.0
+    ) -> list[list[plt.Axes]]:
+        """Draw rows of images, uint8 `(height, width, channels)`, or of residuals, `(h, w)`.
+
+        Grey levels are never stretched; the scale of residuals ends at `highest`.
+        """
+        drawn = []
+        for row, images in enumerate(rows):
+            drawn.append([])
+            for left, image in zip(self.groups[group], images, strict=False):
+                axes = frame.axes(left, top + row * self.pitch, self.width, self.height)
+                scale = {"cmap": "gray", "vmax": 255}
+                if image.ndim == 2:
+                    scale = {"cmap": "magma", "vmax": highest or 1.0}
+                elif image.shape[-1] == 1:
+                    image = image[..., 0]
+                axes.imshow(image, vmin=0, aspect="auto", **scale)
+                axes.set(xticks=[], yticks=[])
+                axes.grid(False)
+                axes.spines[:].set(visible=True, color="#999999", linewidth=0.6)
+                drawn[-1].append(axes)
+        return drawn
+
+
+def _first(panels: Mapping) -> np.ndarray:
+    """Return the first images of panels of kinds of arrays."""
+    return next(iter(next(iter(panels.values())).values()))[0]
+
+
+def _kind_handles(*words: str, **anomaly) -> list[Patch]:
+    """Make a legend of the two kinds, and of words without a symbol."""
+    return [
+        Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
+        Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, label="test anomaly", **anomaly),
+        *(Patch(fc="none", ec="none", label=each) for each in words),
+    ]
 
 
 @plt.rc_context(STYLE)
@@ -31,96 +115,75 @@ def reconstructions(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draw images beside what each method makes of them.
+    """Draw images beside their reconstructions, up to five pairs in a row.
 
     Args:
         panels: method to "normal" and "anomaly", each the images and their reconstructions, both
             uint8 `(n, height, width, channels)`, 0..255, and their scores `(n,)`.
-        title: the title of the figure.
-        caption: the small print.
-
-    Returns:
-        The figure: five pairs in a row, the image on the left in each, its score beneath.
 
     Reference:
         Figures 4 (cloud) and 6 (casting).
     """
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
-    columns = max(1, min(5, max(counts)))
-    left, gap, label, heading = 0.86, 0.16, 0.27, 0.5
-    pair = min((WIDTH - left - MARGIN - gap * (columns - 1)) / columns, 3.0)
-    first = next(iter(next(iter(panels.values())).values()))[0]
-    height = pair / 2 * first.shape[1] / first.shape[2]
-    rows = [
-        (method, kind, start)
-        for method, kinds in panels.items()
-        for kind in kinds
-        for start in range(0, len(kinds[kind][0]), columns)
-    ]
-    body = len(panels) * heading + len(rows) * (height + label)
-    frame = Frame(body, title, caption, legend=0.28)
-    top, previous = 0.0, None
-    for method, kind, start in rows:
-        if method != previous:
-            frame.text(MARGIN, top + 0.22, panel_heading(panels, method), weight="bold", size=10)
-            for x, words in ((0.25, "image"), (0.75, "reconstruction")):
-                frame.text(
-                    left + x * pair, top + 0.43, words, ha="center", size=7.5, color="#555555"
-                )
-            top, previous = top + heading, method
-        frame.text(left - 0.12, top + height / 2, kind, ha="right", va="center", size=9.5)
-        images, made, scores = panels[method][kind]
-        for i in range(start, min(start + columns, len(images))):
-            x = left + (i - start) * (pair + gap)
-            # One frame round the two: what belongs together is seen before it is read.
-            frame.figure.add_artist(
-                Rectangle(
-                    ((x - 0.03) / WIDTH, (frame.top - top - height - 0.03) / frame.total),
-                    (pair + 0.06) / WIDTH,
-                    (height + 0.06) / frame.total,
-                    facecolor=KIND_COLOURS[kind],
-                    edgecolor=INK,
-                    linewidth=0.4,
-                    linestyle="-" if kind == "normal" else "--",
-                    zorder=-1,
-                )
-            )
-            for side, image in enumerate((images[i], made[i])):
-                axes = frame.axes(x + side * pair / 2, top, pair / 2 - 0.015 * (1 - side), height)
-                show_image(axes, image, line=0)
-            frame.text(
-                x + pair / 2,
-                top + height + 0.17,
-                f"score {short(scores[i])}",
-                ha="center",
-                size=8.5,
-            )
-        top += height + label
-    frame.legend(
-        [
-            Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
-            Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, ls="--", label="test anomaly"),
-        ],
-        2,
-    )
+    pairs = max(1, min(5, max(counts)))
+    table = _Table(_first(panels), [2] * pairs, 0.86, gap=0.015, between=0.16, widest=1.5)
+    heading, pitch = 0.5, table.height + 0.27
+    rows = sum(math.ceil(count / pairs) for count in counts)
+    frame = Frame(len(panels) * heading + rows * pitch, title, caption, legend_rows=1)
+    top = 0.0
+    for method, kinds in panels.items():
+        frame.text(MARGIN, top + 0.22, panel_heading(panels, method), weight="bold", size=10)
+        for x, words in zip(table.groups[0], ("image", "reconstruction"), strict=True):
+            x += table.width / 2
+            frame.text(x, top + 0.43, words, ha="center", size=7.5, color="#555555")
+        top += heading
+        for kind, (images, rebuilt, scores) in kinds.items():
+            for i, pair in enumerate(zip(images, rebuilt, strict=True)):
+                group = i % pairs
+                if group == 0:
+                    top += pitch if i else 0
+                    table.name(frame, top, [kind], size=9.5)
+                left, width = table.span(group)
+                # One frame round the two: what belongs together is seen before it is read.
+                look = {"fc": KIND_COLOURS[kind], "ls": "-" if kind == "normal" else "--"}
+                frame.rectangle(left - 0.03, top - 0.03, width + 0.06, table.height + 0.06, **look)
+                for axes in table.draw(frame, top, [pair], group)[0]:
+                    axes.spines[:].set_visible(False)
+                below = top + table.height + 0.17
+                words = f"score {short(scores[i])}"
+                frame.text(left + width / 2, below, words, ha="center", size=8.5)
+            top += pitch
+    frame.legend(_kind_handles(ls="--"))
     return frame.figure
 
 
-def scale_end(residuals: Iterable[np.ndarray]) -> float:
-    """Find where the scale of some residuals ends: at their 99.5th percentile."""
-    return float(np.percentile(np.concatenate([image.ravel() for image in residuals]), 99.5))
+def _draw_residuals(
+    frame: Frame,
+    table: _Table,
+    top: float,
+    kinds: Mapping[int, tuple[str, str, Sequence[np.ndarray]]],
+) -> None:
+    """Draw groups of images under coloured strips, their residuals in the last row.
 
-
-def show_residual(axes: plt.Axes, residual: np.ndarray, highest: float) -> AxesImage:
-    """Draw one residual `(h, w)`, >= 0, black where there is none."""
-    shown = axes.imshow(residual, cmap="magma", vmin=0, vmax=highest or 1.0, aspect="auto")
-    bare(axes)
-    return shown
-
-
-def draw_scale(frame: Frame, shown: AxesImage, axes: plt.Axes) -> None:
-    """Draw what the colours of residuals mean, in axes beside them."""
-    bar = frame.figure.colorbar(shown, cax=axes, extend="max")
+    Args:
+        frame: the figure.
+        table: its groups.
+        top: of the first row.
+        kinds: group to its kind, the words above it, and its rows; residuals, of which the mean
+            over the channels is drawn, come last. All share one scale, which ends at their 99.5th
+            percentile.
+    """
+    means = {group: rows[-1].mean(axis=-1) for group, (*_, rows) in kinds.items()}
+    highest = float(np.percentile(np.concatenate([each.ravel() for each in means.values()]), 99.5))
+    for group, (kind, words, rows) in kinds.items():
+        left, width = table.span(group)
+        frame.text(left, top - 0.17, words, size=8.5)
+        hatch = "////" if kind == "anomaly" else None
+        frame.rectangle(left, top - 0.11, width, 0.06, fc=KIND_COLOURS[kind], hatch=hatch)
+        *_, last = table.draw(frame, top, (*rows[:-1], means[group]), group, highest)
+    top += (len(rows) - 1) * table.pitch
+    place = frame.axes(table.right + 0.06, top, 0.1, table.height)
+    bar = frame.figure.colorbar(last[0].images[0], cax=place, extend="max")
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(labelsize=8, length=2)
     bar.locator = MaxNLocator(4)
@@ -133,67 +196,189 @@ def residual_images(
     title: str,
     caption: str,
 ) -> Figure:
-    """Draw where each method's reconstruction differs from the image.
+    """Draw images above their residuals; a method's residuals share one scale.
 
     Args:
         panels: method to "normal" and "anomaly", each the images, uint8
             `(n, height, width, channels)`, 0..255, and their residuals, float32 of the same shape,
             grey levels 0..255. The paper shows two of each.
-        title: the title of the figure.
-        caption: the small print.
-
-    Returns:
-        The figure: the image above, the mean of its residual over the channels below. All residuals
-        of a method share one scale, which ends at their 99.5th percentile.
 
     Reference:
         Figure 7.
     """
     across = min(len(panels), 2)
-    gap, bar, between, heading = 0.06, 0.78, 0.2, 0.56
-    block = (WIDTH - 2 * MARGIN - (across - 1) * between) / across
-    columns = max(sum(len(kind[0]) for kind in method.values()) for method in panels.values())
-    first = next(iter(next(iter(panels.values())).values()))[0]
-    label = 0.78 if across == 1 else 0.0
-    side = min((block - bar - label - gap * columns) / columns, 1.6)
-    height = side * first.shape[1] / first.shape[2]
-    block_height = heading + 2 * height + gap + 0.2
-    frame = Frame(math.ceil(len(panels) / across) * block_height, title, caption, legend=0.28)
-    for index, (method, kinds) in enumerate(panels.items()):
-        left = MARGIN + (index % across) * (block + between)
-        top = (index // across) * block_height
-        frame.text(left, top + 0.22, panel_heading(panels, method), weight="bold", size=10)
-        means = {kind: residuals.mean(axis=-1) for kind, (_, residuals) in kinds.items()}
-        highest = scale_end(means.values())
-        if label:
-            for row, words in enumerate(("image", "residual")):
-                y = top + heading + row * (height + gap) + height / 2
-                frame.text(left + label - 0.1, y, words, ha="right", va="center")
-        x = left + label
-        for kind, (images, _) in kinds.items():
-            start = x
-            for i, image in enumerate(images):
-                show_image(frame.axes(x, top + heading, side, height), image)
-                axes = frame.axes(x, top + heading + height + gap, side, height)
-                shown = show_residual(axes, means[kind][i], highest)
-                x += side + gap
-            frame.text((start + x - gap) / 2, top + 0.43, kind, ha="center", size=9)
-            strip = frame.axes(start, top + 0.48, x - gap - start, 0.05)
-            strip.set_facecolor(KIND_COLOURS[kind])
-            bare(strip, INK, 0.4)
-            if kind == "anomaly":
-                strip.patch.set_hatch("////")
-            x += gap
-        scale = frame.axes(x + 0.02, top + heading + height + gap, 0.12, height)
-        draw_scale(frame, shown, scale)
-    frame.legend(
-        [
-            Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
-            Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, hatch="////", label="test anomaly"),
-            Patch(fc="none", ec="none", label="lower row: |image \N{MINUS SIGN} reconstruction|"),
-        ],
-        3,
-    )
+    block = (WIDTH - MARGIN) / across
+    counts = [max(len(p[k][0]) for p in panels.values()) for k in next(iter(panels.values()))]
+    names = 0.78 if across == 1 else 0.0
+    tables = [
+        _Table(
+            _first(panels),
+            counts,
+            left=MARGIN + i * block + names,
+            right=(i + 1) * block - 0.7,
+            between=0.12,
+            widest=1.6,
+        )
+        for i in range(across)
+    ]
+    heading = 0.56
+    pitch = heading + 2 * tables[0].pitch + 0.2
+    frame = Frame(math.ceil(len(panels) / across) * pitch, title, caption, legend_rows=1)
+    for i, (method, kinds) in enumerate(panels.items()):
+        table, top = tables[i % across], i // across * pitch
+        left = table.left - names
+        frame.text(left, top + 0.2, panel_heading(panels, method), weight="bold", size=10)
+        top += heading
+        if names:
+            table.name(frame, top, ("image", "residual"))
+        groups = {group: (kind, kind, rows) for group, (kind, rows) in enumerate(kinds.items())}
+        _draw_residuals(frame, table, top, groups)
+    meaning = "lower row: |image \N{MINUS SIGN} reconstruction|"
+    frame.legend(_kind_handles(meaning, hatch="////"))
+    return frame.figure
+
+
+@plt.rc_context(STYLE)
+def worst_errors(
+    panels: Mapping[
+        str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Sequence[str]]]
+    ],
+    title: str,
+    caption: str,
+) -> Figure:
+    """Draw the normal images with the highest scores and the anomalies with the lowest.
+
+    Args:
+        panels: method to "false alarms" and "misses" (either may be absent), each the images and
+            their reconstructions, uint8 `(n, height, width, channels)`, 0..255, their residuals,
+            float32 of the same shape, grey levels 0..255, their scores `(n,)` and a few words for
+            each. Worst first.
+    """
+    meanings = {
+        "false alarms": ("normal", "worst false alarms: normal images with high scores"),
+        "misses": ("anomaly", "worst misses: anomalies with low scores"),
+    }
+    counts = {
+        error: max(len(errors[error][3]) for errors in panels.values() if error in errors)
+        for error in meanings
+        if any(error in errors for errors in panels.values())
+    }
+    table = _Table(_first(panels), list(counts.values()), 1.02, WIDTH - 0.72, between=0.22)
+    above = {}
+    for group, error in enumerate(counts):
+        letters = max(10, int(table.span(group)[1] / 0.064))
+        above[error] = textwrap.fill(meanings[error][1], letters)
+    letters = max(6, int((table.width + 0.06) / 0.068))
+    below = {
+        (method, error): [textwrap.fill(str(words), letters) for words in errors[error][4]]
+        for method, errors in panels.items()
+        for error in errors
+    }
+    lines = max(words.count("\n") + 1 for texts in below.values() for words in texts)
+    heading = 0.45 + 0.15 * max(words.count("\n") + 1 for words in above.values())
+    pitch = heading + 3 * table.pitch + 0.27 + 0.135 * lines
+    frame = Frame(len(panels) * pitch, title, caption, legend_rows=1)
+    for index, (method, errors) in enumerate(panels.items()):
+        top = index * pitch
+        frame.text(MARGIN, top + 0.2, panel_heading(panels, method), weight="bold", size=10)
+        top += heading
+        table.name(frame, top, ("image", "reconstruction", "residual"))
+        groups = {
+            group: (meanings[error][0], above[error], errors[error][:3])
+            for group, error in enumerate(counts)
+            if error in errors
+        }
+        _draw_residuals(frame, table, top, groups)
+        top += 3 * table.pitch + 0.13
+        frame.text(table.left - 0.1, top, "score", ha="right", size=8.5)
+        for group, error in enumerate(counts):
+            if error not in errors:
+                continue
+            texts = zip(table.groups[group], errors[error][3], below[method, error], strict=False)
+            for x, score, words in texts:
+                x += table.width / 2
+                frame.text(x, top, short(score), ha="center", size=8.5)
+                look = {"ha": "center", "va": "top", "size": 7.2, "color": "#444444"}
+                frame.text(x, top + 0.05, words, **look)
+    meaning = "residual: |image \N{MINUS SIGN} reconstruction|"
+    frame.legend(_kind_handles(meaning, hatch="////"))
+    return frame.figure
+
+
+@plt.rc_context(STYLE)
+def leaks(
+    strips: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    title: str,
+    caption: str,
+    shares: Mapping[str, str] | None = None,
+    threshold: float | None = None,
+) -> Figure:
+    """Draw test images above their nearest training images, from nearest to farthest.
+
+    Images that are equal pixel for pixel have a thick red frame, others nearer than the threshold
+    a dashed one.
+
+    Args:
+        strips: name, for instance a protocol, to some test images and the nearest training image of
+            each, both uint8 `(n, height, width, channels)`, 0..255, and the distances `(n,)`.
+        shares: name to a few words, up to 90 letters, beside it.
+        threshold: the distance below which two images count as copies; None marks only identical
+            images.
+    """
+    first, *_ = next(iter(strips.values()))
+    columns = max(len(distances) for *_, distances in strips.values())
+    table = _Table(first, [columns], 0.92, gap=0.1)
+    pitch = 0.42 + 2 * table.pitch + 0.36
+    frame = Frame(len(strips) * pitch, title, caption, legend_rows=1)
+    for index, (name, (images, nearest, distances)) in enumerate(strips.items()):
+        top = index * pitch
+        frame.text(MARGIN, top + 0.22, name, weight="bold", size=10)
+        frame.text(WIDTH - MARGIN, top + 0.22, (shares or {}).get(name, ""), ha="right", size=9)
+        top += 0.42
+        table.name(frame, top, ("test", "nearest in\ntraining"))
+        order = np.argsort(distances, kind="stable")
+        drawn = table.draw(frame, top, (images[order], nearest[order]))
+        top += 2 * table.pitch + 0.13
+        frame.text(table.left - 0.1, top, "distance", ha="right", size=8.5)
+        for place, i in enumerate(order):
+            words, look, edge = f"{distances[i]:#.3g}", {}, {}
+            if np.array_equal(images[i], nearest[i]):
+                words, look = "identical", {"color": _LEAK, "weight": "bold"}
+                edge = {"color": _LEAK, "linewidth": 3.0}
+            elif threshold is not None and distances[i] < threshold:
+                edge = {"color": _LEAK, "linewidth": 1.6, "linestyle": _DASHES}
+            for row in drawn:
+                row[place].spines[:].set(**edge)
+            x = table.groups[0][place] + table.width / 2
+            frame.text(x, top, words, ha="center", size=8.5, **look)
+    handles = [Patch(fc="none", ec=_LEAK, lw=2.5, label="identical")]
+    if threshold is not None:
+        words = f"nearer than the threshold {short(threshold)}"
+        handles.append(Patch(fc="none", ec=_LEAK, lw=1.4, ls=_DASHES, label=words))
+    others = "not identical" if threshold is None else "farther"
+    handles.append(Patch(fc="none", ec="#999999", lw=0.8, label=others))
+    frame.legend(handles)
+    return frame.figure
+
+
+@plt.rc_context(STYLE)
+def samples_over_epochs(
+    samples: np.ndarray, epochs: Sequence[int], title: str, caption: str
+) -> Figure:
+    """Draw what a generator makes of the same latent vectors, a row per epoch.
+
+    Args:
+        samples: uint8 `(n_epochs, n_samples, height, width, channels)`, 0..255, column j always
+            from the same latent vector.
+        epochs: the epoch of each row.
+    """
+    table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
+    frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
+    frame.text(MARGIN, 0.22, "latent vector", size=8.5)
+    for column, x in enumerate(table.groups[0]):
+        frame.text(x + table.width / 2, 0.22, f"$z_{{{column + 1}}}$", ha="center", size=9)
+    table.name(frame, 0.3, [f"epoch {epoch}" for epoch in epochs], size=9)
+    table.draw(frame, 0.3, samples)
     return frame.figure
 
 
@@ -201,30 +386,23 @@ def residual_images(
 def image_grid(
     images: np.ndarray, titles: Sequence[str] | None, title: str, caption: str
 ) -> Figure:
-    """Draw a gallery of images.
+    """Draw a gallery of images, up to eight in a row.
 
     Args:
         images: uint8 `(n, height, width, channels)`, 0..255.
         titles: a few words above each image, or None.
-        title: the title of the figure.
-        caption: the small print.
-
-    Returns:
-        The figure: up to eight images in a row.
     """
     columns = max(1, min(len(images), 8))
-    rows = math.ceil(len(images) / columns)
-    gap = 0.08
-    side = min((WIDTH - 2 * MARGIN - gap * (columns - 1)) / columns, 2.0)
-    height = side * images.shape[1] / images.shape[2]
-    wrap = max(6, int(side / 0.075))
-    words = [textwrap.fill(str(t), wrap) for t in titles] if titles is not None else None
-    label = 0.06 + 0.14 * max(w.count("\n") + 1 for w in words) if words else 0.0
-    frame = Frame(rows * (height + label + gap), title, caption)
-    for i, image in enumerate(images):
-        x = MARGIN + (i % columns) * (side + gap)
-        top = (i // columns) * (height + label + gap) + label
-        show_image(frame.axes(x, top, side, height), image)
-        if words:
-            frame.text(x + side / 2, top - 0.05, words[i], ha="center", va="bottom", size=8)
+    table = _Table(images, [columns], gap=0.08, widest=2.0)
+    letters = max(6, int(table.width / 0.075))
+    words = [textwrap.fill(str(each), letters) for each in titles or []]
+    label = 0.06 + 0.14 * max(each.count("\n") + 1 for each in words) if words else 0.0
+    pitch = table.pitch + label
+    frame = Frame(math.ceil(len(images) / columns) * pitch, title, caption)
+    for start in range(0, len(images), columns):
+        top = start // columns * pitch + label
+        table.draw(frame, top, [images[start : start + columns]])
+        for x, each in zip(table.groups[0], words[start : start + columns], strict=False):
+            look = {"ha": "center", "va": "bottom", "size": 8}
+            frame.text(x + table.width / 2, top - 0.05, each, **look)
     return frame.figure

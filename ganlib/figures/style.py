@@ -1,0 +1,139 @@
+"""Colours, style, the frame with title and caption, and saving."""
+
+import functools
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ganlib.files import write_safely
+
+# Jupyter's backend turns interactive mode on when it is loaded, and shows no figure without it.
+# Loaded by the first figure, inside `rc_context`, the mode would end with that figure's style.
+plt.switch_backend(plt.get_backend())
+
+# The paper's colours. Their lightness differs too, as do the markers: grey print keeps them apart.
+GROUP_COLOURS = {
+    "train normal": "#c8102e",
+    "test normal": "#ffa9c6",
+    "test anomaly": "#2f9fd8",
+}
+GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
+KIND_COLOURS = {
+    "normal": GROUP_COLOURS["test normal"],
+    "anomaly": GROUP_COLOURS["test anomaly"],
+}
+INK = "#222222"
+
+WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 900 pixels wide
+DPI = 150
+MARGIN = 0.12  # inches
+
+STYLE = {
+    **sns.axes_style("whitegrid"),
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # matplotlib carries it: the same figure on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "grid.color": "#e4e4e4",
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "hatch.linewidth": 0.5,
+    # Pixels as they are: smoothed ones are not what the networks see, and triple the file.
+    "image.interpolation": "nearest",
+}
+
+
+def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
+    """Write a figure as PNG and PDF. The files hold no date: same figure, same bytes.
+
+    Returns:
+        The two paths, PNG first.
+    """
+    target = Path(path_without_suffix)
+    paths = []
+    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+        draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
+        with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
+            # Not with_suffix, which would cut a name such as "score-0.5".
+            paths.append(write_safely(target.parent / f"{target.name}.{kind}", draw))
+    return paths
+
+
+class Frame:
+    """A figure `WIDTH` wide: title, legend, a body of `height`, caption. All in inches."""
+
+    def __init__(self, height: float, title: str, caption: str, legend_rows: int = 0):
+        title, caption = textwrap.fill(title, 82), textwrap.fill(caption, 148)
+        self.height = height
+        self.bottom = MARGIN + 0.15 * (caption.count("\n") + 1) + 0.08
+        self.top = self.bottom + height
+        legend = 0.08 + 0.2 * legend_rows if legend_rows else 0
+        self.total = self.top + legend + 0.06 + 0.25 * (title.count("\n") + 1) + MARGIN
+        self.figure = plt.figure(figsize=(WIDTH, self.total))
+        left, edge = MARGIN / WIDTH, MARGIN / self.total
+        look = {"ha": "left", "linespacing": 1.15}
+        self.figure.suptitle(title, x=left, y=1 - edge, va="top", size=12, weight="bold", **look)
+        small = {"va": "bottom", "size": 7.5, "color": "#555555", "gid": "caption"}
+        self.figure.text(left, edge, caption, **small, **look)
+
+    def grid(self, rows: int, columns: int, **options) -> np.ndarray:
+        """Add axes for charts, laid out so that no label touches another."""
+        body = (0.005, self.bottom / self.total, 0.99, self.height / self.total)
+        self.figure.set_layout_engine("constrained", rect=body, h_pad=0.06, w_pad=0.06)
+        return self.figure.subplots(rows, columns, squeeze=False, **options)
+
+    def _box(self, left: float, top: float, width: float, height: float) -> tuple[float, ...]:
+        y = self.top - top - height
+        return left / WIDTH, y / self.total, width / WIDTH, height / self.total
+
+    def axes(self, left: float, top: float, width: float, height: float) -> plt.Axes:
+        """Add axes `top` inches below the top of the body."""
+        return self.figure.add_axes(self._box(left, top, width, height))
+
+    def rectangle(self, left: float, top: float, width: float, height: float, **look) -> None:
+        """Add a rectangle behind the axes, `top` inches below the top of the body."""
+        x, y, *size = self._box(left, top, width, height)
+        self.figure.add_artist(Rectangle((x, y), *size, ec=INK, lw=0.4, zorder=-1, **look))
+
+    def text(self, x: float, top: float, words: str, **look) -> plt.Text:
+        """Add text, `top` inches below the top of the body."""
+        return self.figure.text(x / WIDTH, (self.top - top) / self.total, words, **look)
+
+    def legend(self, handles: Sequence, columns: int | None = None) -> None:
+        """Add a legend between the title and the body, by default in one row."""
+        self.figure.legend(
+            handles=handles,
+            loc="lower center",
+            bbox_to_anchor=(0.5, self.top / self.total),
+            ncols=columns or len(handles),
+            borderaxespad=0.1,
+            handletextpad=0.4,
+            columnspacing=1.4,
+        ).set_in_layout(False)
+
+
+def short(score: float) -> str:
+    """Write a score with three digits, or with all digits of a larger whole number."""
+    return f"{score:,.0f}" if abs(score) >= 100 else f"{score:.3g}"
+
+
+def panel_heading(panels: Mapping, method: str) -> str:
+    """Letter a panel, as the paper does, if there are several."""
+    letter = chr(ord("a") + list(panels).index(method))
+    return f"({letter}) {method}" if len(panels) > 1 else method
