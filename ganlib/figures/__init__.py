@@ -5,7 +5,6 @@ a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. The ca
 """
 
 from ganlib.figures.charts import (
-    auroc_by_kind,
     distance_histogram,
     roc_and_precision_recall,
     score_against_complexity,
@@ -14,7 +13,7 @@ from ganlib.figures.charts import (
     search_loss,
     training_curves,
 )
-from ganlib.figures.forest import auroc_forest, errata_effects, threshold_rates
+from ganlib.figures.forest import auroc_by_kind, auroc_forest, errata_effects, threshold_rates
 from ganlib.figures.pictures import (
     image_grid,
     leaks,

@@ -1,6 +1,5 @@
 """Figures 1 and 2: AnoGAN and GANomaly, drawn from the models that are really trained."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,33 +15,27 @@ from ganlib.figures.style import INK, STYLE, WIDTH, Frame
 
 _FILLS = {"conv": "#8fbbe0", "convT": "#f2b76b", "dense": "#b9b9b9", "other": "#dddddd"}
 _WORDS = {"conv": "Conv2D", "convT": "Conv2DTranspose", "dense": "Dense", "other": "other"}
+_ACTIVATIONS = {"linear": "", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
 _RED, _GOLD, _CREAM, _PALE, _GREY = "#c8102e", "#a07800", "#fff3c4", "#eef1f4", "#4d5a67"
 
 
 class Block(NamedTuple):
-    """One layer with weights, or one that changes the shape, and what follows it.
+    """One layer with weights, or one that changes the shape, and what follows it."""
 
-    Attributes:
-        shape: the output without the batch axis: (height, width, channels) or (units,).
-        kind: "conv", "convT" (transposed), "dense" or "other".
-        operation: what the layer does, for instance "conv 4\N{MULTIPLICATION SIGN}4 /2".
-        extras: the normalisation and activation after it.
-        is_feature: whether it is the first of several outputs (the f of a discriminator).
-    """
-
-    shape: tuple[int, ...]
-    kind: str
+    shape: tuple[int, ...]  # (height, width, channels) or (units,)
+    kind: str  # a key of _FILLS
     operation: str
-    extras: tuple[str, ...]
-    is_feature: bool
+    extras: tuple[str, ...]  # the normalisation and activation after it
+    is_feature: bool  # the first of several outputs: the f of a discriminator
 
 
 def _times(shape: Sequence[int]) -> str:
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
-def _leaves(model: Any) -> list[Any]:
-    return sum((_leaves(each) if hasattr(each, "layers") else [each] for each in model.layers), [])
+def _leaves(layer: Any) -> list[Any]:
+    inner = getattr(layer, "layers", None)
+    return [layer] if inner is None else [leaf for each in inner for leaf in _leaves(each)]
 
 
 def read_blocks(model: Any) -> list[Block]:
@@ -55,9 +48,7 @@ def read_blocks(model: Any) -> list[Block]:
         name = type(layer).__name__
         shape = tuple(int(size) for size in layer.output.shape[1:])
         activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        activation = {"linear": "", "relu": "ReLU", "leaky_relu": "LeakyReLU"}.get(
-            activation, activation
-        )
+        activation = _ACTIVATIONS.get(activation, activation)
         kind = "other"
         if "Conv2D" in name:
             kind = "convT" if "Transpose" in name else "conv"
@@ -73,11 +64,9 @@ def read_blocks(model: Any) -> list[Block]:
         elif name == "Reshape" and blocks[-1].kind == "dense" and len(shape) == 3:
             blocks[-1] = blocks[-1]._replace(shape=shape)
         else:
-            names = {"BatchNormalization": "BN", "Activation": activation}
-            names |= {each: each for each in ("LeakyReLU", "ReLU", "PReLU", "ELU")}
-            extra = names.get(name)
-            extras = (*blocks[-1].extras, *([extra] if extra else []))
-            blocks[-1] = blocks[-1]._replace(extras=extras)
+            extra = {"BatchNormalization": "BN", "Activation": activation}.get(name, name)
+            if extra in ("BN", activation, "LeakyReLU", "ReLU", "PReLU", "ELU") and extra:
+                blocks[-1] = blocks[-1]._replace(extras=(*blocks[-1].extras, extra))
         if len(model.outputs) > 1 and layer.output is model.outputs[0]:
             blocks[-1] = blocks[-1]._replace(is_feature=True)
     return blocks
@@ -102,7 +91,7 @@ class _Drawing:
     def arrow(self, *points: tuple[float, float], colour: str = INK, **look) -> None:
         """Draw an arrow along a path of straight lines."""
         look = {"lw": 1.1, "arrowstyle": "-|>", "mutation_scale": 9, "zorder": 2} | look
-        self.axes.add_patch(FancyArrowPatch(path=Path(points), fc=colour, ec=colour, **look))
+        self.axes.add_patch(FancyArrowPatch(path=Path(points), color=colour, **look))
 
     def box(self, x, y, words="", width=0.56, height=0.56, size=11.0, round=0.0, **look) -> None:
         """Draw words in a box about (x, y)."""
@@ -116,7 +105,8 @@ class _Drawing:
         look = {"fc": _CREAM, "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08, "size": 8.5}
         self.box(x, y, words, width, height, **look)
 
-    def vector(self, x: float, y: float) -> None:
+    def vector(self, x: float, y: float, words: str = "") -> None:
+        self.text(x - 0.12, y, words, 11, ha="right")
         for i in range(5):
             fill = "#f7d9e3" if i % 2 else "white"
             self.box(x, y - 0.24 + 0.12 * i, width=0.12, height=0.12, fc=fill, lw=0.8)
@@ -191,10 +181,9 @@ class _Drawing:
             handles.append(Line2D([], [], color=colour, **line))
         note = "block height: image side, width: channels (log)"
         handles.append(Patch(fc="none", ec="none", label=note))
-        place = {"loc": "center", "bbox_to_anchor": (WIDTH / 2, y)}
         look = {"ncols": len(handles), "columnspacing": 1.3, "handletextpad": 0.5, "fontsize": 8}
-        transform = self.axes.transData
-        self.frame.figure.legend(handles=handles, bbox_transform=transform, **place, **look)
+        place = {"loc": "center", "bbox_to_anchor": (WIDTH / 2, y)}
+        self.axes.legend(handles=handles, bbox_transform=self.axes.transData, **place, **look)
         return self.frame.figure
 
 
@@ -217,12 +206,11 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     picture = f"real, {_times(discriminator.inputs[0].shape[1:])}"
     grey, panel = {"color": "#444444"}, {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0}
     z, out = 0.62, WIDTH - 0.6  # the columns of z and of the images
-    draw.box(WIDTH / 2, 5.95, width=WIDTH - 0.2, height=3.82, round=0.1, **panel)
+    draw.box(WIDTH / 2, 5.94, width=WIDTH - 0.2, height=3.8, round=0.1, **panel)
     words = {"size": 10, "ha": "left", "weight": "bold"}
     draw.text(0.24, 7.67, "Step 1   Train G and D on normal images", **words)
     g, d, left, right = 6.86, 5.3, 1.0, WIDTH - 1.12
-    draw.vector(z, g)
-    draw.text(z - 0.12, g, "z", 11, ha="right")
+    draw.vector(z, g, "z")
     draw.text(z, g - 0.43, _times(generator.inputs[0].shape[1:]), 7.8, va="top", weight="bold")
     draw.text(z, g - 0.565, "random", 7.2, va="top", **grey)
     places = draw.network(0, g, left, right, _named("G", "generator", generator))
@@ -248,8 +236,7 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     draw.text(0.24, 3.73, "Step 2   Find z for each new image x, with G and D frozen", **words)
     up, middle, down, lane = 2.82, 2.14, 1.46, 0.66
     image, feature, total = 3.72, 6.9, 7.42
-    draw.vector(z, up)
-    draw.text(z - 0.12, up, "z", 11, ha="right")
+    draw.vector(z, up, "z")
     draw.small_network(draw.networks[0], 1.05, 2.85, up, "G, frozen")
     draw.arrow((z + 0.09, up), (1.03, up))
     draw.arrow((2.87, up), (image - 0.3, up))
@@ -311,12 +298,14 @@ def ganomaly_architecture(
     draw = _Drawing(7.1, title, caption, models)
     latent = _times(decoder.inputs[0].shape[1:])
     down, up, again, judge = rows = 6.38, 4.8, 3.22, 1.54
-    titles = ("encoder of the generator", "decoder of the generator", "second encoder")
-    symbols = ("$G_E$", "$G_D$", "$E$", "$D$")
-    places = [
-        draw.network(i, y, 1.3, WIDTH - 1.2, _named(symbols[i], words, models[i]), i == 1)
-        for i, (y, words) in enumerate(zip(rows, (*titles, "discriminator"), strict=True))
-    ]
+    names = (
+        _named("$G_E$", "encoder of the generator", encoder),
+        _named("$G_D$", "decoder of the generator", decoder),
+        _named("$E$", "second encoder", encoder2),
+        _named("$D$", "discriminator", discriminator),
+    )
+    ends = 1.3, WIDTH - 1.2
+    places = [draw.network(i, rows[i], *ends, names[i], backwards=i == 1) for i in range(4)]
     first, last = [each[0][0] for each in places], [each[-1][2] for each in places]
     image, vector, lane, side = 0.86, WIDTH - 0.8, 0.3, WIDTH - 0.42
     between = (down + up) / 2
@@ -324,8 +313,7 @@ def ganomaly_architecture(
     picture = f"image, {_times(encoder.inputs[0].shape[1:])}"
     draw.text(image, down + 0.38, picture, 7.2, color="#444444")
     draw.arrow((image + 0.3, down), (first[0], down))
-    draw.vector(vector, between)
-    draw.text(vector - 0.12, between, "$z$", 11, ha="right")
+    draw.vector(vector, between, "$z$")
     draw.text(vector - 0.12, between - 0.2, latent, 7.8, ha="right", weight="bold")
     draw.arrow((last[0], down), (vector, down), (vector, between + 0.33))
     draw.arrow((vector, between - 0.33), (vector, up), (first[1], up))
@@ -361,12 +349,9 @@ def ganomaly_architecture(
     draw.text(tap - 0.06, above + 0.02, r"$f(x),\ f(\hat{x})$", ha="right")
     words = f"${w_adv}\\cdot L_{{adv}}$\n" + r"$\|f(x)-f(\hat{x})\|_2$"
     draw.loss(vector - 0.05, above, words, 1.12)
-    draw.text(
-        WIDTH / 2,
-        judge - 1.05,
-        f"Training on normal images lowers  $L={w_adv}\\cdot L_{{adv}}+{w_con}\\cdot L_{{con}}"
-        f"+{w_enc}\\cdot L_{{enc}}$.   "
-        r"A new image passes once: its anomaly score is  $A(x)=\|z-\hat{z}\|_1$.",
-        9,
+    total = f"${w_adv}\\cdot L_{{adv}}+{w_con}\\cdot L_{{con}}+{w_enc}\\cdot L_{{enc}}$"
+    words = (
+        f"Training on normal images lowers  $L=${total}.   A new image passes once: its anomaly "
     )
+    draw.text(WIDTH / 2, judge - 1.05, words + r"score is  $A(x)=\|z-\hat{z}\|_1$.", 9)
     return draw.legend(judge - 1.31, data=INK, loss=_GOLD)

@@ -1,4 +1,4 @@
-"""Forest charts: a point with its interval per method, threshold or bug, and its numbers."""
+"""AUROC and rates with intervals: forest charts of methods, rules, bugs; a table of kinds."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,16 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from ganlib.figures.style import GROUP_COLOURS, INK, KIND_COLOURS, STYLE, Frame
+from ganlib.figures.style import CHANCE, GROUP_COLOURS, INK, KIND_COLOURS, STYLE, Frame
 
-_CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 _DASH, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _RED = GROUP_COLOURS["train normal"]
 _LINE = {"color": INK, "linewidth": 1}
@@ -22,17 +24,9 @@ _LINE = {"color": INK, "linewidth": 1}
 class _Forest:
     """A line of panels per data set; in each, rows of y 0, 1, ... downwards, under headings.
 
-    Args:
-        table: with the columns `dataset`, `group` (the headings) and `name` (the rows).
-        group: the column of the headings.
-        name: the column of the rows' names.
-        titles: of the panels in a line.
-        labels: what to write for headings and names instead.
-        sharex: as in `matplotlib.pyplot.subplots`.
-
-    Attributes:
-        lines: of each data set its name, its part of the table, its panels and the y of each
-            (heading, name).
+    The columns `group` and `name` of the table are the headings and the rows; `labels` says what to
+    write for them instead. `lines` holds of each data set its part of the table, its panels and the
+    y of each (heading, row).
     """
 
     def __init__(self, table, group, name, titles, title, caption, labels=None, sharex=False):
@@ -112,7 +106,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         lowest = np.nanmin([*values, *part["seeds"].explode()])
         panels[0].set_xlim(min(0.45, lowest - 0.03), 1.02)
         for axes, protocol in zip(panels, protocols, strict=True):
-            axes.axvline(0.5, **_CHANCE)
+            axes.axvline(0.5, **CHANCE)
             panel = part[part["protocol"] == protocol]
             columns = {22: "AUROC"}
             columns |= {70: "interval"} if panel["low"].notna().any() else {}
@@ -148,8 +142,58 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         ("published", table["published"].notna().any()),
     ):
         handles += [Line2D([], [], label=name, **looks[name])] if there else []
-    forest.frame.legend([*handles, Line2D([], [], label="chance", **_CHANCE)])
+    forest.frame.legend([*handles, Line2D([], [], label="chance", **CHANCE)])
     return forest.frame.figure
+
+
+@plt.rc_context(STYLE)
+def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
+    """Draw the AUROC of every method on each kind of anomaly against the normal images.
+
+    The further from chance, the deeper the colour; below chance it is another one, hatched.
+
+    Args:
+        table: a row per data set, kind and method, with the columns `dataset`, `kind`, `method`,
+            `auroc` (0..1), `low` and `high` (its 95 % interval, NaN where there is none) and, if
+            you like, `n` (images of the kind).
+    """
+    # A step at chance: a cell just below it must not look like one just above.
+    ends = [(0, "#e58a72"), (0.499, "#fbe6e0"), (0.5, "#ffffff"), (1, KIND_COLOURS["anomaly"])]
+    colours = LinearSegmentedColormap.from_list("auroc", ends, N=1001)
+    hatch = {"hatch": "////", "edgecolor": "#cf8a78", "linewidth": 0.5}
+    methods = list(table["method"].unique())
+    heights = table.groupby("dataset", sort=False)["kind"].nunique()
+    body = 0.5 + 0.36 * len(heights) + 0.44 * heights.sum()
+    frame = Frame(body, title, caption, legend_rows=1)
+    grid = frame.grid(len(heights), 1, gridspec_kw={"height_ratios": heights})[:, 0]
+    parts = table.groupby("dataset", sort=False)
+    for axes, (dataset, part) in zip(grid, parts, strict=True):
+        kinds = list(part["kind"].unique())
+        cells = part.pivot_table("auroc", "kind", "method").reindex(index=kinds, columns=methods)
+        bold = {"weight": "bold", "size": 9.5, "va": "bottom", "color": INK}
+        look = {"cmap": colours, "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 3}
+        sns.heatmap(cells, ax=axes, annot=True, fmt=".3f", annot_kws=bold, **look)
+        for line in part.itertuples():
+            x, y = methods.index(line.method), kinds.index(line.kind)
+            words = "" if math.isnan(line.low) else f"{line.low:.2f}\N{EN DASH}{line.high:.2f}"
+            axes.text(x + 0.5, y + 0.73, words, ha="center", va="center", size=7.5)
+            if line.auroc < 0.5:
+                cell = Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, fill=False, **hatch)
+                axes.add_patch(cell)
+        words = [kind.replace("_", " ") for kind in kinds]
+        if "n" in part:
+            counts = part.drop_duplicates("kind")["n"]
+            words = [f"{each} ({int(n):,})" for each, n in zip(words, counts, strict=True)]
+        axes.set_yticklabels(words, rotation=0, size=9)
+        names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
+        axes.set_xticklabels(names if axes is grid[0] else [], weight="bold")
+        axes.tick_params(length=0, labeltop=True, labelbottom=False)
+        axes.set(xlabel="", ylabel="", title=dataset)
+    legend = {1.0: "1: found every time", 0.75: "0.75", 0.5: "0.5: chance"}
+    handles = [Patch(fc=colours(x), ec="#999999", lw=0.6, label=word) for x, word in legend.items()]
+    words = "below chance: scored as more normal than normal images"
+    frame.legend([*handles, Patch(facecolor=colours(0.2), label=words, **hatch)])
+    return frame.figure
 
 
 @plt.rc_context(STYLE)

@@ -25,18 +25,14 @@ from ganlib.figures.style import (
 _LEAK = GROUP_COLOURS["train normal"]
 _DASHES = (0, (3, 1.5))
 
+Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one entry an image
+
 
 class _Table:
-    """Columns of images, in groups; all lengths in inches.
+    """Columns of images, in groups; lengths in inches.
 
-    Args:
-        images: an array `(n, height, width, channels)` of the images' shape.
-        groups: how many columns each group has.
-        left: where the columns begin.
-        right: where they end at the latest.
-        gap: between two images of a group, both ways.
-        between: between two groups.
-        widest: the largest width of an image.
+    There are `gap` between two images of a group, both ways, `between` two groups. Images fill what
+    lies from `left` to `right`, but are no wider than `widest`.
     """
 
     def __init__(
@@ -69,6 +65,12 @@ class _Table:
         for row, name in enumerate(names):
             y = top + row * self.pitch + self.height / 2
             frame.text(self.left - 0.1, y, name, ha="right", va="center", size=size)
+
+    def write(self, frame: Frame, top: float, words: Sequence[str], group: int = 0, **look) -> None:
+        """Write words in the middle of columns."""
+        look = {"ha": "center", "size": 8.5} | look
+        for left, each in zip(self.groups[group], words, strict=False):
+            frame.text(left + self.width / 2, top, each, **look)
 
     def draw(
         self, frame: Frame, top: float, rows: Sequence, group: int = 0, highest: float = 0.0
@@ -110,11 +112,7 @@ def _kind_handles(*words: str, **anomaly) -> list[Patch]:
 
 
 @plt.rc_context(STYLE)
-def reconstructions(
-    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]],
-    title: str,
-    caption: str,
-) -> Figure:
+def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     """Draw images beside their reconstructions, up to five pairs in a row.
 
     Args:
@@ -133,9 +131,8 @@ def reconstructions(
     top = 0.0
     for method, kinds in panels.items():
         frame.text(MARGIN, top + 0.22, panel_heading(panels, method), weight="bold", size=10)
-        for x, words in zip(table.groups[0], ("image", "reconstruction"), strict=True):
-            x += table.width / 2
-            frame.text(x, top + 0.43, words, ha="center", size=7.5, color="#555555")
+        words = ("image", "reconstruction")
+        table.write(frame, top + 0.43, words, size=7.5, color="#555555")
         top += heading
         for kind, (images, rebuilt, scores) in kinds.items():
             for i, pair in enumerate(zip(images, rebuilt, strict=True)):
@@ -157,46 +154,78 @@ def reconstructions(
     return frame.figure
 
 
-def _draw_residuals(
-    frame: Frame,
-    table: _Table,
-    top: float,
-    kinds: Mapping[int, tuple[str, str, Sequence[np.ndarray]]],
-) -> None:
-    """Draw groups of images under coloured strips, their residuals in the last row.
+def _residual_tables(
+    panels: Panels,
+    kinds: Mapping[str, tuple[str, str]],
+    rows: Sequence[str],
+    meaning: str,
+    title: str,
+    caption: str,
+    across: int = 1,
+) -> Figure:
+    """Draw images under coloured strips, the mean of their residuals over the channels last.
 
-    Args:
-        frame: the figure.
-        table: its groups.
-        top: of the first row.
-        kinds: group to its kind, the words above it, and its rows; residuals, of which the mean
-            over the channels is drawn, come last. All share one scale, which ends at their 99.5th
-            percentile.
+    Each method has, by the key of `kinds` (its kind and the words above it), images row by row and
+    perhaps scores and words for each column. Names of rows are written where one method fills the
+    width.
     """
-    means = {group: rows[-1].mean(axis=-1) for group, (*_, rows) in kinds.items()}
-    highest = float(np.percentile(np.concatenate([each.ravel() for each in means.values()]), 99.5))
-    for group, (kind, words, rows) in kinds.items():
-        left, width = table.span(group)
-        frame.text(left, top - 0.17, words, size=8.5)
-        hatch = "////" if kind == "anomaly" else None
-        frame.rectangle(left, top - 0.11, width, 0.06, fc=KIND_COLOURS[kind], hatch=hatch)
-        *_, last = table.draw(frame, top, (*rows[:-1], means[group]), group, highest)
-    top += (len(rows) - 1) * table.pitch
-    place = frame.axes(table.right + 0.06, top, 0.1, table.height)
-    bar = frame.figure.colorbar(last[0].images[0], cax=place, extend="max")
-    bar.outline.set_linewidth(0.5)
-    bar.ax.tick_params(labelsize=8, length=2)
-    bar.locator = MaxNLocator(4)
-    bar.set_label("grey levels", fontsize=8.5)
+    kinds = {key: kinds[key] for key in kinds if any(key in panel for panel in panels.values())}
+    counts = [max(len(p[key][0]) for p in panels.values() if key in p) for key in kinds]
+    block, left = (WIDTH - MARGIN) / across, MARGIN + (0.9 if across == 1 else 0.0)
+    places = [(i * block + left, (i + 1) * block - 0.6) for i in range(across)]
+    tables = [_Table(_first(panels), counts, *place, between=0.2) for place in places]
+    above = [
+        textwrap.fill(words, max(10, int(tables[0].span(group)[1] / 0.064)))
+        for group, (_, words) in enumerate(kinds.values())
+    ]
+    letters = max(6, int((tables[0].width + 0.06) / 0.068))
+    below = {
+        (method, key): [textwrap.fill(str(words), letters) for words in parts[-1]]
+        for method, panel in panels.items()
+        for key, parts in panel.items()
+        if len(parts) > len(rows)
+    }
+    lines = max((words.count("\n") + 1 for each in below.values() for words in each), default=0)
+    heading = 0.4 + 0.15 * max(words.count("\n") + 1 for words in above)
+    pitch = heading + len(rows) * tables[0].pitch + 0.2 + 0.135 * lines
+    frame = Frame(math.ceil(len(panels) / across) * pitch, title, caption, legend_rows=1)
+    for index, (method, panel) in enumerate(panels.items()):
+        table, top = tables[index % across], index // across * pitch + heading
+        x, y = index % across * block + MARGIN, top - heading + 0.2
+        frame.text(x, y, panel_heading(panels, method), weight="bold", size=10)
+        if across == 1:
+            table.name(frame, top, rows)
+        means = {key: parts[len(rows) - 1].mean(axis=-1) for key, parts in panel.items()}
+        highest = float(np.percentile(np.concatenate([m.ravel() for m in means.values()]), 99.5))
+        end = top + len(rows) * table.pitch
+        if below:
+            frame.text(table.left - 0.1, end + 0.13, "score", ha="right", size=8.5)
+        for group, (key, (kind, _)) in enumerate(kinds.items()):
+            if key not in panel:
+                continue
+            start, width = table.span(group)
+            frame.text(start, top - 0.17, above[group], size=8.5)
+            hatch = "////" if kind == "anomaly" else None
+            frame.rectangle(start, top - 0.11, width, 0.06, fc=KIND_COLOURS[kind], hatch=hatch)
+            images = *panel[key][: len(rows) - 1], means[key]
+            *_, drawn = table.draw(frame, top, images, group, highest)
+            if below:
+                table.write(frame, end + 0.13, [short(each) for each in panel[key][-2]], group)
+                small = {"va": "top", "size": 7.2, "color": "#444444"}
+                table.write(frame, end + 0.18, below[method, key], group, **small)
+        scale = frame.axes(table.right + 0.06, end - table.pitch, 0.1, table.height)
+        bar = frame.figure.colorbar(drawn[0].images[0], cax=scale, extend="max")
+        bar.outline.set_linewidth(0.5)
+        bar.ax.tick_params(labelsize=8, length=2)
+        bar.locator = MaxNLocator(4)
+        bar.set_label("grey levels", fontsize=8.5)
+    frame.legend(_kind_handles(f"{meaning}: |image \N{MINUS SIGN} reconstruction|", hatch="////"))
+    return frame.figure
 
 
 @plt.rc_context(STYLE)
-def residual_images(
-    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]],
-    title: str,
-    caption: str,
-) -> Figure:
-    """Draw images above their residuals; a method's residuals share one scale.
+def residual_images(panels: Panels, title: str, caption: str) -> Figure:
+    """Draw images above their residuals; a method's share a scale up to their 99.5th percentile.
 
     Args:
         panels: method to "normal" and "anomaly", each the images, uint8
@@ -206,46 +235,14 @@ def residual_images(
     Reference:
         Figure 7.
     """
+    kinds = {kind: (kind, kind) for kind in KIND_COLOURS}
+    rows = ("image", "residual")
     across = min(len(panels), 2)
-    block = (WIDTH - MARGIN) / across
-    counts = [max(len(p[k][0]) for p in panels.values()) for k in next(iter(panels.values()))]
-    names = 0.78 if across == 1 else 0.0
-    tables = [
-        _Table(
-            _first(panels),
-            counts,
-            left=MARGIN + i * block + names,
-            right=(i + 1) * block - 0.7,
-            between=0.12,
-            widest=1.6,
-        )
-        for i in range(across)
-    ]
-    heading = 0.56
-    pitch = heading + 2 * tables[0].pitch + 0.2
-    frame = Frame(math.ceil(len(panels) / across) * pitch, title, caption, legend_rows=1)
-    for i, (method, kinds) in enumerate(panels.items()):
-        table, top = tables[i % across], i // across * pitch
-        left = table.left - names
-        frame.text(left, top + 0.2, panel_heading(panels, method), weight="bold", size=10)
-        top += heading
-        if names:
-            table.name(frame, top, ("image", "residual"))
-        groups = {group: (kind, kind, rows) for group, (kind, rows) in enumerate(kinds.items())}
-        _draw_residuals(frame, table, top, groups)
-    meaning = "lower row: |image \N{MINUS SIGN} reconstruction|"
-    frame.legend(_kind_handles(meaning, hatch="////"))
-    return frame.figure
+    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across)
 
 
 @plt.rc_context(STYLE)
-def worst_errors(
-    panels: Mapping[
-        str, Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Sequence[str]]]
-    ],
-    title: str,
-    caption: str,
-) -> Figure:
+def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
     """Draw the normal images with the highest scores and the anomalies with the lowest.
 
     Args:
@@ -254,55 +251,12 @@ def worst_errors(
             float32 of the same shape, grey levels 0..255, their scores `(n,)` and a few words for
             each. Worst first.
     """
-    meanings = {
+    kinds = {
         "false alarms": ("normal", "worst false alarms: normal images with high scores"),
         "misses": ("anomaly", "worst misses: anomalies with low scores"),
     }
-    counts = {
-        error: max(len(errors[error][3]) for errors in panels.values() if error in errors)
-        for error in meanings
-        if any(error in errors for errors in panels.values())
-    }
-    table = _Table(_first(panels), list(counts.values()), 1.02, WIDTH - 0.72, between=0.22)
-    above = {}
-    for group, error in enumerate(counts):
-        letters = max(10, int(table.span(group)[1] / 0.064))
-        above[error] = textwrap.fill(meanings[error][1], letters)
-    letters = max(6, int((table.width + 0.06) / 0.068))
-    below = {
-        (method, error): [textwrap.fill(str(words), letters) for words in errors[error][4]]
-        for method, errors in panels.items()
-        for error in errors
-    }
-    lines = max(words.count("\n") + 1 for texts in below.values() for words in texts)
-    heading = 0.45 + 0.15 * max(words.count("\n") + 1 for words in above.values())
-    pitch = heading + 3 * table.pitch + 0.27 + 0.135 * lines
-    frame = Frame(len(panels) * pitch, title, caption, legend_rows=1)
-    for index, (method, errors) in enumerate(panels.items()):
-        top = index * pitch
-        frame.text(MARGIN, top + 0.2, panel_heading(panels, method), weight="bold", size=10)
-        top += heading
-        table.name(frame, top, ("image", "reconstruction", "residual"))
-        groups = {
-            group: (meanings[error][0], above[error], errors[error][:3])
-            for group, error in enumerate(counts)
-            if error in errors
-        }
-        _draw_residuals(frame, table, top, groups)
-        top += 3 * table.pitch + 0.13
-        frame.text(table.left - 0.1, top, "score", ha="right", size=8.5)
-        for group, error in enumerate(counts):
-            if error not in errors:
-                continue
-            texts = zip(table.groups[group], errors[error][3], below[method, error], strict=False)
-            for x, score, words in texts:
-                x += table.width / 2
-                frame.text(x, top, short(score), ha="center", size=8.5)
-                look = {"ha": "center", "va": "top", "size": 7.2, "color": "#444444"}
-                frame.text(x, top + 0.05, words, **look)
-    meaning = "residual: |image \N{MINUS SIGN} reconstruction|"
-    frame.legend(_kind_handles(meaning, hatch="////"))
-    return frame.figure
+    rows = ("image", "reconstruction", "residual")
+    return _residual_tables(panels, kinds, rows, "residual", title, caption)
 
 
 @plt.rc_context(STYLE)
@@ -375,8 +329,8 @@ def samples_over_epochs(
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
     frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
     frame.text(MARGIN, 0.22, "latent vector", size=8.5)
-    for column, x in enumerate(table.groups[0]):
-        frame.text(x + table.width / 2, 0.22, f"$z_{{{column + 1}}}$", ha="center", size=9)
+    names = [f"$z_{{{column}}}$" for column in range(1, samples.shape[1] + 1)]
+    table.write(frame, 0.22, names, size=9)
     table.name(frame, 0.3, [f"epoch {epoch}" for epoch in epochs], size=9)
     table.draw(frame, 0.3, samples)
     return frame.figure
@@ -402,7 +356,5 @@ def image_grid(
     for start in range(0, len(images), columns):
         top = start // columns * pitch + label
         table.draw(frame, top, [images[start : start + columns]])
-        for x, each in zip(table.groups[0], words[start : start + columns], strict=False):
-            look = {"ha": "center", "va": "bottom", "size": 8}
-            frame.text(x + table.width / 2, top - 0.05, each, **look)
+        table.write(frame, top - 0.05, words[start : start + columns], va="bottom", size=8)
     return frame.figure

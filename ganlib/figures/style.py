@@ -29,6 +29,7 @@ KIND_COLOURS = {
     "anomaly": GROUP_COLOURS["test anomaly"],
 }
 INK = "#222222"
+CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
 WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 900 pixels wide
 DPI = 150
