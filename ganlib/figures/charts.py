@@ -94,10 +94,12 @@ def training_curves(
         finite = table.to_numpy()[np.isfinite(table.to_numpy())]
         logarithmic = bool(len(finite) and 0 < 100 * finite.min() < finite.max())
         unit = ("loss" if "loss" in names[0] else "value") + " (log scale)" * logarithmic
-        look = {"color": ([_RED, "#1b6fa8"] * len(names))[: len(names)], "legend": len(names) > 1}
+        look = {"color": ([_RED, "#1b6fa8"] * len(names))[: len(names)], "legend": False}
         look |= {"style": ["-", "--", ":", "-."], "marker": "o" if len(epochs) <= 3 else None}
         table.plot(ax=axes, xlabel="epoch", ylabel=unit, logy=logarithmic, **look)
         axes.set_title(" and ".join(words[:2]))
+        if len(names) > 1:
+            axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return frame.figure
 

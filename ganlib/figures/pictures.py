@@ -186,7 +186,7 @@ def _residual_tables(
         if len(parts) > len(rows)
     }
     lines = max((words.count("\n") + 1 for each in below.values() for words in each), default=0)
-    heading = 0.4 + 0.15 * max(words.count("\n") + 1 for words in above)
+    heading = 0.45 + 0.15 * max(words.count("\n") + 1 for words in above)
     pitch = heading + len(rows) * tables[0].pitch + 0.2 + 0.135 * lines
     frame = Frame(math.ceil(len(panels) / across) * pitch, title, caption, legend_rows=1)
     for index, (method, panel) in enumerate(panels.items()):

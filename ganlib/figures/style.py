@@ -126,7 +126,7 @@ class Frame:
             borderaxespad=0.1,
             handletextpad=0.4,
             columnspacing=1.4,
-        ).set_in_layout(False)
+        )
 
 
 def short(score: float) -> str:

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from drawn import (
+    BASELINES,
+    CAPTION,
+    HISTORY,
+    METHODS,
+    SIX_KINDS,
+    complexity,
+    curves,
+    draw,
+    score_panel,
+    texts_of,
+)
+from matplotlib.colors import to_hex
+
+from ganlib import figures
+
+RED = figures.GROUP_COLOURS["train normal"]
+
+
+def panels_of(figure):
+    return {
+        axes.get_title(loc="left"): [line.get_ydata().tolist() for line in axes.get_lines()]
+        for axes in figure.axes
+        if axes.get_visible()
+    }
+
+
+def test_every_loss_is_drawn_and_only_comparable_ones_share_a_panel():
+    panels = panels_of(draw("training_curves"))
+    players = [HISTORY["generator_loss"], HISTORY["discriminator_loss"]]
+    assert panels.pop("generator and discriminator") == players
+    assert panels == {
+        name.replace("_", " "): [HISTORY[name]]
+        for name in ("adversarial_loss", "contextual_loss", "encoder_loss")
+    }
+    history = {"discriminator_loss": [0.6, 0.7], "generator_loss": [55.0, 40.0], "loss": [3, 2]}
+    panels = panels_of(figures.training_curves(history | {"val_loss": [2, 1]}, "t", CAPTION))
+    assert panels["generator loss"] == [[55, 40]]
+    assert panels["loss and val"] == [[3, 2], [2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("history", "epochs"),
+    [({"loss": [3, 2]}, [1, 2]), ({"epoch": [5, 10], "loss": [3, 2]}, [5, 10])],
+)
+def test_epochs_count_from_one_or_as_the_history_says(history, epochs):
+    (line,) = figures.training_curves(history, "t", CAPTION).axes[0].get_lines()
+    assert line.get_xdata().tolist() == epochs
+
+
+def test_search_loss_draws_median_and_middle_of_each_group():
+    losses = np.tile(np.arange(1.0, 12.0), (3, 2))
+    losses[:, 11:] *= 10
+    groups = ["test normal"] * 11 + ["test anomaly"] * 11
+    (axes,) = figures.search_loss(losses, groups, "t", CAPTION, steps=[0, 50, 100]).axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    for name, median in (("test normal (11 images)", 6), ("test anomaly (11 images)", 60)):
+        assert lines[name].get_ydata().tolist() == [median] * 3
+        assert lines[name].get_xdata().tolist() == [0, 50, 100]
+    band = axes.collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (2, 10)
+
+
+def scatter(panel):
+    (axes,) = figures.score_scatter({"A": panel}, "t", CAPTION, {"A": 0.5}).axes
+    return axes, {points.get_gid(): points for points in axes.collections if points.get_gid()}
+
+
+def test_scatter_holds_each_score_in_its_groups_colour():
+    panel, end = score_panel(), 0
+    _, points = scatter(panel)
+    assert list(points) == list(figures.GROUP_COLOURS)
+    for group, colour in figures.GROUP_COLOURS.items():
+        x, y = points[group].get_offsets().T
+        np.testing.assert_allclose(y, panel.loc[panel["group"] == group, "score"])
+        assert to_hex(points[group].get_facecolor()[0]) == colour
+        assert end < x.min()  # one group after another
+        assert np.all(np.diff(x) > 0)
+        end = x.max()
+
+
+@pytest.mark.parametrize(("outliers", "hidden"), [([], 0), ([500, 9000], 2), ([500] * 5, 0)])
+def test_scatter_counts_few_extreme_scores_at_its_edge(outliers, hidden):
+    axes, points = scatter(score_panel(outliers))
+    y = points["test anomaly"].get_offsets()[:, 1]
+    assert len(y) == 60 + len(outliers)
+    assert y.max() < axes.get_ylim()[1]
+    assert (y > 100).sum() == len(outliers) - hidden
+    words = [text.get_text() for text in axes.texts]
+    assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
+
+
+def test_scatter_writes_the_auroc_that_it_is_given():
+    # Not the AUROC of these scores: the figure must not compute one.
+    texts = texts_of(draw("score_scatter"))
+    assert {"AUROC 0.123", "AUROC 0.988", "(a) AnoGAN", "(b) GANomaly"} <= set(texts)
+
+
+def test_histogram_counts_every_image_and_is_red_below_the_threshold():
+    distances = {"paper": np.array([0, 0, 1, 9.99, 10, 30.0]), "grouped": np.array([10, 11, 40.0])}
+    figure = figures.distance_histogram(distances, "t", CAPTION, threshold=10.0)
+    for axes, near, far in zip(figure.axes, (4, 0), (2, 3), strict=True):
+        red = [bar for bar in axes.patches if to_hex(bar.get_facecolor()) == RED]
+        others = [bar for bar in axes.patches if bar not in red]
+        assert sum(bar.get_height() for bar in red) == near
+        assert sum(bar.get_height() for bar in others) == far
+        ends = [bar.get_x() + bar.get_width() for bar in red if bar.get_height()]
+        assert all(end <= 10 + 1e-9 for end in ends)
+        assert f"{near} of {near + far} nearer than the threshold" in texts_of(figure)
+
+
+def test_scores_at_the_threshold_count_as_above():
+    figure = figures.score_histogram({"good": np.arange(10.0)}, 7.0, "t", CAPTION)
+    assert "3 of 10 at or above the threshold" in texts_of(figure)
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 10
+
+
+def test_roc_of_a_perfect_and_of_a_reversed_score():
+    labels = np.array([0, 0, 0, 1])
+    methods = {"perfect": (labels, [1, 2, 3, 4]), "reversed": (labels, [4, 3, 2, 1])}
+    figure = figures.roc_and_precision_recall(methods, "t", CAPTION)
+    texts = " ".join(texts_of(figure))
+    assert "perfect: AUROC 1.000, AP 1.000" in texts
+    assert "reversed: AUROC 0.000, AP 0.250" in texts
+    chance = [line for line in figure.axes[1].get_lines() if line.get_label() == "chance"]
+    assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
+
+
+def test_nine_roc_curves_differ_without_their_colour_and_baselines_are_thin_and_grey():
+    methods = [*METHODS, "autoencoder", "mine"]
+    figure = figures.roc_and_precision_recall(curves(methods), "t", CAPTION, baselines=BASELINES)
+    lines = [line for line in figure.axes[0].get_lines() if line.get_label() != "chance"]
+    assert [line.get_label() for line in lines] == methods
+    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 9
+    colours = {line.get_label(): to_hex(line.get_color())[1:] for line in lines}
+    grey = [name for name, c in colours.items() if c[:2] == c[2:4] == c[4:]]
+    thin = [line.get_label() for line in lines if line.get_linewidth() == 1]
+    assert grey == thin == BASELINES
+
+
+def test_complexity_shows_every_image_and_the_median_of_each_kind():
+    panel = complexity(SIX_KINDS)
+    (axes,) = figures.score_against_complexity({"PCA": panel}, "t", CAPTION).axes
+    drawn = {points.get_gid(): points for points in axes.collections}
+    shapes = set()
+    for kind, part in panel.groupby("kind"):
+        values = part[["complexity", "score"]]
+        np.testing.assert_allclose(drawn[kind].get_offsets(), values)
+        np.testing.assert_allclose(drawn[f"{kind} median"].get_offsets(), [values.median()])
+        shapes.add(drawn[kind].get_paths()[0].vertices.round(3).tobytes())
+    assert len(shapes) == 6  # they differ without their colour
+    (corner,) = [patch for patch in axes.patches if patch.get_gid() == "simpler"]
+    normal = panel.loc[panel["kind"] == "normal", ["complexity", "score"]].median()
+    np.testing.assert_allclose(corner.get_bbox().max, normal)
+    np.testing.assert_allclose(corner.get_bbox().min, (axes.get_xlim()[0], axes.get_ylim()[0]))
