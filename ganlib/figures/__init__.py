@@ -5,11 +5,8 @@ a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. The ca
 """
 
 from ganlib.figures.charts import (
-    distance_histogram,
     roc_and_precision_recall,
     score_against_complexity,
-    score_histogram,
-    score_scatter,
     search_loss,
     training_curves,
 )
@@ -22,6 +19,7 @@ from ganlib.figures.pictures import (
     samples_over_epochs,
     worst_errors,
 )
+from ganlib.figures.scores import distance_histogram, score_histogram, score_scatter
 from ganlib.figures.style import (
     GROUP_COLOURS,
     GROUP_MARKERS,

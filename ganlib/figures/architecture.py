@@ -135,11 +135,7 @@ class _Drawing:
     def network(
         self, index: int, y: float, left: float, right: float, name: str, backwards: bool = False
     ) -> list[tuple[float, float, float]]:
-        """Draw a network's blocks with their shapes and operations, and arrows between them.
-
-        Returns:
-            Of each block, in the order of the data, where data enter, its centre, where they leave.
-        """
+        """Draw a network; return the x of each block's entry, centre and exit."""
         blocks, sign = self.networks[index], -1 if backwards else 1
         step = (right - left) / len(blocks)
         self.text(left + 0.1, y + 0.55, name, ha="left", weight="bold")
@@ -159,7 +155,6 @@ class _Drawing:
         return places
 
     def small_network(self, blocks, left: float, right: float, y: float, name: str, side=1) -> None:
-        """Draw a network whose weights rest: the same blocks, pale and without words."""
         look = {"ec": "#7a8896", "lw": 1.1, "ls": "--", "zorder": 1, "round": 0.06}
         self.box((left + right) / 2, y, "", right - left, 0.84, **look)
         step = (right - left - 0.16) / len(blocks)
@@ -195,9 +190,7 @@ def _named(symbol: str, words: str, model: Any) -> str:
 def anogan_architecture(generator: Any, discriminator: Any, title: str, caption: str) -> Figure:
     """Draw AnoGAN: its training, and its search for the z of a new image.
 
-    Args:
-        generator: `keras.Model` from z `(latent,)` to an image `(height, width, channels)`.
-        discriminator: `keras.Model` from an image to [features, logits] or to logits.
+    The discriminator answers [features, logits] or logits.
 
     Reference:
         Figure 1.
@@ -285,10 +278,10 @@ def ganomaly_architecture(
     """Draw GANomaly: images on the left, latent vectors on the right, four networks between.
 
     Args:
-        encoder: G_E, `keras.Model` from an image `(height, width, channels)` to z `(latent,)`.
-        decoder: G_D, from z to an image.
-        encoder2: E, from an image to a vector like z.
-        discriminator: D, from an image to [features, logits] or to logits.
+        encoder: G_E.
+        decoder: G_D.
+        encoder2: E.
+        discriminator: answers [features, logits] or logits.
         weights: of the adversarial, the contextual and the encoder loss.
 
     Reference:

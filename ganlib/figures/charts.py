@@ -1,15 +1,13 @@
-"""Charts: training curves, search, scores, histograms, ROC, kinds of anomalies, complexity."""
+"""Curves and scatter: training, search, ROC, score against complexity."""
 
 import itertools
 import math
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -24,34 +22,13 @@ from ganlib.figures.style import (
     KIND_COLOURS,
     STYLE,
     Frame,
+    panel_axes,
     panel_heading,
-    short,
+    symbols,
 )
 
 Panels = Mapping[str, pd.DataFrame]  # method to a row per image
 _RED = GROUP_COLOURS["train normal"]
-_EDGE = {"edgecolor": INK, "linewidth": 0.4}
-_THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
-
-
-def _panels(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list[Axes]]:
-    """Make a frame of so many panels, each `height` inches, in up to so many columns."""
-    columns = min(count, columns)
-    rows = math.ceil(count / columns)
-    frame = Frame(height * rows + 0.1, title, caption, legend_rows)
-    axes = frame.grid(rows, columns).ravel()
-    for unused in axes[count:]:
-        unused.set_visible(False)
-    return frame, list(axes[:count])
-
-
-def _symbols(looks: Mapping[str, tuple[str, str]]) -> list[Line2D]:
-    """Make the legend of names with a colour and a marker each."""
-    look = {"ls": "", "mec": INK, "mew": 0.5, "ms": 6.5}
-    return [
-        Line2D([], [], mfc=colour, marker=marker, label=name.replace("_", " "), **look)
-        for name, (colour, marker) in looks.items()
-    ]
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -85,7 +62,7 @@ def training_curves(
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
     panels = _loss_panels(curves)
     columns = 2 if len(panels) == 4 else 3
-    frame, axes_of = _panels(len(panels), columns, 2.45, title, caption)
+    frame, axes_of = panel_axes(len(panels), columns, 2.45, title, caption)
     for axes, names in zip(axes_of, panels, strict=True):
         words = [name.replace("_", " ") for name in names]
         if len(names) > 1:
@@ -122,7 +99,7 @@ def search_loss(
     Reference:
         Step 2 of figure 1.
     """
-    frame, (axes,) = _panels(1, 1, 3.5, title, caption)
+    frame, (axes,) = panel_axes(1, 1, 3.5, title, caption)
     x = np.arange(len(losses)) if steps is None else np.asarray(steps)
     names = np.asarray(groups)
     for group in sorted(set(names), key=[*GROUP_COLOURS, *names].index):
@@ -139,150 +116,6 @@ def search_loss(
     axes.set(xlabel="step of the search for z", ylabel="loss L(z) (no unit, log scale)")
     axes.set(yscale="log", xmargin=0.01)
     axes.legend(title="median; band: 10th to 90th percentile", loc="best", frameon=True)
-    return frame.figure
-
-
-@plt.rc_context(STYLE)
-def score_scatter(panels: Panels, title: str, caption: str, auroc: Mapping[str, float]) -> Figure:
-    """Draw the anomaly score of every image, group after group.
-
-    A score far above all the others is drawn above a dashed line at the upper edge and counted
-    there, so that it does not flatten the rest.
-
-    Args:
-        panels: method to a table of its images with the columns `group`, a key of `GROUP_COLOURS`,
-            and `score` (the method's own scale).
-        auroc: method to the AUROC over its test images, 0..1, written as given.
-
-    Reference:
-        Figures 3 (cloud) and 5 (casting).
-    """
-    frame, axes_of = _panels(len(panels), 2, 3.2, title, caption, legend_rows=1)
-    for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
-        _scatter_groups(axes, panel)
-        # Wrapped, so as not to run into the AUROC.
-        axes.set_title(textwrap.fill(panel_heading(panels, method), 30))
-        axes.set_title(f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal")
-    present = set(pd.concat(panels.values())["group"])
-    looks = {g: (c, GROUP_MARKERS[g]) for g, c in GROUP_COLOURS.items() if g in present}
-    median = Line2D([], [], color=INK, lw=1.8, label="median of the group")
-    frame.legend([*_symbols(looks), median])
-    return frame.figure
-
-
-def _clip_at(groups: Mapping[str, np.ndarray]) -> float:
-    """Find where to end the y axis: far above each group's bulk, or at the highest score."""
-    highest, fence = max(scores.max() for scores in groups.values()), -np.inf
-    for scores in groups.values():
-        lower, upper = np.percentile(scores, [25, 75])
-        # A twentieth of a group is no outlier: it stays, even if it flattens the rest.
-        most = np.percentile(scores, 95, method="lower")
-        fence = max(fence, upper + 4 * (upper - lower), most)
-    # Less than a third more is not worth hiding points for.
-    return float(fence if highest > 1.33 * fence > 0 else highest)
-
-
-def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
-    groups = {g: panel.loc[panel["group"] == g, "score"].to_numpy(float) for g in GROUP_COLOURS}
-    groups = {group: scores for group, scores in groups.items() if len(scores)}
-    limit, lowest = _clip_at(groups), min(0.0, panel["score"].min())
-    span = (limit - lowest) or 1.0
-    clipped = panel["score"].max() > limit
-    for start, (group, scores) in enumerate(groups.items()):
-        x = start + 0.04 + 0.92 * (np.arange(len(scores)) + 0.5) / len(scores)
-        above = scores > limit
-        y = np.where(above, limit + 0.05 * span, scores)
-        look = {"color": GROUP_COLOURS[group], "marker": GROUP_MARKERS[group], "ec": INK}
-        size, edge = (16, 0.3) if len(scores) <= 400 else (7, 0.1)
-        axes.scatter(x, y, size, lw=edge, zorder=3, gid=group, **look)
-        axes.hlines(np.median(scores), start + 0.04, start + 0.96, color=INK, lw=1.8, zorder=4)
-        if above.any():
-            words = f"{above.sum()} above,\nup to {short(scores.max())}"
-            axes.text(start + 0.5, limit + 0.09 * span, words, ha="center", size=7.5)
-        if start:
-            axes.axvline(start, color="#bbbbbb", linewidth=0.8)
-    axes.set(xlim=(0, len(groups)), ylim=(lowest - 0.03 * span, limit + 0.06 * span))
-    if clipped:
-        axes.set_yticks([tick for tick in axes.get_yticks() if lowest <= tick <= limit])
-        axes.set_ylim(lowest - 0.03 * span, limit + 0.27 * span)
-        axes.axhline(limit + 0.02 * span, color="#888888", linewidth=0.8, linestyle=(0, (4, 3)))
-    names = [f"{group}\n1 to {len(scores):,}" for group, scores in groups.items()]
-    axes.set_xticks(np.arange(len(names)) + 0.5, names)
-    axes.grid(False, axis="x")
-    axes.set(xlabel="image (number within its group)", ylabel="anomaly score (no unit)")
-
-
-def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
-    """Draw a histogram per name, in two looks, and return the last axes."""
-    axes_of = frame.grid(len(panels), 1, sharex=True)[:, 0]
-    for axes, (name, values) in zip(axes_of, panels.items(), strict=True):
-        values = np.asarray(values, float)
-        far = values >= threshold
-        for part, look in ((values[~far], below), (values[far], above)):
-            axes.hist(part, edges, **look, **_EDGE)
-        axes.axvline(threshold, **_THRESHOLD)
-        axes.set_title(name)
-        counts = {"all": len(far), "above": far.sum(), "below": (~far).sum()}
-        words_right = words.format(**counts) + " the threshold"
-        axes.set_title(words_right, loc="right", fontweight="normal")
-        axes.set(ylabel="images", xlim=(edges[0], edges[-1]))
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.grid(False, axis="x")
-    return axes
-
-
-@plt.rc_context(STYLE)
-def score_histogram(
-    scores: Mapping[str, np.ndarray], threshold: float, title: str, caption: str
-) -> Figure:
-    """Draw how scores are distributed, and the threshold among them.
-
-    Args:
-        scores: what the images are to their scores `(n,)`.
-        threshold: an image is called an anomaly if its score is at or above it.
-    """
-    frame = Frame(1.7 * len(scores) + 0.4, title, caption)
-    values = np.concatenate([*scores.values(), [threshold]])
-    width = np.ptp(values) / 40 or 1.0
-    first, last = (values.min() - threshold) / width - 1, (values.max() - threshold) / width + 2
-    edges = threshold + width * np.arange(math.floor(first), math.ceil(last))
-    look = {"color": "#7f8fa6"}
-    axes = _histograms(
-        frame, scores, edges, threshold, "{above:,} of {all:,} at or above", look, look
-    )
-    axes.set_xlabel(f"score; the threshold is {short(threshold)}")
-    return frame.figure
-
-
-@plt.rc_context(STYLE)
-def distance_histogram(
-    distances: Mapping[str, np.ndarray],
-    title: str,
-    caption: str,
-    threshold: float,
-    measure: str = "distance",
-) -> Figure:
-    """Draw how far the test images are from their nearest training image.
-
-    Args:
-        distances: name, for instance a protocol, to the distance `(n,)`, >= 0, of each normal test
-            image to its nearest training image.
-        threshold: the distance below which two images count as copies of one thing.
-        measure: what the distance is, with its unit.
-    """
-    frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
-    highest = max(threshold, *(np.max(values) for values in distances.values()))
-    # An edge lies on the threshold, so that no bar is half red.
-    width = threshold / max(1, round(40 * threshold / highest))
-    edges = width * np.arange(np.floor(highest / width) + 2)
-    near, far = {"facecolor": _RED}, {"facecolor": "#8fb3cc", "hatch": "////"}
-    axes = _histograms(
-        frame, distances, edges, threshold, "{below:,} of {all:,} nearer than", near, far
-    )
-    axes.set_xlabel(f"{measure} to the nearest training image")
-    copies = Patch(label="nearer: counted as copies of one thing", **near, **_EDGE)
-    line = Line2D([], [], label=f"threshold {short(threshold)}", **_THRESHOLD)
-    frame.legend([copies, Patch(label="farther", **far, **_EDGE), line])
     return frame.figure
 
 
@@ -358,7 +191,7 @@ def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure
     anomalies = zip((kind for kind in kinds if kind != "normal"), cycle, strict=False)
     looks = {"normal": (KIND_COLOURS["normal"], "s"), **dict(anomalies)}
     legend_rows = 1 if len(kinds) <= 2 else 2
-    frame, axes_of = _panels(len(panels), 2, 3.15, title, caption, legend_rows)
+    frame, axes_of = panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
     corner = {"fc": "#ececec", "ec": INK, "lw": 0.9, "ls": ":"}
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         for kind, (colour, marker) in looks.items():
@@ -377,7 +210,7 @@ def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure
         axes.set(xlabel="size of the compressed image (bytes)", ylabel="anomaly score (no unit)")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     large = {"marker": "o", "mfc": "white", "mec": INK, "mew": 1.6, "ms": 11, "ls": ""}
-    handles = [*_symbols(looks), Line2D([], [], label="median of the kind", **large)]
+    handles = [*symbols(looks), Line2D([], [], label="median of the kind", **large)]
     words = "simpler than the median normal image, and scored as more normal"
     handles.append(Patch(label=words, **corner))
     frame.legend(handles, math.ceil(len(handles) / legend_rows))

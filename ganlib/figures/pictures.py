@@ -1,4 +1,7 @@
-"""Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries."""
+"""Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries.
+
+Images are uint8 `(n, height, width, channels)`, 0..255.
+"""
 
 import math
 import textwrap
@@ -56,18 +59,15 @@ class _Table:
         self.right = left - between
 
     def span(self, group: int) -> tuple[float, float]:
-        """Return where a group begins, and how wide it is."""
         left = self.groups[group]
         return left[0], left[-1] + self.width - left[0]
 
     def name(self, frame: Frame, top: float, names: Sequence[str], size: float = 8.5) -> None:
-        """Write the names of rows beside them, the first of which begins at `top`."""
         for row, name in enumerate(names):
             y = top + row * self.pitch + self.height / 2
             frame.text(self.left - 0.1, y, name, ha="right", va="center", size=size)
 
     def write(self, frame: Frame, top: float, words: Sequence[str], group: int = 0, **look) -> None:
-        """Write words in the middle of columns."""
         look = {"ha": "center", "size": 8.5} | look
         for left, each in zip(self.groups[group], words, strict=False):
             frame.text(left + self.width / 2, top, each, **look)
@@ -75,10 +75,6 @@ class _Table:
     def draw(
         self, frame: Frame, top: float, rows: Sequence, group: int = 0, highest: float = 0.0
     ) -> list[list[plt.Axes]]:
-        """Draw rows of images, uint8 `(height, width, channels)`, or of residuals, `(h, w)`.
-
-        Grey levels are never stretched; the scale of residuals ends at `highest`.
-        """
         drawn = []
         for row, images in enumerate(rows):
             drawn.append([])
@@ -98,12 +94,10 @@ class _Table:
 
 
 def _first(panels: Mapping) -> np.ndarray:
-    """Return the first images of panels of kinds of arrays."""
     return next(iter(next(iter(panels.values())).values()))[0]
 
 
 def _kind_handles(*words: str, **anomaly) -> list[Patch]:
-    """Make a legend of the two kinds, and of words without a symbol."""
     return [
         Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
         Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, label="test anomaly", **anomaly),
@@ -116,8 +110,8 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     """Draw images beside their reconstructions, up to five pairs in a row.
 
     Args:
-        panels: method to "normal" and "anomaly", each the images and their reconstructions, both
-            uint8 `(n, height, width, channels)`, 0..255, and their scores `(n,)`.
+        panels: method to "normal" and "anomaly", each the images, their reconstructions and their
+            scores `(n,)`.
 
     Reference:
         Figures 4 (cloud) and 6 (casting).
@@ -228,9 +222,8 @@ def residual_images(panels: Panels, title: str, caption: str) -> Figure:
     """Draw images above their residuals; a method's share a scale up to their 99.5th percentile.
 
     Args:
-        panels: method to "normal" and "anomaly", each the images, uint8
-            `(n, height, width, channels)`, 0..255, and their residuals, float32 of the same shape,
-            grey levels 0..255. The paper shows two of each.
+        panels: method to "normal" and "anomaly", each the images and their residuals, float32 of
+            the same shape, grey levels 0..255. The paper shows two of each.
 
     Reference:
         Figure 7.
@@ -247,9 +240,8 @@ def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
 
     Args:
         panels: method to "false alarms" and "misses" (either may be absent), each the images and
-            their reconstructions, uint8 `(n, height, width, channels)`, 0..255, their residuals,
-            float32 of the same shape, grey levels 0..255, their scores `(n,)` and a few words for
-            each. Worst first.
+            their reconstructions, their residuals, float32 of the same shape, grey levels 0..255,
+            their scores `(n,)` and a few words for each. Worst first.
     """
     kinds = {
         "false alarms": ("normal", "worst false alarms: normal images with high scores"),
@@ -269,12 +261,11 @@ def leaks(
 ) -> Figure:
     """Draw test images above their nearest training images, from nearest to farthest.
 
-    Images that are equal pixel for pixel have a thick red frame, others nearer than the threshold
-    a dashed one.
+    Identical images have a thick red frame, others nearer than the threshold a dashed one.
 
     Args:
-        strips: name, for instance a protocol, to some test images and the nearest training image of
-            each, both uint8 `(n, height, width, channels)`, 0..255, and the distances `(n,)`.
+        strips: name, for instance a protocol, to some test images, the nearest training image of
+            each and the distances `(n,)`.
         shares: name to a few words, up to 90 letters, beside it.
         threshold: the distance below which two images count as copies; None marks only identical
             images.
@@ -324,7 +315,6 @@ def samples_over_epochs(
     Args:
         samples: uint8 `(n_epochs, n_samples, height, width, channels)`, 0..255, column j always
             from the same latent vector.
-        epochs: the epoch of each row.
     """
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
     frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
@@ -343,7 +333,7 @@ def image_grid(
     """Draw a gallery of images, up to eight in a row.
 
     Args:
-        images: uint8 `(n, height, width, channels)`, 0..255.
+        images: at least one.
         titles: a few words above each image, or None.
     """
     columns = max(1, min(len(images), 8))

@@ -1,6 +1,7 @@
 """Colours, style, the frame with title and caption, and saving."""
 
 import functools
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from ganlib.files import write_safely
@@ -138,3 +140,23 @@ def panel_heading(panels: Mapping, method: str) -> str:
     """Letter a panel, as the paper does, if there are several."""
     letter = chr(ord("a") + list(panels).index(method))
     return f"({letter}) {method}" if len(panels) > 1 else method
+
+
+def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list]:
+    """Make a frame of so many panels, each `height` inches, in up to so many columns."""
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    frame = Frame(height * rows + 0.1, title, caption, legend_rows)
+    axes = frame.grid(rows, columns).ravel()
+    for unused in axes[count:]:
+        unused.set_visible(False)
+    return frame, list(axes[:count])
+
+
+def symbols(looks: Mapping[str, tuple[str, str]]) -> list[Line2D]:
+    """Make the legend of names with a colour and a marker each."""
+    look = {"ls": "", "mec": INK, "mew": 0.5, "ms": 6.5}
+    return [
+        Line2D([], [], mfc=colour, marker=marker, label=name.replace("_", " "), **look)
+        for name, (colour, marker) in looks.items()
+    ]

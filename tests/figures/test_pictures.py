@@ -119,9 +119,8 @@ def test_leaks_are_drawn_from_nearest_to_farthest_above_their_training_image():
 def edges_of(figure):
     """Colour, width and whether the line is whole, of the frame of each image."""
     spines = [axes.spines["left"] for axes in figure.axes if axes.images]
-    return [
-        (to_hex(s.get_edgecolor()), s.get_linewidth(), s.get_linestyle() == "-") for s in spines
-    ]
+    lines = [(spine.get_linewidth(), spine.get_linestyle() in ("-", "solid")) for spine in spines]
+    return [(to_hex(s.get_edgecolor()), *line) for s, line in zip(spines, lines, strict=True)]
 
 
 def test_identical_images_have_a_thick_frame_and_near_ones_a_dashed_one():
