@@ -8,17 +8,16 @@ import pandas as pd
 from keras import ops
 
 from ganlib import evaluation
-from ganlib.errors import GanlibError
 from ganlib.models import DCGAN, AnoGAN, GANomaly, networks
 from ganlib.models.detection import HALF_RANGE
 from ganlib.settings import Settings
 
 
 class OneEncoderGANomaly(GANomaly):
-    """GANomaly whose second encoder never learns and is left out of the score, for measuring.
+    """GANomaly whose second encoder never learns and is left out of the score.
 
-    In training E keeps its initial weights, and the generator learns to please them. In scoring G_E
-    takes its place: z_hat = G_E(G(x)).
+    In training E keeps its initial weights, and the generator learns to please them. In scoring
+    z_hat = G_E(G(x)).
 
     Reference:
         The published GANomaly notebooks: E is called as a global inside a layer's `call`, so Keras
@@ -28,7 +27,7 @@ class OneEncoderGANomaly(GANomaly):
     method = None
 
     def forward(self, images, training=None):
-        """Compress, rebuild and compress again, with the initial E or, when scoring, with G_E."""
+        """Use the initial E in training and G_E in scoring."""
         latents = self.encoder(images, training=training)
         reconstructions = self.decoder(latents, training=training)
         if training:
@@ -44,12 +43,11 @@ class OneEncoderGANomaly(GANomaly):
 
 
 class CarriedAnoGAN(AnoGAN):
-    """AnoGAN whose search goes through a dense layer carried from image to image, for measuring.
+    """AnoGAN whose search goes through a dense layer carried from image to image.
 
-    z = first z times kernel plus bias; the search changes kernel and bias, and the next image
-    begins with those, and with Adam's moments, as the last one left them. So a score depends on the
-    images before it. `batch_size` is the number of dense layers: image i is searched by layer
-    i modulo `batch_size`. The published notebook has one.
+    The search changes kernel and bias, and the next image begins with those, and with Adam's
+    moments, as the last one left them: a score depends on the images before it. Image i is searched
+    by layer i modulo `batch_size`; the published notebook has one.
 
     Reference:
         The published AnoGAN notebooks: `Dense(100)` in front of the frozen generator, created once,
@@ -73,7 +71,7 @@ class CarriedAnoGAN(AnoGAN):
         self._compile()
 
     def current_latents(self):
-        """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
+        """Return z: the first z through the dense layer."""
         return ops.einsum("ni,nij->nj", self.latents, self.kernel) + self.bias
 
     def _start(self, latents):
@@ -129,21 +127,7 @@ BUGS = {
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
-    """List what there is to compare: corrected, each bug alone, and all as published.
-
-    Args:
-        dataset: "casting", "cloud" or a folder of images.
-        method: "AnoGAN" or "GANomaly".
-
-    Returns:
-        Name to preset, "corrected" first and "published" last. A bug that the notebooks of this
-        data set or method do not have is left out.
-
-    Raises:
-        GanlibError: there is no published notebook of this method.
-    """
-    if method not in BUGS:
-        raise GanlibError(f"There is no published {method!r}: choose {' | '.join(BUGS)}.")
+    """Name the presets of a method of `BUGS`: corrected, each of its bugs alone, all as published."""
     published = PUBLISHED.get(dataset, _EVERYWHERE)
     wrong = {name: getattr(published, name) for name in BUGS[method]}
     wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
@@ -161,14 +145,7 @@ def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
     """Give images the pixels that make the models scale them as the preset says.
 
     The models always compute x / 127.5 - 1, so x / 31.5 - 1 is what they make of pixels 127.5 /
-    31.5 times as bright.
-
-    Args:
-        preset: the preset.
-        images: uint8 `(n, height, width, channels)`, 0..255.
-
-    Returns:
-        The images as they are, or as float32, 0..1032.
+    31.5 times as bright: float32, 0..1032.
     """
     if preset.half_range == HALF_RANGE:
         return images
@@ -187,15 +164,10 @@ def ganomaly(preset: Preset, settings: Settings) -> GANomaly:
 def anogan(
     preset: Preset, dcgan: DCGAN, settings: Settings, seed: int = 0, chains: int = 1
 ) -> AnoGAN:
-    """Build the search that the preset says on top of a trained DCGAN.
+    """Build the search that the preset says on top of a DCGAN trained on `pixels` of the preset.
 
-    Args:
-        preset: the preset.
-        dcgan: trained on `pixels` of the same preset.
-        settings: steps, step size and batch size of the search.
-        seed: of the first z.
-        chains: number of dense layers where they are carried on; they share the images. The
-            published notebooks have one; more are faster, and each is carried over fewer images.
+    `chains` dense layers, where they are carried on, share the images: more are faster, and each is
+    carried over fewer images.
     """
     common = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
     if preset.fresh_search:
@@ -216,12 +188,11 @@ def evaluate(
         truth: the test images, as `ganlib.data.add_truth` returns them.
         scores: `(n,)`, the preset's score of each row.
         corrected: `(n,)`, the corrected preset's.
-        first_files: test the preset on so many images of each label alone, the first by name. The
-            images then differ, so the interval of the difference is that of its AUROC alone.
+        first_files: see `Preset`. The images then differ, so the interval of the difference is that
+            of the preset's AUROC alone.
 
     Returns:
-        `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low`, `auroc_high`, `difference`,
-        `difference_low` and `difference_high`; 95 % intervals.
+        Numbers of images, `auroc` and its `difference`, both with 95 % intervals.
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]

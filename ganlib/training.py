@@ -44,12 +44,10 @@ def fit(
 ) -> Training:
     """Train a model, going on from its checkpoint if there is one.
 
-    After an epoch the variables of the model, of the optimizer and of the random numbers are
-    written with the history, in one file that is there whole or not at all. Nothing else but the
-    order of `Batches`, which depends on seed and epoch alone, decides how training goes on.
-
-    A checkpoint of another model, optimizer, seed, other images, or another version of ganlib or
-    Keras is not used but overwritten.
+    A checkpoint holds the variables of the model, of the optimizer and of the random numbers, and
+    the history. Nothing else but the order of `Batches`, which depends on seed and epoch alone,
+    decides how training goes on. A checkpoint of another model, optimizer, seed, other images, or
+    another version of ganlib or Keras is overwritten.
 
     Args:
         model: compiled; its initial weights are replaced if there is a checkpoint.
@@ -63,10 +61,6 @@ def fit(
     Raises:
         GanlibError: another process trains to the same folder, or a loss is not finite; the
             checkpoint stays as it was.
-
-    Example:
-        >>> dcgan.compile(keras.optimizers.Adam(2e-4, 0.5))
-        >>> training.fit(dcgan, Batches(images, split.train), 30, "checkpoint.npz")
     """
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)

@@ -7,7 +7,6 @@ own take part in everything: training, the command line, the comparison.
 
 import importlib.util
 import os
-import sys
 from pathlib import Path
 
 from ganlib.errors import GanlibError
@@ -34,21 +33,12 @@ __all__ = [
 
 
 def _import_file(path: Path) -> None:
-    """Import a Python file under its own name, once."""
-    if path.stem in sys.modules:
-        return
     if not path.is_file():
         raise GanlibError(
             f"GANLIB_MODELS names {path}, which is not a file: give Python files with models."
         )
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[path.stem]
-        raise
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
 for _name in filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep)):

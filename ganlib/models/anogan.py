@@ -23,31 +23,24 @@ class AnoGAN(AnomalyModel):
 
     The only trainable weight is z, one row per image of a batch. The loss is a sum over the images
     and Adam treats every value by itself, so a batch searches for each image exactly what a search
-    for it alone would. A search starts fresh for each image: its first z depends on the image's
-    pixels and the seed, or on the encoder, alone, and Adam's moments start from zero. The last
-    batch is filled up, so that every search runs the same compiled step.
+    for it alone would. Its first z depends on the image's pixels and the seed, or on the encoder,
+    alone, and Adam's moments start from zero.
 
     Args:
         dcgan: a trained DCGAN. Its networks are copied.
         discrimination_weight: lambda, 0..1, of the discrimination loss.
         steps: updates of z for each image. 0 takes the first z as it is.
         learning_rate: Adam's step on z.
-        prior: what the first z is drawn from, "normal" N(0, 1), as in the training of `DCGAN`, or
-            "uniform" U(0, 1), as in the published notebooks.
-        batch_size: images that are searched at once. It changes speed and memory, and scores by
-            rounding alone. For one batch size, scores have the same bits alone, in any order and in
-            any chunks (on processors with AVX-512; on others they agree to 1e-5).
+        prior: of the first z, "normal" N(0, 1), as in the training of `DCGAN`, or "uniform"
+            U(0, 1), as in the published notebooks.
+        batch_size: images that are searched at once; it changes scores by rounding alone.
         seed: of the first z.
         encoder: gives the first z in place of the prior. It is copied.
-        dtype: Keras's policy, what the networks compute in; "mixed_bfloat16" is faster where the
-            processor has it. z, objectives and scores stay float32.
-
-    Raises:
-        GanlibError: the prior is none of the two.
+        **kwargs: Keras's; with dtype="mixed_bfloat16" the networks compute in bfloat16, while z,
+            objectives and scores stay float32.
 
     Example:
-        >>> anogan = AnoGAN(dcgan)
-        >>> scores, reconstructions, residuals = anogan.detect(images)
+        >>> scores, reconstructions, residuals = AnoGAN(dcgan).detect(images)
 
     Reference:
         Paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The published
@@ -97,8 +90,7 @@ class AnoGAN(AnomalyModel):
         return cls(dcgan)
 
     def _rows(self, shape: tuple, name: str, trainable: bool = False):
-        """Make a variable with one row per image of the batch."""
-        shape = (self.batch_size, *shape)
+        shape = (self.batch_size, *shape)  # a row per image
         return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
 
     def _compile(self):
@@ -144,16 +136,9 @@ class AnoGAN(AnomalyModel):
     def search(self, images: np.ndarray, record_every: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Search z for each image.
 
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            record_every: steps between two records of the objective.
-
         Returns:
             float32 `(n, latent_dim)`, the z found, and float32 `(records, n)`, the objective L(z)
             before steps 0, record_every, 2 record_every, ...
-
-        Raises:
-            GanlibError: the images are not such an array.
         """
         images = self.check_images(images)
         latents = np.empty((len(images), self.latent_dim), "float32")
@@ -188,18 +173,7 @@ class AnoGAN(AnomalyModel):
         return self.score_latents(images, self.search(images)[0])
 
     def score_latents(self, images: np.ndarray, latents: np.ndarray) -> Detection:
-        """Score images against the z found for them.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            latents: float32 `(n, latent_dim)`, from `search`.
-
-        Returns:
-            A `Detection` of the n images, in their order.
-
-        Raises:
-            GanlibError: the images are not such an array, or the z are not theirs.
-        """
+        """Score images against the z `(n, latent_dim)` that `search` found for them."""
         images = self.check_images(images)
         if np.shape(latents) != (len(images), self.latent_dim):
             raise GanlibError(
@@ -241,18 +215,14 @@ class AnoGAN(AnomalyModel):
         return np.stack(first)
 
     def save_own_variables(self, store):
-        """Save nothing of its own: a search starts fresh; the networks save themselves."""
+        """Save nothing: the networks save themselves, and each search starts fresh."""
 
     def load_own_variables(self, store):
-        """Load nothing, see `save_own_variables`."""
-
-    def get_compile_config(self):
-        """Save no optimizer: each model makes its own."""
-        return None
+        """Load nothing."""
 
 
 class _Ticks(keras.utils.PyDataset):
-    """So many batches of nothing: the search has its images in its variables."""
+    """Batches of nothing: the search has its images in its variables."""
 
     def __init__(self, steps: int):
         super().__init__()

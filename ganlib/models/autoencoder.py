@@ -13,11 +13,7 @@ class Autoencoder(AnomalyModel):
     No discriminator and no second encoder: beside `GANomaly` it tells what those add. The score is
     the mean of |x - x_hat| in grey levels.
 
-    Args:
-        image_size: height and width in pixels: 32, 64, 128 or 256.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of z.
-        filters: width of the networks, see `ganlib.models.networks`.
+    Arguments are those of `ganlib.models.networks`.
 
     Example:
         >>> autoencoder = Autoencoder(image_size=64, channels=1)

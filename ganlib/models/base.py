@@ -35,7 +35,6 @@ class Trainable(keras.Model):
     Args:
         term_weights: name of a term of the loss to its weight. `fit` reports each term, unweighted,
             as `<name>_loss`.
-        **kwargs: Keras's: `name`, `dtype`.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -47,8 +46,7 @@ class Trainable(keras.Model):
         model = super().__new__(cls, *args, **kwargs)
         arguments = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
         arguments.apply_defaults()
-        _, *arguments = arguments.arguments.items()
-        arguments = dict(arguments)
+        arguments = dict(list(arguments.arguments.items())[1:])
         arguments |= arguments.pop("kwargs", {})
         arguments = {name: _description(value) for name, value in arguments.items()}
         object.__setattr__(model, "_arguments", arguments)  # not to be tracked by Keras
@@ -67,15 +65,7 @@ class Trainable(keras.Model):
         return self.forward(devices.split_rows(scale(images)), training)
 
     def forward(self, images, training=None) -> dict:
-        """Compute what `terms` and `score` need.
-
-        Args:
-            images: `(n, height, width, channels)`, -1..1.
-            training: whether batch normalization uses the batch (True) or its averages.
-
-        Returns:
-            Name to tensor; "reconstruction" is -1..1 and has the shape of the images.
-        """
+        """Compute from images -1..1 their "reconstruction" -1..1, and what else is needed."""
         raise NotImplementedError
 
     def terms(self, images, outputs: dict) -> dict:
@@ -113,11 +103,7 @@ class Trainable(keras.Model):
 
 
 def construct(registered_name: str, config: dict) -> Trainable:
-    """Build a model from the name it is registered by and plain arguments.
-
-    Raises:
-        GanlibError: this process has no such model. One of your own has to be imported first.
-    """
+    """Build a model of this process from the name it is registered by and plain arguments."""
     cls = keras.saving.get_registered_object(registered_name)
     if not (isinstance(cls, type) and issubclass(cls, Trainable)):
         raise GanlibError(
@@ -140,8 +126,7 @@ class AnomalyModel(Trainable):
     Args:
         image_size: height and width in pixels.
         channels: 1 (grey) or 3 (RGB).
-        term_weights: see `Trainable`.
-        thresholds: rule to threshold, set by `calibrate`.
+        thresholds: name of a rule to its threshold, set by `calibrate`.
 
     Attributes:
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
@@ -171,11 +156,10 @@ class AnomalyModel(Trainable):
 
     @classmethod
     def train(cls, fit: Callable[[Trainable], object], **sizes) -> "AnomalyModel":
-        """Build a model and train it; methods of two steps override this.
+        """Build a model of these sizes and train it; methods of two steps override this.
 
-        Args:
-            fit: called with each uncompiled model that has to be trained.
-            **sizes: `image_size`, `channels`, `latent_dim`, `filters`.
+        `fit` compiles and trains a model. Sizes are `image_size`, `channels`, `latent_dim`,
+        `filters`.
         """
         model = cls(**sizes)
         fit(model)
@@ -186,13 +170,7 @@ class AnomalyModel(Trainable):
         raise NotImplementedError
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images, each by itself.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-
-        Returns:
-            A `Detection` of the n images, in their order.
+        """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself.
 
         Raises:
             GanlibError: the images are not such an array.
@@ -203,9 +181,8 @@ class AnomalyModel(Trainable):
 
     def check_images(self, images: np.ndarray) -> np.ndarray:
         """Validate images for this model, see `ganlib.models.detection.check_images`."""
-        return check_images(
-            images, (self.image_size, self.image_size, self.channels), self.any_scale
-        )
+        shape = (self.image_size, self.image_size, self.channels)
+        return check_images(images, shape, self.any_scale)
 
     def _scores_and_reconstructions(self, batch: np.ndarray) -> tuple:
         outputs = self.predict_on_batch(batch)
@@ -225,19 +202,12 @@ class AnomalyModel(Trainable):
             deviations: k of the rule "deviations".
 
         Raises:
-            GanlibError: there are too few scores for the rate, see `evaluation.fit_thresholds`.
+            GanlibError: there are too few scores for the rate.
         """
         self.thresholds = evaluation.fit_thresholds(normal_scores, false_alarm_rate, deviations)
 
     def is_anomaly(self, images: np.ndarray, rule: str = "quantile") -> np.ndarray:
-        """Tell which images are anomalies, each by itself.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-            rule: which threshold to use.
-
-        Returns:
-            bool `(n,)`, True where the score is at or above the threshold.
+        """Tell which images `(n,)` have a score at or above the threshold of the rule.
 
         Raises:
             GanlibError: there are no thresholds yet, or none of this name.
@@ -252,24 +222,17 @@ class AnomalyModel(Trainable):
         return self.detect(images).scores.astype("float64") >= self.thresholds[rule]
 
     def get_config(self):
-        """Return the constructor's arguments and the thresholds as plain values."""
+        """Add the thresholds."""
         thresholds = None if self.thresholds is None else dict(self.thresholds)
         return {**super().get_config(), "thresholds": thresholds}
 
 
 def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
-    """Compute answers batch by batch, as `model.predict`, but always in batches of one size.
+    """Compute answers of arrays batch by batch, as `model.predict`, in batches of one size.
 
     A backend may add up in another order for another number of images, and the last digits differ.
-    Every batch so has `BATCH` images, the last one filled up, and on processors with AVX-512 an
-    image's answer has the same bits alone, in any company, order and chunks.
-
-    Args:
-        answer: from `(BATCH, ...)` to arrays of `BATCH` rows: one, a tuple or a dictionary.
-        images: `(n, ...)`, n > 0.
-
-    Returns:
-        What `answer` returns, with arrays of n rows.
+    So the last batch is filled up, and on processors with AVX-512 an image's answer has the same
+    bits alone, in any company, order and chunks.
     """
     answers = []
     for start in range(0, len(images), BATCH):
@@ -285,17 +248,11 @@ def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
 
 
 def feed(batches: keras.utils.PyDataset):
-    """Make of batches what `fit` takes without waiting at the end of every epoch.
+    """Make of batches what `fit(..., shuffle=False)` takes without waiting after every epoch.
 
     `tf.data` tunes its pipeline in a thread that looks every 10, 20, 40, ... ms, and an epoch that
-    has ended waits for its next look. Keras offers no way to switch the tuning off, so this makes
-    the dataset itself.
-
-    Args:
-        batches: any `PyDataset`. Pass shuffle=False to `fit`, for it has its own order.
-
-    Returns:
-        With TensorFlow a `tf.data.Dataset` of the same batches, with other backends `batches`.
+    has ended waits for its next look. Keras cannot switch that off, so this makes the
+    `tf.data.Dataset` itself; with other backends it returns the batches.
     """
     if keras.backend.backend() != "tensorflow":
         return batches

@@ -18,11 +18,9 @@ class DCGAN(Trainable):
     every weight by itself, that equals two optimizers of equal settings stepping simultaneously.
 
     Args:
-        image_size: height and width in pixels: 32, 64, 128 or 256.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of z.
-        filters: width of the generator, see `ganlib.models.networks`; the discriminator has half of
-            it, as in the published notebook.
+        image_size, channels, latent_dim: see `ganlib.models.networks`.
+        filters: width of the generator; the discriminator has half of it, as in the published
+            notebook.
         seed: of the z drawn in training. Keras draws the weights: call
             `keras.utils.set_random_seed` first.
 
@@ -88,9 +86,9 @@ class DCGAN(Trainable):
         return unscale(ops.convert_to_numpy(self.generator(latents, training=False)))
 
     def save_own_variables(self, store):
-        """Save the state of the random numbers, which Keras leaves out."""
+        """Save the random state, which Keras leaves out, so that training can go on."""
         store["random_state"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
-        """Load the state of the random numbers, so that training goes on as if uninterrupted."""
+        """Load the random state."""
         self.seed_generator.state.assign(store["random_state"])

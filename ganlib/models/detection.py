@@ -31,14 +31,7 @@ def unscale(values: np.ndarray) -> np.ndarray:
 
 
 def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Compute the residual image x_R = |x - G(z)| in grey levels.
-
-    Args:
-        images: uint8 `(n, height, width, channels)`, 0..255.
-        values: float of the same shape, -1..1, not yet rounded to pixels.
-
-    Returns:
-        float32 array of the same shape, 0..255.
+    """Compute residual images x_R = |x - G(z)| in grey levels from uint8 images and values -1..1.
 
     Reference:
         Paper, section 3, the residual image.
@@ -49,15 +42,12 @@ def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
 def check_images(
     images: np.ndarray, shape: tuple[int | None, ...] = (None,) * 3, any_scale: bool = False
 ) -> np.ndarray:
-    """Validate images before scoring.
+    """Validate images before scoring: uint8 `(n, height, width, channels)`, n > 0.
 
     Args:
-        images: uint8 `(n, height, width, channels)`, 0..255, n > 0.
+        images: anything that may be such an array.
         shape: expected height, width and channels; None where any will do.
         any_scale: accept floats of any scale too.
-
-    Returns:
-        The images as an array.
 
     Raises:
         GanlibError: says what the images are and what they should be.

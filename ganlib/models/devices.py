@@ -11,17 +11,8 @@ import keras
 def every_device() -> Iterator[int]:
     """Build, compile and fit a model in this block to train it on all devices of the machine.
 
-    Each batch is divided among the devices, so `batch_size` stays that of the whole batch. With one
-    device, and on PyTorch, nothing happens.
-
-    Yields:
-        The number of devices in use.
-
-    Example:
-        >>> with devices.every_device():
-        ...     ganomaly = GANomaly(image_size=64, channels=1)
-        ...     ganomaly.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-        ...     ganomaly.fit(normal_images, batch_size=32, epochs=15)
+    Each batch is divided among the devices, whose number is yielded; `batch_size` stays that of the
+    whole batch. With one device, and on PyTorch, nothing happens.
     """
     backend = keras.backend.backend()
     names = keras.distribution.list_devices() if backend == "jax" else []

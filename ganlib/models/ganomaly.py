@@ -17,19 +17,11 @@ class GANomaly(AnomalyModel):
     learn at once, see `DCGAN` for how one loss and one optimizer do that exactly.
 
     Args:
-        image_size: height and width in pixels: 32, 64, 128 or 256.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of z.
-        filters: width of the networks, see `ganlib.models.networks`.
-        adversarial_weight: weight of the adversarial loss.
-        contextual_weight: weight of the contextual loss.
-        encoder_weight: weight of the encoder loss.
+        image_size, channels, latent_dim, filters: see `ganlib.models.networks`.
+        adversarial_weight, contextual_weight, encoder_weight: of the losses of the same names.
         score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
             code (mean of (z - z_hat)^2).
         negative_slope: of LeakyReLU in the encoders and the discriminator.
-
-    Raises:
-        GanlibError: the size, the number of channels or the score is none of the above.
 
     Example:
         >>> ganomaly = GANomaly(image_size=64, channels=1)
@@ -87,10 +79,8 @@ class GANomaly(AnomalyModel):
     def terms(self, images, outputs):
         """Compute the losses of generator and discriminator."""
         reconstructions = outputs["reconstruction"]
-        weights, detached = (
-            networks.read_weights(self.discriminator),
-            ops.stop_gradient(reconstructions),
-        )
+        weights = networks.read_weights(self.discriminator)
+        detached = ops.stop_gradient(reconstructions)
         features, real_logits = networks.call_with(self.discriminator, weights, images)
         _, fake_logits = networks.call_with(self.discriminator, weights, detached)
         made_features, _ = networks.call_frozen(self.discriminator, weights, reconstructions)
