@@ -127,7 +127,7 @@ BUGS = {
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
-    """Name the presets of a method of `BUGS`: corrected, each of its bugs alone, all as published."""
+    """Name the presets of a method: corrected, each of its `BUGS` alone, all as published."""
     published = PUBLISHED.get(dataset, _EVERYWHERE)
     wrong = {name: getattr(published, name) for name in BUGS[method]}
     wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
