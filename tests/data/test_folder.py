@@ -442,8 +442,6 @@ def test_any_folder_has_the_profiles_row_and_the_errata_of_both(tmp_path):
         casting = profiles.settings(profile, "casting")
         assert profiles.settings(profile, folder, channels=1) == casting
         assert profiles.settings(profile, folder).channels == 3
-    with pytest.raises(GanlibError, match=r"choose casting \| cloud, or give a folder"):
-        profiles.settings("quick", "parts")
     assert "pixels scaled by 31.5" not in errata.presets(folder, "GANomaly")
     assert errata.presets(folder, "AnoGAN") == errata.presets("casting", "AnoGAN")
 
