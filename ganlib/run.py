@@ -19,7 +19,6 @@ from ganlib.data.batches import Batches
 from ganlib.environment import device, environment
 from ganlib.errors import GanlibError
 from ganlib.files import slug, write_csv, write_json, write_safely
-from ganlib.localisation import pixel_auroc, pro
 from ganlib.locks import only_one
 from ganlib.models import devices
 from ganlib.models.base import AnomalyModel, Trainable
@@ -164,7 +163,8 @@ class Run:
         if len(test):
             masks = data.load_masks(self.dataset, test["row"], self.settings.image_size)
             heat = detection.residuals[test.index].mean(axis=-1)
-            metrics |= {"pixel_auroc": pixel_auroc(masks, heat), "pro": pro(masks, heat)}
+            metrics["pixel_auroc"] = evaluation.pixel_auroc(masks, heat)
+            metrics["pro"] = evaluation.pro(masks, heat)
         return metrics
 
     def save_figure(self, figure, name: str) -> None:
