@@ -328,24 +328,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _make_figures(options: argparse.Namespace) -> None:
-    if not options.datasets:
+    names, source = options.datasets, options.data
+    if not names:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     # The notebooks run in another folder, so paths are made absolute.
-    datasets = [
-        name if name in data.ARCHIVES else str(folder_of(name)) for name in options.datasets
-    ]
-    source = options.data
+    datasets = [name if name in data.ARCHIVES else str(folder_of(name)) for name in names]
     if source not in ("auto", "kaggle", "generated"):
         source = str(Path(source).resolve())
-    if folder := os.environ.get("GANLIB_DATA"):
-        os.environ["GANLIB_DATA"] = str(Path(folder).resolve())
-    if models := os.environ.get("GANLIB_MODELS"):
-        os.environ["GANLIB_MODELS"] = os.pathsep.join(
-            map(os.path.abspath, models.split(os.pathsep))
-        )
+    for name in ("GANLIB_DATA", "GANLIB_MODELS"):
+        paths = [path for path in os.environ.get(name, "").split(os.pathsep) if path]
+        os.environ[name] = os.pathsep.join(map(os.path.abspath, paths))
     profile = options.profile or default_profile()
     choice = (profile, datasets, options.protocols, options.seeds, source)
-    print("Profile {}; data sets {}; protocols {}; seeds {}; data: {}.".format(*choice))
+    words = [" ".join(map(str, each)) for each in (names, options.protocols, options.seeds)]
+    print("Profile {}; {}; protocol {}; seed {}; data: {}.".format(profile, *words, source))
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for folder in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / folder)
