@@ -194,7 +194,7 @@ def test_an_unknown_parameter_of_a_notebook_is_an_error(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
     check_parameters()
     cells[2] += "epocs = 3"
-    with pytest.raises(GanlibError, match="no parameter 'epocs'. It has: profile"):
+    with pytest.raises(GanlibError, match=r"no parameter 'epocs'\. It has: profile"):
         check_parameters()
     cells[2] = "profile = 'quick'\nepocs = 3"  # a user's own cell
     check_parameters()
