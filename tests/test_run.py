@@ -1,10 +1,13 @@
 """A run from the images to the files that it leaves, and what it reads back."""
 
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 
 import IPython
 import keras
+import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,10 +15,11 @@ from PIL import Image
 
 from ganlib import environment
 from ganlib.errors import GanlibError
-from ganlib.models.autoencoder import Autoencoder
+from ganlib.models import BASELINES, METHODS, Autoencoder
 from ganlib.models.detection import Detection
 from ganlib.run import Run, check_parameters, pick_examples, pictures, read_runs
 
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 SMALL = {"profile": "smoke", "filters": 4, "latent_dim": 6, "limit": 12, "steps": 2}
 SMALL |= {"learning_rate": 0.01, "batch_size": 8}
 
@@ -32,9 +36,12 @@ def make_run(tmp_path_factory):
     write_images(place / "parts" / "ground_truth" / "hole", masks)
     folders = {f"{name}_dir": place / name for name in ("data", "runs", "figures")}
 
-    def make(method="autoencoder", **options):
-        return Run(method, str(place / "parts"), **{**SMALL, **folders, **options})
+    usual = {"dataset": str(place / "parts"), **SMALL, **folders}
 
+    def make(method="autoencoder", **options):
+        return Run(method, **{**usual, **options})
+
+    make.options = usual
     return make
 
 
@@ -135,6 +142,26 @@ def test_baselines_share_images_and_split_and_save_no_model(make_run):
     assert not list(other.folder.glob("*.keras"))
     row = read_runs([other.folder.parent], ["PCA"]).iloc[0]
     assert (row["method"], row["family"]) == ("PCA", "baseline")
+
+
+def test_a_model_of_your_own_is_among_the_baselines(make_run, monkeypatch):
+    class Mine(Autoencoder):
+        method = "mine"
+
+    monkeypatch.setitem(METHODS, "mine", METHODS.pop("mine"))  # is taken out again
+    notebook = nbformat.read(NOTEBOOKS / "02b_baselines.ipynb", 4)
+    namespace = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and not cell.source.endswith("%run install.py"):
+            exec(cell.source, namespace)
+        if "parameters" in cell.metadata.get("tags", []):
+            namespace |= make_run.options | {"seed": 1}
+    folder = make_run(seed=1).folder.parent
+    plt.close("all")
+    rows = read_runs([folder], [*METHODS, *BASELINES]).set_index("method")
+    assert {"mine", "autoencoder", "untrained GANomaly", *BASELINES} <= set(rows.index)
+    assert set(rows["family"]) == {"baseline"}
+    assert (folder / "mine" / "mine.keras").is_file()
 
 
 def test_a_missing_run_is_named(tmp_path):
