@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from ganlib.watch import ReviveDiscriminator, StopAfter, StopAtNonFinite
 from keras import ops
 
 from ganlib import watch
 from ganlib.errors import GanlibError
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.ganomaly import GANomaly
-from ganlib.watch import ReviveDiscriminator, StopAfter, StopAtNonFinite
 
 GANS = [DCGAN, GANomaly]
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 1), dtype="uint8")

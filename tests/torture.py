@@ -1,7 +1,7 @@
 """`make torture`: kill runs at random moments, then read every damaged file; print what survived.
 
 Runs of `make figures` in the smoke profile, on castings (generated, unless told otherwise), are
-killed with SIGKILL again and again and started anew, until each has ended. Its scores must be, to
+killed with SIGKILL again and again and restarted, until each has ended. Its scores must be, to
 the last bit, those of a run that was left alone, and a key to Kaggle that is in its environment
 must be in nothing that it wrote. Then the tests marked `torture` run. The exit status is 1 if
 anything was lost.
