@@ -119,7 +119,7 @@ def _step(name: str, folder: Path, label: str, parameters: dict, after: tuple = 
 
 
 def is_done(step: Step) -> bool:
-    """Whether a step is up to date: `key` has not changed, and no file it made is missing."""
+    """Tell whether what a step depends on is as it was, and all that it made is there."""
     try:
         note = json.loads(step.note.read_text())
     except (OSError, ValueError):
@@ -128,14 +128,12 @@ def is_done(step: Step) -> bool:
 
 
 def key(step: Step) -> str:
-    """Return a digest of all that the result of a step depends on.
+    """Digest all that the result of a step depends on.
 
     Contents count, not times: switching a git branch back and forth repeats nothing.
     """
-    cells = [
-        (cell["cell_type"], "".join(cell["source"]))
-        for cell in json.loads(step.notebook.read_text())["cells"]
-    ]
+    cells = json.loads(step.notebook.read_text())["cells"]
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
     code = "\n".join(source for kind, source in cells if kind == "code")
     files = {os.path.relpath(path, PROJECT): path for path in imported_files(code)}
     if "METHODS" in code:
@@ -143,15 +141,17 @@ def key(step: Step) -> str:
         files |= {name: Path(name) for name in models if Path(name).is_file()}
     depends_on = {
         "notebook": cells,
-        "files": {
-            name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()
-        },
+        "files": {name: _digest(path.read_bytes()) for name, path in files.items()},
         "parameters": step.parameters,
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "images": _images(step),
         "after": [key(before) for before in step.after],
     }
-    return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()
+    return _digest(json.dumps(depends_on, sort_keys=True).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def imported_files(code: str) -> set[Path]:
@@ -172,9 +172,9 @@ def imported_files(code: str) -> set[Path]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
                 paths = {_file(name) or _file(node.module) for name in names}
-            for path in paths - found - {None}:
-                found.add(path)
-                sources.append(path.read_text())
+            new = paths - found - {None}
+            found |= new
+            sources += [path.read_text() for path in new]
     return found
 
 
@@ -193,11 +193,9 @@ def _images(step: Step) -> str | None:
     root = dataset and data.locate(dataset, source, PROJECT / "data")
     if root is None:
         return None
-    digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        stat = path.stat()
-        digest.update(f"{path.relative_to(root)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    files = [(path, path.stat()) for path in sorted(root.rglob("*")) if path.is_file()]
+    lines = [f"{path.relative_to(root)} {s.st_size} {s.st_mtime_ns}\n" for path, s in files]
+    return _digest("".join(lines).encode(errors="surrogateescape"))
 
 
 def execute(step: Step) -> None:
@@ -271,11 +269,7 @@ def run(steps: list[Step], profile: str) -> None:
         GanlibError: a notebook failed; what was done before it stays done.
     """
     waiting = [step for step in steps if not is_done(step)]
-    if not waiting:
-        print(f"Nothing to do: all {len(steps)} notebooks are up to date.")
-        return
-    if len(waiting) < len(steps):
-        print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
+    print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
     column = list(PROFILES).index(profile)
     expected = [60 * MINUTES[step.notebook.stem][column] for step in waiting]
     began = time.time()
@@ -335,9 +329,10 @@ def _make_figures(options: argparse.Namespace) -> None:
     datasets = [name if name in data.ARCHIVES else str(folder_of(name)) for name in names]
     if source not in ("auto", "kaggle", "generated"):
         source = str(Path(source).resolve())
-    for name in ("GANLIB_DATA", "GANLIB_MODELS"):
-        paths = [path for path in os.environ.get(name, "").split(os.pathsep) if path]
-        os.environ[name] = os.pathsep.join(map(os.path.abspath, paths))
+    if folder := os.environ.get("GANLIB_DATA"):
+        os.environ["GANLIB_DATA"] = str(Path(folder).resolve())
+    models = filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))
+    os.environ["GANLIB_MODELS"] = os.pathsep.join(map(os.path.abspath, models))
     profile = options.profile or default_profile()
     choice = (profile, datasets, options.protocols, options.seeds, source)
     words = [" ".join(map(str, each)) for each in (names, options.protocols, options.seeds)]

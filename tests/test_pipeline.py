@@ -144,7 +144,7 @@ def test_only_what_is_waiting_is_executed_and_noted(project, capsys):
     assert made in note["made"]
     assert note["seconds"] > 0
     pipeline.run(steps(), "smoke")
-    assert "Nothing to do: all 6" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("6 of 6 notebooks are up to date.\nDone")
 
 
 def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
