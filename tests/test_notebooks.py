@@ -35,6 +35,7 @@ def test_notebook_is_clean_short_and_explains_its_parameters(path):
     source = "\n".join(cell.source for cell in cells)
     assert not re.search(r"^\s*class ", source, re.M)
     assert len(re.findall(r"^\s*def ", source, re.M)) <= 1
+    assert ("fetch=True" in source) == (path.stem == "00_download")  # the only one to download
     (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     assert all("  # " in line for line in parameters.source.splitlines())
 

@@ -163,6 +163,55 @@ def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
     assert len(plan[-1].after) == 2 * (2 * 2 * 3 + 1)
 
 
+def make_parts(folder, kinds=("train/good", "test/good", "test/hole")):
+    for kind in kinds:
+        (folder / kind).mkdir(parents=True)
+        (folder / kind / "0.png").touch()
+    return str(folder)
+
+
+def test_folders_are_called_by_their_names_and_those_without_anomalies_get_05(tmp_path):
+    parts, good = make_parts(tmp_path / "My parts"), make_parts(tmp_path / "good", ["train/good"])
+    options = {"source": "auto", "on_error": "skip", "resize": "crop"}
+    plan = pipeline.plan("smoke", [parts, good, "casting"], ["paper"], [4, 5], **options)
+    labels = [step.label for step in plan]
+    assert "02_ganomaly: my-parts, paper, seed 5" in labels
+    assert labels[-1] == "03_comparison: my-parts and casting"
+    (step,) = [step for step in plan if "good" in step.label]
+    assert step.output == pipeline.PROJECT / "runs/smoke/good/05_your_images.ipynb"
+    given = {name: step.parameters[name] for name in ("folder", "seed", "on_error", "resize")}
+    assert given == {"folder": good, "seed": 4, "on_error": "skip", "resize": "crop"}
+    with pytest.raises(GanlibError, match="good and good in runs"):
+        pipeline.plan("smoke", [good, make_parts(tmp_path / "b/good")], ["paper"], [0])
+
+
+def test_changed_images_of_a_folder_are_noticed(tmp_path):
+    (step, *_) = pipeline.plan("smoke", [make_parts(tmp_path / "parts")], ["paper"], [0])
+    before = pipeline.key(step)
+    assert pipeline.key(step) == before
+    (tmp_path / "parts/train/good/1.png").touch()
+    assert pipeline.key(step) != before
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_make_hands_quotes_over_and_the_command_takes_them(tmp_path, monkeypatch):
+    make_parts(tmp_path / "my  parts")
+    command = ["make", "figures", "RUN=echo", "-o", ".venv/ready", "DATASETS=cloud 'my  parts'"]
+    project = pipeline.PROJECT
+    said = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+    assert "--datasets cloud 'my  parts' --protocols paper grouped" in said
+    plans = []
+    monkeypatch.setattr(pipeline, "run", lambda steps, profile: plans.append(steps))
+    monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert pipeline.main(["--profile", "smoke", "--datasets", "cloud 'my  parts'"]) == 0
+    assert {step.parameters.get("dataset") for step in plans[0]} == {
+        "cloud",
+        str(tmp_path / "my  parts"),
+        None,
+    }
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
