@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import IPython
@@ -70,16 +71,15 @@ class Run:
     ):
         check_parameters()
         overrides["channels"] = overrides.get("channels") or data.channels_of(dataset)
-        self.settings = settings(profile, dataset, **overrides)
+        self.settings = chosen = settings(profile, dataset, **overrides)
         keras.utils.set_random_seed(seed)
         self.dataset = data.open_dataset(
             dataset, source, data_dir, on_error=on_error, fetch=fetch, resize=resize
         )
         names = ("image_size", "channels", "latent_dim", "filters")
-        self.sizes = {name: getattr(self.settings, name) for name in names}
-        self.images = data.load_images(self.dataset, *list(self.sizes.values())[:2])
-        limit = self.settings.limit or None
-        self.split = data.split_dataset(self.dataset, protocol, seed=seed, limit=limit)
+        self.sizes = {name: getattr(chosen, name) for name in names}
+        self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
+        self.split = data.split_dataset(self.dataset, protocol, seed, chosen.limit or None)
         self.profile, self.protocol, self.seed = profile, protocol, seed
         self.figures_dir = Path(figures_dir, profile)
         name = self.dataset.name
@@ -106,21 +106,21 @@ class Run:
         with devices.every_device():
             return model(**self.sizes, **options)
 
-    def fit(self, model: Trainable, callbacks: Sequence = (), name="checkpoint", **options) -> dict:
+    def fit(self, model: Trainable, callbacks: Sequence = (), name="", **options) -> dict:
         """Train a model on the training images, or finish its interrupted training.
 
         Args:
             model: from `build`; it is compiled here unless it already is.
             callbacks: Keras's.
-            name: of the checkpoint, where a run trains several models.
+            name: of the checkpoint, where a run trains several models of a class.
             **options: `transform` of `Batches`, `verbose` of Keras's `fit`.
 
         Returns:
             Name of each loss to its value after each epoch.
         """
-        chosen, rows = asdict(self.settings), self.split.train
+        chosen, rows, kind = asdict(self.settings), self.split.train, type(model).__name__.lower()
         for each in ("steps", "learning_rate"):  # DCGAN has its own
-            chosen[each] = chosen.get(f"{type(model).__name__.lower()}_{each}", chosen[each])
+            chosen[each] = chosen.get(f"{kind}_{each}", chosen[each])
         size, transform = chosen["batch_size"], options.pop("transform", None)
         batches = Batches(self.images, rows, size, self.seed, transform=transform)
         count = epochs(chosen["steps"], len(rows), size)
@@ -128,7 +128,7 @@ class Run:
             if not model.compiled:
                 rate, beta_1 = chosen["learning_rate"], chosen["beta_1"]
                 model.compile(keras.optimizers.Adam(rate, beta_1, epsilon=1e-8))
-            path = self.folder / f"{name}.npz"
+            path = self.folder / f"{name or kind}.npz"
             history, seconds = training.fit(model, batches, count, path, callbacks, **options)
         self.train_seconds += seconds
         return history
@@ -203,8 +203,7 @@ class Run:
             if hasattr(model, "save"):
                 write_safely(self.folder / f"{self.folder.name}.keras", model.save)
             write_csv(self.folder / "scores.csv", table)
-            save = lambda path: np.savez_compressed(path, **examples)  # noqa: E731
-            write_safely(self.folder / "examples.npz", save)
+            write_safely(self.folder / "examples.npz", partial(np.savez_compressed, **examples))
             write_json(self.folder / "result.json", self.row(getattr(model, "family", "baseline")))
         for path in set(self.folder.glob("*.npz")) - {self.folder / "examples.npz"}:
             path.unlink()  # a checkpoint: the trainings are over
@@ -242,24 +241,27 @@ def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, 
     return {k: tuple(examples[array][chosen] for array in arrays) for k, chosen in rows.items()}
 
 
-def read_runs(folders: Iterable[Path], methods: Iterable[str]) -> pd.DataFrame:
+def read_runs(
+    folders: Iterable[Path], methods: Iterable[str], required: Iterable[str] = ()
+) -> pd.DataFrame:
     """Read the rows of all runs of some methods, and of their models untrained.
 
     Args:
         folders: those of the seeds, with a folder per method.
-        methods: names.
+        methods: names; those without any run are left out.
+        required: those of them that every folder must have.
 
     Returns:
         A row per run, GANs first; the column `folder` says where it was read.
 
     Raises:
-        GanlibError: one folder lacks a method that another has, or there is no run at all.
+        GanlibError: a folder lacks a method that is required or that another folder has.
     """
-    folders = list(folders)
-    slugs = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]
-    slugs = [each for each in slugs if any((f / each / "result.json").is_file() for f in folders)]
-    rows = []
-    for path in [folder / each / "result.json" for folder in folders for each in slugs or ["*"]]:
+    folders, rows = list(folders), []
+    names = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]
+    found = {path.parent.name for folder in folders for path in folder.glob("*/result.json")}
+    names = [name for name in names if name in found | set(map(slug, required))]
+    for path in [folder / name / "result.json" for folder in folders for name in names]:
         if not path.is_file():
             raise GanlibError(
                 f"{path} is not there: run the notebook that trains this model first, with the "
