@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# Knobs of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
+# Options of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
 PROFILE ?=
 # Handed over by the environment, which leaves quotes in it as they are.
 export DATASETS ?= casting cloud
@@ -14,10 +14,10 @@ DATA ?= auto
 ON_ERROR ?= raise
 RESIZE ?= letterbox
 
-# Knob of make torture: how often a run is killed.
+# Option of make torture: how often a run is killed.
 KILLS ?= 20
 
-# Knobs of make bench: turns of each pair, and training steps of the 128x128 networks.
+# Options of make bench: turns of each pair, and training steps of the 128x128 networks.
 REPEATS ?= 3
 TRAIN ?= 100
 
@@ -26,7 +26,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Knobs of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze'
+	@echo 'Options of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -48,7 +48,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols "$(PROTOCOL)" --seeds "$(SEED)" --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)"
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal

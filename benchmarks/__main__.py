@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import ceiling, draw, memory, published
-from ganlib import data, evaluation, results
+from ganlib import data, evaluation
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
+from ganlib.environment import device, environment
+from ganlib.files import write_csv
 from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GANomaly
 from ganlib.models.base import feed
 
@@ -51,10 +53,10 @@ def main() -> None:
         value = row["value"]
         rows.append({"what": row["name"], "ours": value, "unit": row["unit"], "note": row["note"]})
     table = pd.DataFrame(rows)
-    table = table.assign(images=casting.caption, **results.environment())
-    results.write_csv(HERE / "results.csv", table)
-    results.write_csv(HERE / "steps.csv", steps)
-    caption = f"{casting.caption} · {results.device()}"
+    table = table.assign(images=casting.caption, **environment())
+    write_csv(HERE / "results.csv", table)
+    write_csv(HERE / "steps.csv", steps)
+    caption = f"{casting.caption} · {device()}"
     draw.save(draw.ratios(table, caption), HERE / "speed")
     draw.save(draw.steps(steps, caption), HERE / "steps")
     draw.fill(HERE / "README.md", table, time.perf_counter() - started)

@@ -19,11 +19,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.__main__ import timed, turns
-from ganlib import data, evaluation, results
+from ganlib import data, evaluation
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
+from ganlib.environment import environment
+from ganlib.files import write_csv
 from ganlib.models import GANomaly
 from ganlib.models.base import feed
 
@@ -61,9 +63,9 @@ def main() -> None:
         training_steps=given.steps,
         load=os.getloadavg()[0],
         images=casting.caption,
-        **results.environment(),
+        **environment(),
     )
-    results.write_csv(HERE / "exports.csv", table)
+    write_csv(HERE / "exports.csv", table)
     print(table.loc[:, :"n_tested"].to_string(index=False))
 
 
@@ -73,7 +75,7 @@ def trained(
     """Train GANomaly as the profile `quick` does, for fewer steps, and calibrate it."""
     size = (settings.image_size, settings.channels, settings.latent_dim, settings.filters)
     ganomaly = GANomaly(*size)
-    ganomaly.compile(keras.optimizers.Adam(settings.ganomaly_learning_rate, settings.beta_1))
+    ganomaly.compile(keras.optimizers.Adam(settings.learning_rate, settings.beta_1))
     rows = np.resize(np.random.default_rng(0).permutation(split.train), BATCH * steps)
     seconds = timed(
         lambda: ganomaly.fit(feed(Batches(images, rows, BATCH)), shuffle=False, verbose=0)

@@ -31,7 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=(2_000, 10_000))
     given = parser.parse_args()
-    from ganlib import results
+    from ganlib.environment import environment
+    from ganlib.files import write_csv
 
     found = [_in_a_process(count) for count in given.counts]
     few, many = found
@@ -47,8 +48,8 @@ def main() -> None:
         ("memory of all relative to the fewer", grown, "1", f"at most {GROWTH}"),
     ]
     table = pd.DataFrame(rows, columns=["what", "value", "unit", "note"])
-    table = table.assign(images="GENERATED images (casting-like)", **results.environment())
-    results.write_csv(HERE / "scoring.csv", table)
+    table = table.assign(images="GENERATED images (casting-like)", **environment())
+    write_csv(HERE / "scoring.csv", table)
     print(table.iloc[:, :4].to_string(index=False))
 
 

@@ -152,7 +152,7 @@ def train(
             image_size=image_size,
             filters=filters,
             channels=channels or images_of.channels_of(dataset),
-            ganomaly_steps=steps,
+            steps=steps,
         )
         trained = training.train_detector(
             dataset, split, settings, checkpoint, minutes, seed, false_alarm_rate, (note,)

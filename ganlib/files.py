@@ -1,6 +1,7 @@
 """Write files whole or not at all, open them safely, name them, lock folders."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -33,6 +34,17 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def write_csv(path: str | Path, table) -> Path:
+    """Write a pandas table without its index, whole or not at all."""
+    return write_safely(path, lambda p: table.to_csv(p, index=False))
+
+
+def write_json(path: str | Path, values: dict) -> Path:
+    """Write a dictionary, whole or not at all; NumPy's scalars become plain numbers."""
+    text = json.dumps(values, indent=1, default=lambda value: value.item())
+    return write_safely(path, lambda p: p.write_text(text + "\n"))
 
 
 def open_file(path: str | Path) -> IO[bytes]:

@@ -1,7 +1,7 @@
 """`make torture`: kill runs at random moments, then read every damaged file; print what survived.
 
 Runs of `make figures` in the smoke profile, on castings (generated, unless told otherwise), are
-killed with SIGKILL again and again and started anew, until each has ended. Its scores must be, to
+killed with SIGKILL again and again and restarted, until each has ended. Its scores must be, to
 the last bit, those of a run that was left alone, and a key to Kaggle that is in its environment
 must be in nothing that it wrote. Then the tests marked `torture` run. The exit status is 1 if
 anything was lost.
@@ -31,21 +31,21 @@ COMMAND = [sys.executable, "-m", "ganlib.pipeline", *ASKED]
 NOT_COPIED = {".venv", ".git", "runs", "data", "figures"}
 OURS = "runs/smoke/casting/paper/"
 KEY = "KGAT_7f6e5d4c3b2a19087f6e5d4c3b2a1908"  # of nobody
+NAME = Path(__file__).name  # the one file that holds it
 MEASURED = re.compile("seconds|_ms_|commit")  # columns that no two runs have in common
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--data", default="generated", help="as of make figures")
-    parser.add_argument("--kills-only", action="store_true", help="leave the marked tests out")
-    parser.add_argument(
-        "--repeat", default="", help="a notebook: killed runs have all else but the comparison done"
-    )
+    option = parser.add_argument
+    option("--kills", type=int, default=20)
+    option("--seed", type=int, default=0, help="of the moments")
+    option("--data", default="generated", help="as of make figures")
+    option("--kills-only", action="store_true", help="leave the marked tests out")
+    option("--repeat", default="", help="a notebook: killed runs have all but the comparison done")
     given = parser.parse_args()
+    moments = random.Random(given.seed)
     with tempfile.TemporaryDirectory(prefix="ganlib-torture-") as folder:
-        moments = random.Random(given.seed)
         table = killed_runs(Path(folder), given.kills, moments, given.data, given.repeat)
         if not given.kills_only:
             table += marked_tests(Path(folder) / "tests.xml")
@@ -66,7 +66,6 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, data: str, rep
     length = time.monotonic() - began
     if repeat:
         length = undo(reference, repeat) + undo(reference, "03_comparison")
-    length = max(30.0, length)
     counted, lost, rounds, leaks = Counter(), Counter(), 0, 0
     while counted.total() < kills:
         rounds += 1
@@ -74,19 +73,19 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, data: str, rep
         if repeat:
             for done in ("runs", "data", "figures"):
                 shutil.copytree(reference / done, project / done)
-        mine = []
-        status = None
+        places, status = [], None
         while status != 0:
-            if counted.total() < kills:
-                whom = moments.choice(["all", "make figures", "notebook"])
-                status, where, said = attempt(project, data, moments.uniform(2, length / 2), whom)
-            else:
-                status, where, said = attempt(project, data)
+            if counted.total() == kills:
+                status, _, said = attempt(project, data)
                 if status != 0:
                     print(said)
                     break
+                continue
+            whom = moments.choice(["all", "make figures", "notebook"])
+            seconds = moments.uniform(2, max(30.0, length) / 2)
+            status, where, said = attempt(project, data, seconds, whom)
             if status != 0:
-                mine.append(where)
+                places.append(where)
                 counted[where] += 1
                 print(f"kill {counted.total()} of {kills}: {whom}, in {where}", flush=True)
                 if "Traceback" in said:
@@ -97,19 +96,16 @@ def killed_runs(folder: Path, kills: int, moments: random.Random, data: str, rep
         left = [str(path) for path in project.rglob(".*.unfinished-*")]
         if wrong or left:
             print(f"run {rounds}: other than the run left alone: {wrong}; left behind: {left}")
-            lost.update(mine or ["nothing"])
-        written = [path for path in project.rglob("*") if path.is_file()]
-        leaking = [path for path in written if KEY.encode() in path.read_bytes()]
-        # This file holds it too.
-        leaking = [str(path) for path in leaking if path.name != Path(__file__).name]
+            lost.update(places or ["nothing"])
+        written = [path for path in project.rglob("*") if path.is_file() and path.name != NAME]
+        leaking = [str(path) for path in written if KEY.encode() in path.read_bytes()]
         if leaking:
             print(f"run {rounds}: the key to Kaggle is in {leaking}")
             leaks += 1
         shutil.rmtree(project)
-    return [
-        [f"killed in {where}", cases := max(1, counted[where]), min(cases, lost[where])]
-        for where in sorted({*counted, *lost})
-    ] + [["runs with a key", rounds, leaks]]
+    cases = {where: max(1, counted[where]) for where in sorted({*counted, *lost})}
+    table = [[f"killed in {where}", n, min(n, lost[where])] for where, n in cases.items()]
+    return [*table, ["runs with a key", rounds, leaks]]
 
 
 def copy_of_project(folder: Path) -> Path:
@@ -139,14 +135,9 @@ def attempt(
     environment = {**os.environ, "PYTHONPATH": str(project)}
     environment |= dict.fromkeys(["KAGGLE_KEY", "KAGGLE_API_TOKEN"], KEY)
     with (project / "said.txt").open("w") as out:
-        process = subprocess.Popen(
-            [*COMMAND, "--data", data],
-            cwd=project,
-            env=environment,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
+        options = {"stdout": out, "stderr": out, "start_new_session": True}
+        command = [*COMMAND, "--data", data]
+        process = subprocess.Popen(command, cwd=project, env=environment, **options)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -169,9 +160,8 @@ def kill(process: subprocess.Popen, whom: str) -> None:
 
 
 def descendants(process: int) -> list[int]:
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True
-    )
+    command = ["ps", "-o", "pid=", "--ppid", str(process)]
+    found = subprocess.run(command, capture_output=True, text=True)
     children = [int(each) for each in found.stdout.split()]
     return [*children, *(below for child in children for below in descendants(child))]
 

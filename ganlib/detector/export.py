@@ -37,10 +37,9 @@ import numpy as np
 import ganlib
 from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
-from ganlib.files import shown, unfinished
+from ganlib.files import shown, unfinished, write_json
 from ganlib.models.detection import check_images
 from ganlib.models.layers import plain_convolutions
-from ganlib.results import write_json
 
 # What the name of a model of each format ends in; a SavedModel is a folder.
 SUFFIXES = {

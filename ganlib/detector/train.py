@@ -7,13 +7,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from ganlib import __version__, evaluation, results
+from ganlib import __version__, evaluation
 from ganlib import data as images_of
 from ganlib import settings as profiles
 from ganlib import training as checkpoints
 from ganlib.data import Dataset, Split
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
+from ganlib.environment import environment
 from ganlib.models import devices
 from ganlib.models.detection import Detection
 from ganlib.models.ganomaly import GANomaly
@@ -52,7 +53,7 @@ def train_detector(
     Args:
         dataset: the images.
         split: of them, from `ganlib.data.held_out_split`. Its test images are not looked at.
-        settings: of the networks and the training; `ganomaly_steps` is the most that is trained.
+        settings: of the networks and the training; `steps` is the most that is trained.
         checkpoint: a file, `.npz`, from which an interrupted training goes on; it is removed when
             the training is over.
         minutes: the time that training may take; None: as long as its steps need.
@@ -74,9 +75,9 @@ def train_detector(
     sizes = (settings.image_size, settings.channels, settings.latent_dim, settings.filters)
     with devices.every_device():
         ganomaly = GANomaly(*sizes)
-        adam = keras.optimizers.Adam(settings.ganomaly_learning_rate, settings.beta_1, epsilon=1e-8)
+        adam = keras.optimizers.Adam(settings.learning_rate, settings.beta_1, epsilon=1e-8)
         ganomaly.compile(adam)
-        epochs = profiles.epochs(settings.ganomaly_steps, len(split.train), settings.batch_size)
+        epochs = profiles.epochs(settings.steps, len(split.train), settings.batch_size)
         watch = [] if minutes is None else [StopAfter(60 * minutes)]
         with progress(epochs, "training", "epoch") as advance:
             watch.append(_Progress(advance))
@@ -108,12 +109,12 @@ def train_detector(
         "epochs": trained_epochs,
         "steps": int(ganomaly.optimizer.iterations),
         "batch_size": settings.batch_size,
-        "learning_rate": settings.ganomaly_learning_rate,
+        "learning_rate": settings.learning_rate,
         "seed": seed,
         "train_seconds": round(training.seconds, 1),
         "made": time.strftime("%Y-%m-%d"),
         "ganlib": __version__,
-        **results.environment(),
+        **environment(),
     }
     detector = Detector(ganomaly, card)
     detector.calibrate_on(normal, false_alarm_rate)

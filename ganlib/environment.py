@@ -1,0 +1,67 @@
+"""What results are computed on: device, packages, and the commit of ganlib."""
+
+import contextlib
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import keras
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scikit-learn")
+
+
+def environment() -> dict[str, str]:
+    """Describe what a run ran on.
+
+    Returns:
+        `keras_backend`, `device`, `versions` of Python and the packages that compute, and `commit`
+        ("unknown" outside git, with "+changes" if files differ from it).
+    """
+    versions = [f"python {platform.python_version()}"]
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions.append(f"{package} {version(package)}")
+    return {
+        "keras_backend": keras.backend.backend(),
+        "device": device(),
+        "versions": ", ".join(versions),
+        "commit": _commit(),
+    }
+
+
+def device() -> str:
+    """Name the graphics card that Keras computes on, or the processor and its number of cores."""
+    if _has_gpu():
+        return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "GPU"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(": ", 1)[1] for line in lines if line.startswith("model name")]
+    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
+
+
+def _has_gpu() -> bool:
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    return any("gpu" in name.lower() for name in keras.distribution.list_devices())
+
+
+def _commit() -> str:
+    git = ("git", "-C", str(Path(__file__).parent))
+    commit = _output(*git, "rev-parse", "--short", "HEAD")
+    # Only what results come from counts as a change: figures are what a run writes.
+    sources = (".", "../notebooks", "../requirements.txt")
+    changed = commit and _output(*git, "status", "--porcelain", "--", *sources)
+    return (commit or "unknown") + ("+changes" if changed else "")
+
+
+def _output(*command: str) -> str:
+    quiet = {"text": True, "timeout": 20, "stderr": subprocess.DEVNULL}
+    try:
+        return subprocess.check_output(command, **quiet).strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

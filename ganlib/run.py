@@ -1,0 +1,299 @@
+"""A run: one method on one split, from the images to the files that the comparison reads."""
+
+import ast
+import contextlib
+import copy
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import IPython
+import keras
+import numpy as np
+import pandas as pd
+
+from ganlib import data, evaluation, figures, training
+from ganlib.data.batches import Batches
+from ganlib.environment import device, environment
+from ganlib.errors import GanlibError
+from ganlib.files import slug, write_csv, write_json, write_safely
+from ganlib.files import only_one
+from ganlib.models import devices
+from ganlib.models.base import AnomalyModel, Trainable
+from ganlib.models.detection import Detection
+from ganlib.settings import epochs, settings
+
+
+class Run:
+    """Open what a method is trained and tested on, train it, and write what it found.
+
+    It sets Keras's seed: models built afterwards, in the same order, have the same weights.
+
+    Args:
+        method: its name in tables, and of the folder of its results.
+        dataset: see `ganlib.data.open_dataset`, as for `source`, `data_dir` and what follows it.
+        profile: "smoke", "quick" or "paper".
+        protocol: "paper" or "grouped".
+        seed: of the split, the batches and the weights.
+        runs_dir: folder of all results; `figures_dir`: of all figures.
+        **overrides: values of `Settings`; None keeps the profile's.
+
+    Attributes:
+        dataset, settings, split: as opened.
+        images: uint8 `(n, image_size, image_size, channels)`, one for each row of the data set.
+        sizes: the arguments that all models share.
+        folder: where the results go.
+        caption: small print for figures.
+
+    Raises:
+        GanlibError: a parameter, data set, profile, protocol, setting or split does not exist.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        dataset: str = "casting",
+        profile: str = "quick",
+        protocol: str = "paper",
+        seed: int = 0,
+        *,
+        source: str = "auto",
+        data_dir: str | Path = "../data",
+        on_error: str = "raise",
+        resize: str = "letterbox",
+        fetch: bool = False,
+        runs_dir: str | Path = "../runs",
+        figures_dir: str | Path = "../figures",
+        **overrides,
+    ):
+        check_parameters()
+        overrides["channels"] = overrides.get("channels") or data.channels_of(dataset)
+        self.settings = chosen = settings(profile, dataset, **overrides)
+        keras.utils.set_random_seed(seed)
+        self.dataset = data.open_dataset(
+            dataset, source, data_dir, on_error=on_error, fetch=fetch, resize=resize
+        )
+        names = ("image_size", "channels", "latent_dim", "filters")
+        self.sizes = {name: getattr(chosen, name) for name in names}
+        self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
+        self.split = data.split_dataset(self.dataset, protocol, seed, chosen.limit or None)
+        self.profile, self.protocol, self.seed = profile, protocol, seed
+        self.figures_dir = Path(figures_dir, profile)
+        name = self.dataset.name
+        self.folder = Path(runs_dir, profile, name, protocol, f"seed-{seed}", slug(method))
+        about = f"profile {profile}, protocol {protocol}, seed {seed}"
+        self.caption = f"{self.dataset.caption} · {about}"
+        self.method, self.train_seconds, self.score_ms_per_image = method, 0.0, 0.0
+
+    def for_method(self, method: str) -> "Run":
+        """Return a run of another method on the same images and split."""
+        run = copy.copy(self)
+        run.folder = self.folder.with_name(slug(method))
+        run.method, run.train_seconds, run.score_ms_per_image = method, 0.0, 0.0
+        return run
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self.split._asdict().items())
+        lines = [self.caption, *self.dataset.notes, f"images {self.images.shape}: {sizes}"]
+        lines += [str(self.settings), f"{device()} with {keras.backend.backend()}"]
+        return "\n".join(lines)
+
+    def build(self, model: Callable, **options) -> Trainable:
+        """Build a model of this run's sizes, on all devices: a class, or a function of them."""
+        with devices.every_device():
+            return model(**self.sizes, **options)
+
+    def fit(self, model: Trainable, callbacks: Sequence = (), name="", **options) -> dict:
+        """Train a model on the training images, or finish its interrupted training.
+
+        Args:
+            model: from `build`; it is compiled here unless it already is.
+            callbacks: Keras's.
+            name: of the checkpoint, where a run trains several models of a class.
+            **options: `transform` of `Batches`, `verbose` of Keras's `fit`.
+
+        Returns:
+            Name of each loss to its value after each epoch.
+        """
+        chosen, rows, kind = asdict(self.settings), self.split.train, type(model).__name__.lower()
+        for each in ("steps", "learning_rate"):  # DCGAN has its own
+            chosen[each] = chosen.get(f"{kind}_{each}", chosen[each])
+        size, transform = chosen["batch_size"], options.pop("transform", None)
+        batches = Batches(self.images, rows, size, self.seed, transform=transform)
+        count = epochs(chosen["steps"], len(rows), size)
+        with devices.every_device():
+            if not model.compiled:
+                rate, beta_1 = chosen["learning_rate"], chosen["beta_1"]
+                model.compile(keras.optimizers.Adam(rate, beta_1, epsilon=1e-8))
+            path = self.folder / f"{name or kind}.npz"
+            history, seconds = training.fit(model, batches, count, path, callbacks, **options)
+        self.train_seconds += seconds
+        return history
+
+    def to_score(self) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return a table of the images to score, which tells no labels, and the images."""
+        table = data.to_score(self.dataset, self.split)
+        return table, self.images[table["row"]]
+
+    def detect(self, model: AnomalyModel, images: np.ndarray) -> Detection:
+        """Score images, and measure the time."""
+        model.detect(images[: self.settings.batch_size])  # the first call compiles
+        with self.timed(images):
+            return model.detect(images)
+
+    @contextlib.contextmanager
+    def timed(self, images: np.ndarray) -> Iterator[None]:
+        """Measure how long the block takes to score these images."""
+        began = time.perf_counter()
+        yield
+        self.score_ms_per_image = 1000 * (time.perf_counter() - began) / len(images)
+
+    def add_truth(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Add the labels to a table that has the scores; see `ganlib.data.add_truth`."""
+        return data.add_truth(self.dataset, self.split, table)
+
+    def evaluate(self, table: pd.DataFrame, detection: Detection) -> dict[str, float]:
+        """Measure how well scores tell test images apart, and residuals the outlined defects."""
+        test = table[table["role"] == "test"]
+        metrics = evaluation.evaluate(test["label"], test["score"])
+        test = test[data.outlined(self.dataset, test["row"])]
+        if len(test):
+            masks = data.load_masks(self.dataset, test["row"], self.settings.image_size)
+            heat = detection.residuals[test.index].mean(axis=-1)
+            metrics["pixel_auroc"] = evaluation.pixel_auroc(masks, heat)
+            metrics["pro"] = evaluation.pro(masks, heat)
+        return metrics
+
+    def save_figure(self, figure, name: str) -> None:
+        """Write a figure as PNG and PDF to the folder of this profile's figures."""
+        figures.save(figure, self.figures_dir / name)
+
+    def row(self, family: str = "GAN") -> dict:
+        """Describe the run: its row of `results.csv`, without the metrics."""
+        split = {f"n_{name}": len(getattr(self.split, name)) for name in ("train", "calibration")}
+        about = {"dataset": self.dataset.name, "n_skipped": len(self.dataset.skipped)}
+        about |= {name: getattr(self.dataset, name) for name in ("source", "caption", "digest")}
+        names = ("profile", "protocol", "method", "seed", "train_seconds", "score_ms_per_image")
+        about |= {name: getattr(self, name) for name in names}
+        about |= {"family": family, "preset": "corrected"}  # none of the bugs of `ganlib.errata`
+        return about | split | asdict(self.settings) | environment()
+
+    def write(
+        self, model, table: pd.DataFrame, images: np.ndarray, detection: Detection
+    ) -> dict[str, np.ndarray]:
+        """Write model, scores, examples and, last, the row; remove the checkpoints.
+
+        Args:
+            model: an `AnomalyModel`, or a function of `BASELINES`, which is not saved.
+            table: from `add_truth`, with a column `score`.
+            images: uint8 `(n, height, width, channels)`, those of the table.
+            detection: of these images.
+
+        Returns:
+            The examples: images, what the detection says of them, and their `groups`.
+        """
+        few = pick_examples(table)
+        rows = few.index.to_numpy()
+        examples = {"images": images[rows], "groups": few["group"].to_numpy(str)}
+        examples |= {name: values[rows] for name, values in detection._asdict().items()}
+        with only_one(self.folder, "writing results"):
+            if hasattr(model, "save"):
+                write_safely(self.folder / f"{self.folder.name}.keras", model.save)
+            write_csv(self.folder / "scores.csv", table)
+            write_safely(self.folder / "examples.npz", partial(np.savez_compressed, **examples))
+            write_json(self.folder / "result.json", self.row(getattr(model, "family", "baseline")))
+        for path in set(self.folder.glob("*.npz")) - {self.folder / "examples.npz"}:
+            path.unlink()  # a checkpoint: the trainings are over
+        return examples
+
+
+def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
+    """Choose the images that figures show: the first of each group, and the worst errors.
+
+    Args:
+        table: with the columns `group`, `label` and `score`.
+        each: how many of each group, of the false alarms (normal test images with the highest
+            scores) and of the misses (anomalies with the lowest).
+
+    Returns:
+        Rows of the table; the errors have the `group` "false alarm" and "miss".
+    """
+    test = table[table["group"].str.startswith("test")]
+    false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
+    misses = test[test["label"] == 1].nsmallest(each, "score").assign(group="miss")
+    return pd.concat([table.groupby("group").head(each), false_alarms, misses])
+
+
+def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, tuple]:
+    """Select examples for a figure.
+
+    Args:
+        examples: what `Run.write` returned or wrote to `examples.npz`.
+        *arrays: names among "images", "reconstructions", "residuals" and "scores".
+        each: how many of each group.
+        **groups: name in the figure to group; without any, normal and anomalous test images.
+    """
+    groups = groups or {"normal": "test normal", "anomaly": "test anomaly"}
+    rows = {k: np.flatnonzero(examples["groups"] == group)[:each] for k, group in groups.items()}
+    return {k: tuple(examples[array][chosen] for array in arrays) for k, chosen in rows.items()}
+
+
+def read_runs(
+    folders: Iterable[Path], methods: Iterable[str], required: Iterable[str] = ()
+) -> pd.DataFrame:
+    """Read the rows of all runs of some methods, and of their models untrained.
+
+    Args:
+        folders: those of the seeds, with a folder per method.
+        methods: names; those without any run are left out.
+        required: those of them that every folder must have.
+
+    Returns:
+        A row per run, GANs first; the column `folder` says where it was read.
+
+    Raises:
+        GanlibError: a folder lacks a method that is required or that another folder has.
+    """
+    folders, rows = list(folders), []
+    names = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]
+    found = {path.parent.name for folder in folders for path in folder.glob("*/result.json")}
+    names = [name for name in names if name in found | set(map(slug, required))]
+    for path in [folder / name / "result.json" for folder in folders for name in names]:
+        if not path.is_file():
+            raise GanlibError(
+                f"{path} is not there: run the notebook that trains this model first, with the "
+                "same data set, profile, protocol and seed, or run make figures."
+            )
+        rows.append({**json.loads(path.read_text()), "folder": str(path.parent)})
+    return pd.DataFrame(sorted(rows, key=lambda row: row["family"] != "GAN"))
+
+
+def check_parameters() -> None:
+    """Refuse a parameter that this notebook does not have.
+
+    papermill only warns, and a misspelt `epocs=3` would run for hours with the default.
+
+    Raises:
+        GanlibError: it names the unknown parameter and all that exist.
+    """
+    shell = IPython.get_ipython()
+    cells = shell.user_ns["In"] if shell else []
+    injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
+    if not injected:
+        return
+    known = _assigned(cells[injected[0] - 1])
+    names = [name for number in injected for name in _assigned(cells[number])]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise GanlibError(
+            f"This notebook has no parameter {', '.join(map(repr, unknown))}. "
+            f"It has: {', '.join(known)}."
+        )
+
+
+def _assigned(source: str) -> list[str]:
+    targets = [t for s in ast.parse(source).body if isinstance(s, ast.Assign) for t in s.targets]
+    return [target.id for target in targets if isinstance(target, ast.Name)]

@@ -1,0 +1,14 @@
+"""Make `import ganlib` work where a notebook is opened by itself, as in Jupyter or Colab."""
+
+import subprocess
+import sys
+from importlib import invalidate_caches
+from importlib.util import find_spec
+from pathlib import Path
+
+if find_spec("ganlib") is None:
+    project = str(Path(__file__).resolve().parent.parent)
+    if not any(map(find_spec, ("tensorflow", "jax", "torch"))):
+        project += "[tensorflow]"  # never in place of the TensorFlow that is there
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", project], check=True)
+    invalidate_caches()

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+
+from ganlib.errors import GanlibError
+from ganlib.settings import epochs, settings
+
+
+def test_paper_has_the_published_sizes_lengths_and_rates():
+    casting, cloud = (settings("paper", name) for name in ("casting", "cloud"))
+    assert (casting.image_size, casting.channels, casting.batch_size) == (128, 1, 32)
+    assert (cloud.image_size, cloud.channels, cloud.batch_size) == (64, 3, 50)
+    assert epochs(casting.dcgan_steps, 2875, casting.batch_size) == 100
+    assert epochs(cloud.dcgan_steps, 1400, cloud.batch_size) == 50
+    for each in (casting, cloud):
+        assert (each.steps, each.learning_rate) == (1000, 1e-3)
+        assert (each.dcgan_learning_rate, each.search_steps, each.limit) == (1e-4, 200, 0)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick", "paper"])
+def test_any_other_data_set_is_a_folder_as_large_as_casting(profile):
+    assert settings(profile, "/my/parts", channels=1) == settings(profile, "casting")
+    assert settings(profile, "/my/parts").channels == 3
+
+
+def test_every_value_can_be_replaced_and_none_keeps_it():
+    usual = settings("quick", "casting")
+    changed = settings("quick", "casting", filters=7, image_size=None)
+    assert (changed.filters, changed.image_size) == (7, usual.image_size)
+
+
+@pytest.mark.parametrize(
+    ("profile", "overrides", "message"),
+    [
+        ("fast", {}, "no profile 'fast': choose smoke | quick | paper"),
+        ("quick", {"epochs": 3}, "no setting 'epochs': choose among image_size"),
+    ],
+)
+def test_unknown_names_are_refused_with_those_that_exist(profile, overrides, message):
+    with pytest.raises(GanlibError) as error:
+        settings(profile, "cloud", **overrides)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "images", "batch", "expected"),
+    [(1000, 2875, 32, 12), (1000, 620, 32, 50), (1, 5, 10, 1), (90, 2880, 32, 1)],
+)
+def test_epochs_have_at_least_the_steps_and_no_epoch_too_many(steps, images, batch, expected):
+    assert epochs(steps, images, batch) == expected
+
+
+def test_keras_takes_as_many_steps_as_expected():
+    """With `steps_per_epoch` it would stop where the images end, and only warn."""
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    images = np.zeros((70, 3), "float32")
+    model.fit(images, np.zeros(70), batch_size=16, epochs=epochs(20, 70, 16), verbose=0)
+    assert int(model.optimizer.iterations) == 20
