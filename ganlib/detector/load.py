@@ -7,6 +7,7 @@ deserializes none of it.
 
 import io
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -55,7 +56,8 @@ def load_model(path: str | Path) -> Trainable:
             description = json.loads(archive.read("config.json"))
             _check_weights(archive.read("model.weights.h5"))
         model = construct(description["registered_name"], description["config"])
-        model.load_weights(path)
+        with warnings.catch_warnings(action="error"):  # of weights that Keras does not find
+            model.load_weights(path)
     except GanlibError as error:
         raise GanlibError(f"{shown(path)} was refused: {error}") from error
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
