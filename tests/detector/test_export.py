@@ -98,7 +98,7 @@ def answers(detector, images):
 @pytest.mark.parametrize("format", RUN)
 def test_every_format_answers_as_keras_does(format, n, detector, exported, wide):
     expected = answers(detector, TESTED[:n])
-    assert n == 1 or expected["heat_map"].max() > 2
+    assert n == 1 or expected["heat_map"].max() > 1.5
     found = RUN[format](exported[format], TESTED[:n])
     assert found.keys() == expected.keys()
     for name, values in expected.items():
