@@ -14,15 +14,12 @@ SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of 
 class Detector(AnomalyModel):
     """A trained model, its threshold, and what is normal at every place of an image.
 
-    The file also holds the scores of the held-out normal images that the threshold was chosen by,
-    and a card that says where all this comes from.
-
     By default the score is not the model's own, which describes the whole image. It is the heat of
     the hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
 
     Args:
         model: any trained `AnomalyModel`.
-        card: what a reader must know of the detector, as values that JSON can hold.
+        card: where the detector comes from, as values that JSON can hold.
         score: "heat", the highest of the heat map, or "own", the model's score.
         normal_scores: scores of the held-out normal images, set by `calibrate_on`.
         **kwargs: see `AnomalyModel`; `thresholds` are set by `calibrate_on`.
@@ -86,23 +83,18 @@ class Detector(AnomalyModel):
     def call(self, images, training=None):
         """Compute all answers at once, for `export`; the model must answer in one pass.
 
-        Args:
-            images: `(n, image_size, image_size, channels)`, 0..255.
-            training: ignored.
-
         Returns:
             A dictionary of float32: `score` `(n,)`; `reconstruction` and `residual`
-            `(n, image_size, image_size, channels)`, grey levels 0..255; `heat_map`
+            `(n, image_size, image_size, channels)`, 0..255; `heat_map`
             `(n, image_size, image_size)`.
         """
         outputs = self.model(images, training=False)
         images = scale(images)
         residuals = ops.abs(images - outputs["reconstruction"]) * HALF_RANGE
         heat = self._heat(residuals)
+        own = self.model.score(images, outputs)
         return {
-            "score": ops.max(heat, axis=(1, 2))
-            if self.by_heat
-            else self.model.score(images, outputs),
+            "score": ops.max(heat, axis=(1, 2)) if self.by_heat else own,
             "reconstruction": (outputs["reconstruction"] + 1.0) * HALF_RANGE,
             "residual": residuals,
             "heat_map": heat,
@@ -117,17 +109,7 @@ class Detector(AnomalyModel):
         return self.examine(images)[0]
 
     def examine(self, images: np.ndarray) -> tuple[Detection, np.ndarray]:
-        """Score images and compute where they differ from normal ones.
-
-        Args:
-            images: uint8 `(n, image_size, image_size, channels)`, 0..255.
-
-        Returns:
-            A `Detection` and the heat maps, see `heat_maps`.
-
-        Raises:
-            GanlibError: the images are not such an array.
-        """
+        """Score images, see `AnomalyModel.detect`; returns their heat maps too."""
         detection = self.model.detect(images)
         heat = self.heat_maps(detection.residuals)
         if self.by_heat:

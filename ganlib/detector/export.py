@@ -42,13 +42,13 @@ PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 
 
 def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[Path]:
-    """Write a detector in a format that other programs read.
+    """Write a calibrated detector, whose model answers in one pass, for other programs.
 
     The input is `images`, uint8 `(n, image_size, image_size, channels)`, 0..255, for any n; the
     outputs are those of `Detector.call`.
 
     Args:
-        detector: a calibrated detector whose model answers in one pass.
+        detector: a detector.
         path: what to write; its name ends as `SUFFIXES` says. An older model there is replaced.
         format: "onnx", "litert" (TensorFlow Lite), "saved_model" (a folder, for TensorFlow) or
             "openvino".

@@ -96,18 +96,21 @@ def write_report(
     page.filters |= {"csp": _csp, "images": _images, "short": _short, "plain": _plain}
     scores, verdicts = array("d"), Counter()  # filled while the page is written
     normal = np.asarray(detector.normal_scores, "float64")
-    card = dict(detector.card)
+    card, threshold = dict(detector.card), detector.threshold
+    facts = {"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")}
+    if threshold is not None:
+        facts["Threshold"] = _short(threshold)
     pieces = page.get_template("report.html").generate(
         title=f"{card.get('images', name)}: scored images",
-        facts={"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")},
-        threshold=detector.threshold,
-        rate=None if detector.threshold is None else card.get("false_alarm_rate"),
+        facts=facts,
+        threshold=threshold,
+        rate=card.get("false_alarm_rate"),
         held_out=len(normal),
         notes=card.pop("notes", []),
         card=card,
         entries=_data(entries, scores, verdicts),
         verdicts=verdicts,
-        chart=lambda: _chart(normal, np.asarray(scores), detector.threshold),
+        chart=lambda: _chart(normal, np.asarray(scores), threshold),
     )
 
     def write(unfinished: Path) -> None:
@@ -121,25 +124,17 @@ def write_report(
 def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterator[dict]:
     """Yield what the page knows of each entry, and collect scores and verdicts."""
     for entry in entries:
-        score, error = entry.score, entry.error
-        if score is not None and not math.isfinite(score):
-            score, error = None, error or f"its score is {score}"
-        if error or score is None:
-            score, verdict = None, "unreadable"
-        elif entry.is_anomaly is None:
-            verdict = "none"
+        data = {"file": entry.file, "error": entry.error, "score": None, "above": None}
+        if entry.error or entry.score is None or not math.isfinite(entry.score):
+            data["verdict"] = "unreadable"
+            data["error"] = entry.error or f"its score is {entry.score}"
         else:
-            verdict = "anomaly" if entry.is_anomaly else "normal"
-        verdicts[verdict] += 1
-        if score is not None:
-            scores.append(score)
-        data = {
-            "file": entry.file,
-            "score": None if score is None else float(score),
-            "above": None if score is None or entry.above is None else float(entry.above),
-            "verdict": verdict,
-            "error": error,
-        }
+            names = {None: "none", True: "anomaly", False: "normal"}
+            data["verdict"] = names[entry.is_anomaly]
+            data["score"] = float(entry.score)
+            data["above"] = None if entry.above is None else float(entry.above)
+            scores.append(entry.score)
+        verdicts[data["verdict"]] += 1
         yield {"data": data, "picture": base64.b64encode(entry.picture).decode()}
 
 

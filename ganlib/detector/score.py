@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -29,7 +30,7 @@ COLUMNS = ("file", "score", "above_normals", "is_anomaly", "error")
 
 
 class Counts(NamedTuple):
-    """Numbers of images that were scored, flagged as anomalies, and could not be read."""
+    """Numbers of images."""
 
     scored: int
     anomalies: int
@@ -52,13 +53,7 @@ class Outputs(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """One image file that was scored, or the error that says why not.
-
-    Attributes:
-        image: uint8 `(image_size, image_size, channels)`, as the detector saw it.
-        reconstruction: like the image.
-        heat_map: float32 `(image_size, image_size)`.
-    """
+    """One image file: an error, or score, square image, reconstruction and heat map."""
 
     file: str
     error: str = ""
@@ -78,23 +73,20 @@ def find_images(places: Iterable[str | Path]) -> list[str]:
         Paths that begin as those given, sorted within a folder, each once.
 
     Raises:
-        GanlibError: a place does not exist, or a folder has no image.
+        GanlibError: a place does not exist, or has no image.
     """
-    found: dict[str, None] = {}
+    found: list[str] = []
     for place in map(Path, places):
-        if place.is_dir():
-            inside = list(_below(place))
-            if not inside:
-                raise GanlibError(
-                    f"{shown(place)} has no image ({', '.join(sorted(SUFFIXES))}). Give a folder "
-                    "with images, or image files."
-                )
-            found |= dict.fromkeys(inside)
-        elif place.exists() or place.is_symlink():  # a broken link is an unreadable image
-            found[str(place)] = None
-        else:
-            raise GanlibError(f"{shown(place)} does not exist. Give image files or folders.")
-    return list(found)
+        inside = list(_below(place)) if place.is_dir() else [str(place)]
+        # A broken link is an image that cannot be read.
+        if not inside or not (place.exists() or place.is_symlink()):
+            what = "has no image" if place.exists() else "does not exist"
+            raise GanlibError(
+                f"{shown(place)} {what}: give image files or folders of them "
+                f"({', '.join(sorted(SUFFIXES))})."
+            )
+        found += inside
+    return list(dict.fromkeys(found))
 
 
 def _below(folder: Path) -> Iterator[str]:
@@ -175,16 +167,13 @@ def score_files(
         on_error: "raise" or "skip", see `score_images`.
         on_scored: called with every answer; those of the journal come first.
 
-    Returns:
-        The counts.
-
     Raises:
         GanlibError: an image cannot be read, or another process writes to the same place.
     """
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
     first = next((path for path in outputs if path is not None), None)
-    counts = Counts(0, 0, 0)
+    scores = anomalies = 0
     with ExitStack() as stack:
         if first is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -195,15 +184,11 @@ def score_files(
                 remove_unfinished(Path(path).parent, Path(path).name)
             if outputs.heat_maps is not None:
                 remove_unfinished(outputs.heat_maps)
-        journal = _Journal(folder / f"{_about(detector, outputs)}.journal")
-        with closing(journal):
+        with closing(_Journal(folder / f"{_digest(detector, outputs)}.journal")) as journal:
             for entry in _answers(detector, files, outputs, on_error, journal):
                 on_scored(entry)
-                counts = Counts(
-                    counts.scored + (not entry.error),
-                    counts.anomalies + bool(entry.is_anomaly),
-                    counts.unreadable + bool(entry.error),
-                )
+                scores += not entry.error
+                anomalies += bool(entry.is_anomaly)
             if outputs.csv is not None:
                 write_safely(outputs.csv, lambda path: _write_csv(path, map(journal.entry, files)))
             if outputs.report is not None:
@@ -211,7 +196,7 @@ def score_files(
                 write_report(outputs.report, entries, detector, detector_name, scored)
         if first is not None:
             shutil.rmtree(folder, ignore_errors=True)
-    return counts
+    return Counts(scores, anomalies, len(files) - scores)
 
 
 def _answers(
@@ -291,7 +276,7 @@ def _stamp(file: str) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _about(detector: Detector, outputs: Outputs) -> str:
+def _digest(detector: Detector, outputs: Outputs) -> str:
     """Digest all that answers depend on but the images."""
     digest = hashlib.sha256()
     for variable in detector.variables:
@@ -307,22 +292,23 @@ class _Journal:
     def __init__(self, path: Path):
         self._database = sqlite3.connect(path)
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS entries (file TEXT PRIMARY KEY, stamp, entry, picture)"
+            "CREATE TABLE IF NOT EXISTS entries (file PRIMARY KEY, stamp, entry, picture)"
         )
 
     def has(self, file: str, stamp: str) -> bool:
-        query = "SELECT 1 FROM entries WHERE file = ? AND stamp = ?"
-        return bool(stamp) and self._database.execute(query, [_key(file), stamp]).fetchone() is not None
+        query = "SELECT stamp FROM entries WHERE file = ?"
+        row = self._database.execute(query, [os.fsencode(file)]).fetchone()
+        return row == (stamp,) and stamp != ""
 
     def add(self, entry: Entry, stamp: str) -> None:
         # An error is tried again: rights to read may change, which leaves no trace.
-        row = [_key(entry.file), "" if entry.error else stamp]
-        row += [json.dumps(entry._replace(picture=None)), entry.picture]
+        stamp, answer = "" if entry.error else stamp, json.dumps(entry._replace(picture=None))
+        row = [os.fsencode(entry.file), stamp, answer, entry.picture]
         self._database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
 
     def entry(self, file: str) -> Entry:
         query = "SELECT entry, picture FROM entries WHERE file = ?"
-        entry, picture = self._database.execute(query, [_key(file)]).fetchone()
+        entry, picture = self._database.execute(query, [os.fsencode(file)]).fetchone()
         return Entry(*json.loads(entry))._replace(picture=picture)
 
     def commit(self) -> None:
@@ -331,8 +317,3 @@ class _Journal:
     def close(self) -> None:
         self._database.commit()
         self._database.close()
-
-
-def _key(file: str) -> str:
-    """Escape half characters, which SQLite does not take."""
-    return json.dumps(file)

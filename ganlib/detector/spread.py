@@ -46,8 +46,7 @@ def score_folder(
         detector.
 
     Raises:
-        GanlibError: there is no image or no such detector, an image cannot be read, there is no
-            such rule, or workers kept dying.
+        GanlibError: an argument is wrong, an image cannot be read, or workers kept dying.
 
     Example:
         >>> from distributed import Client, LocalCluster

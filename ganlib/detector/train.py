@@ -154,9 +154,8 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     metrics = evaluation.rates(labels, detection.scores, detector.threshold)
     if 0 < labels.mean() < 1:
         metrics["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
-        interval = evaluation.auroc_interval(
-            labels, detection.scores, data.groups_of(dataset)[rows]
-        )
+        groups = data.groups_of(dataset)[rows]
+        interval = evaluation.auroc_interval(labels, detection.scores, groups)
         metrics["auroc_low"], metrics["auroc_high"] = interval
     outlined = data.outlined(dataset, rows)
     if outlined.any():
