@@ -37,7 +37,7 @@ class Detector(AnomalyModel):
         >>> detector = Detector(ganomaly, card={"images": "bottle"})
         >>> detector.calibrate_on(ganomaly.detect(held_out_normals), false_alarm_rate=0.05)
         >>> detector.save("bottle.keras")
-        >>> detector = ganlib.detector.load.load_model("bottle.keras")
+        >>> detector = ganlib.load_model("bottle.keras")
         >>> detector.is_anomaly(images[:1])
         array([ True])
     """

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import h5py
 
-from ganlib import models  # noqa: F401  (registers its classes, and those in GANLIB_MODELS)
-from ganlib.detector import detector  # noqa: F401  (registers Detector)
+import ganlib.detector.detector
+import ganlib.models  # noqa: F401  (registers its classes and those in GANLIB_MODELS)
 from ganlib.errors import GanlibError
 from ganlib.files import shown
 from ganlib.models.base import Trainable, construct
