@@ -1,4 +1,4 @@
-"""What exporting a detector costs: size, time, and in 8 bit the scores, in every format.
+"""What exporting a detector costs in every format: size and time.
 
 A small GANomaly is trained on castings, made a detector, exported, and each file is run by the
 program that it is for. `exports.csv` has a row per format.
@@ -30,14 +30,12 @@ from ganlib.models import GANomaly
 from ganlib.models.base import feed
 
 HERE = Path(__file__).parent
-CALIBRATING = 200  # training images that set the ranges in 8 bit
 BATCH = 32
 # What runs each format.
 RUNTIMES = {
     "keras": "keras",
     "onnx": "onnxruntime",
     "litert": "ai-edge-litert",
-    "litert-int8": "ai-edge-litert",
     "saved_model": None,  # TensorFlow, whose version `environment` has
     "openvino": "openvino",
 }
@@ -92,14 +90,13 @@ def measure(
     """Export to every format and run it on all test images."""
     tested = np.concatenate([images[split.test_normal], images[split.test_anomaly]])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
-    calibrating = images[np.random.default_rng(0).choice(split.train, CALIBRATING, replace=False)]
     detector.save(folder / "detector.keras")
     sizes, run = {"keras": _size([folder / "detector.keras"])}, {"keras": _keras(detector)}
     seconds = {}
     for format, suffix in SUFFIXES.items():
         path = folder / format / f"detector{suffix}"
         started = time.perf_counter()
-        written = export(detector, path, format, calibrating)
+        written = export(detector, path, format)
         seconds[format] = time.perf_counter() - started
         sizes[format] = _size(written[:-1])  # without the JSON file
         run[format] = OPEN[format](path)
@@ -197,7 +194,6 @@ def _openvino(path: Path) -> Callable:
 OPEN = {
     "onnx": _onnx,
     "litert": _litert,
-    "litert-int8": _litert,
     "saved_model": _saved_model,
     "openvino": _openvino,
 }

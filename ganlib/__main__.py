@@ -1,13 +1,12 @@
-"""The command line: train a detector on a folder, score images with it, hand it on."""
+"""The command line: train a detector on a folder, score images with it, export it."""
 
 import json
 import os
 import shutil
 import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import typer.core
@@ -15,8 +14,8 @@ import typer.core
 from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, write_safely
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow is talkative
-warnings.filterwarnings("ignore", module="PIL")  # on files that can be read
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
+warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
 A whole session:
@@ -27,13 +26,13 @@ A whole session:
 
   python -m ganlib export parts.keras parts.onnx
 
-Exit status: 0 all is well (and, with --fail-on-anomaly, all images are normal), 1 anomalies were
-found with --fail-on-anomaly, 2 an error, 130 interrupted.
+Exit status: 0 success (with --fail-on-anomaly: and all images are normal), 1 anomalies were found
+with --fail-on-anomaly, 2 an error, 130 interrupted.
 """
 
 
 class _Commands(typer.core.TyperGroup):
-    """Say what a user can mend in one line."""
+    """Report what a user can fix in one line."""
 
     def invoke(self, context):
         try:
@@ -44,7 +43,7 @@ class _Commands(typer.core.TyperGroup):
             what = error.strerror or type(error).__name__
             _say(f"Error: {shown(error.filename or 'A file')}: {what}.")
         except KeyboardInterrupt:
-            _say("\nInterrupted. The same command goes on.")
+            _say("\nInterrupted. The same command continues.")
             raise typer.Exit(130) from None
         raise typer.Exit(2)
 
@@ -52,7 +51,7 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     name="ganlib",
     cls=_Commands,
-    help="Find defects in images, with a GAN that has seen good ones only.",
+    help="Find defects in images, with a model that has seen good images only.",
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
@@ -60,34 +59,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-
-class OnError(StrEnum):
-    """What to do about an image that cannot be read."""
-
-    RAISE = "raise"
-    SKIP = "skip"
-
-
-class Resize(StrEnum):
-    """How images that are not square become square."""
-
-    LETTERBOX = "letterbox"
-    CROP = "crop"
-    SQUEEZE = "squeeze"
-
-
-class Format(StrEnum):
-    """What a detector can be exported to."""
-
-    ONNX = "onnx"
-    LITERT = "litert"
-    LITERT_INT8 = "litert-int8"
-    SAVED_MODEL = "saved_model"
-    OPENVINO = "openvino"
-
-
-ON_ERROR = typer.Option(help="An image that cannot be read: stop, or leave it out and count it.")
-DETECTOR = typer.Argument(help="A file that `train` has written.", metavar="DETECTOR")
+DetectorFile = Annotated[Path, typer.Argument(help="A file from `train`.", metavar="DETECTOR")]
+OnError = Annotated[
+    Literal["raise", "skip"],
+    typer.Option(help="For an image that cannot be read: stop, or leave it out and count it."),
+]
 
 
 @app.command(epilog="Example: python -m ganlib train parts/ -o parts.keras --minutes 5")
@@ -101,28 +77,32 @@ def train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The detector. [default: FOLDER.keras]")
     ] = None,
-    minutes: Annotated[float, typer.Option(help="The time that training may take.")] = 10.0,
+    method: Annotated[
+        str, typer.Option(help="GANomaly, AnoGAN, ..., or your own, see GANLIB_MODELS.")
+    ] = "GANomaly",
+    minutes: Annotated[float, typer.Option(help="Time limit for training, in minutes.")] = 10.0,
     steps: Annotated[
-        int | None, typer.Option(help="The most steps to train. [default: as the profile quick]")
+        int | None, typer.Option(help="Most training steps. [default: of the profile quick]")
     ] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
     channels: Annotated[
-        int | None, typer.Option(help="1 grey, 3 RGB. [default: as the images are]")
+        int | None, typer.Option(help="1 grey, 3 RGB. [default: like the images]")
     ] = None,
     resize: Annotated[
-        Resize, typer.Option(help="Images that are not square: with bars, cut, or squeezed.")
-    ] = Resize.LETTERBOX,
+        Literal["letterbox", "crop", "squeeze"],
+        typer.Option(help="How images become square: with bars, cut, or squeezed."),
+    ] = "letterbox",
     false_alarm_rate: Annotated[
-        float, typer.Option(help="Share of good images that may be called anomalies.")
+        float, typer.Option(help="Share of good images that may be flagged as anomalies.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of weights, order and what is held out.")] = 0,
-    on_error: Annotated[OnError, ON_ERROR] = OnError.RAISE,
+    on_error: OnError = "raise",
 ) -> None:
     """Train a detector on good images.
 
-    A fifth of them is held out to choose the threshold by. If the command is interrupted, the same
-    command goes on.
+    A fifth of them is held out to choose the threshold. If the command is interrupted, the same
+    command continues.
     """
     if minutes <= 0 or (steps is not None and steps < 1) or not 0 < false_alarm_rate < 1:
         raise GanlibError(
@@ -133,71 +113,74 @@ def train(
         output = Path(f"{folder.resolve().name}.keras")
     if output.suffix != ".keras" or output.is_dir():
         raise GanlibError(f"--output is {output}: give the name of a file that ends in .keras.")
-    from ganlib import data as images_of
-    from ganlib import settings as profiles
-    from ganlib.detector import train as training
+    from ganlib import data
+    from ganlib.detector.train import judge, train_detector
+    from ganlib.settings import settings
 
-    # What a training that is interrupted goes on from; after anything else nothing is left of it.
+    # Keeps the state of an interrupted training; otherwise it is deleted.
     work = output.parent / f".{output.name}.unfinished"
-    checkpoint = work / "checkpoint.npz"
-    remove_unfinished(output.parent, output.name)  # of a training that was killed as it saved
+    remove_unfinished(output.parent, output.name)
     try:
-        dataset = images_of.open_dataset(
+        dataset = data.open_dataset(
             f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
         )
-        split, note = images_of.held_out_split(dataset, seed=seed)
-        settings = profiles.settings(
+        split, note = data.held_out_split(dataset, seed=seed)
+        chosen = settings(
             "quick",
             f"{folder}/",
             image_size=image_size,
             filters=filters,
-            channels=channels or images_of.channels_of(dataset),
+            channels=channels or data.channels_of(dataset),
             steps=steps,
+            dcgan_steps=steps,
         )
-        trained = training.train_detector(
-            dataset, split, settings, checkpoint, minutes, seed, false_alarm_rate, (note,)
+        trained = train_detector(
+            dataset,
+            split,
+            chosen,
+            work / "checkpoint.npz",
+            minutes,
+            seed,
+            false_alarm_rate,
+            (note,),
+            method,
         )
         detector = trained.detector
-        judged = training.judge(detector, dataset, split)
-        detector.card = {**detector.card, "test": judged}
+        metrics = judge(detector, dataset, split)
+        detector.card = {**detector.card, "test": metrics}
         write_safely(output, detector.save)
     finally:
-        if not checkpoint.exists():
+        if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
     _say(f"{detector.card['steps']} steps in {trained.seconds:.0f} s.")
-    for sentence in [*detector.card["notes"], *_told(judged)]:
+    for sentence in [*detector.card["notes"], *_sentences(metrics)]:
         _say(sentence)
     print(output)
 
 
-def _told(judged: dict) -> list[str]:
-    """Say what test images showed."""
-    told = []
-    if "auroc" in judged:
-        low, high = judged["auroc_low"], judged["auroc_high"]
-        told.append(f"AUROC on the test images {judged['auroc']:.3f} [{low:.3f}, {high:.3f}].")
-    if judged.get("n_normal"):
-        told.append(
-            f"{judged['false_alarm_rate']:.1%} of {judged['n_normal']} good test images are called "
-            "anomalies."
-        )
-    if judged.get("n_anomaly"):
-        told.append(
-            f"{judged['detection_rate']:.1%} of {judged['n_anomaly']} test anomalies are found."
-        )
-    return told
+def _sentences(metrics: dict) -> list[str]:
+    sentences = []
+    if "auroc" in metrics:
+        interval = f"[{metrics['auroc_low']:.3f}, {metrics['auroc_high']:.3f}]"
+        sentences.append(f"AUROC on the test images {metrics['auroc']:.3f} {interval}.")
+    if metrics.get("n_normal"):
+        rate = f"{metrics['false_alarm_rate']:.1%} of {metrics['n_normal']}"
+        sentences.append(f"{rate} good test images are flagged as anomalies.")
+    if metrics.get("n_anomaly"):
+        rate = f"{metrics['detection_rate']:.1%} of {metrics['n_anomaly']}"
+        sentences.append(f"{rate} test anomalies are found.")
+    return sentences
 
 
-def _load(detector: Path):
-    """Load a detector, or say what else the file is."""
+def _load(path: Path):
     from ganlib.detector.detector import Detector
     from ganlib.detector.load import load_model
 
-    model = load_model(detector)
+    model = load_model(path)
     if not isinstance(model, Detector):
         raise GanlibError(
-            f"{detector} holds {type(model).__name__}, expected a detector. Make one of your "
-            "images: python -m ganlib train FOLDER."
+            f"{path} holds {type(model).__name__}, expected a detector. Train one on your images: "
+            "python -m ganlib train FOLDER."
         )
     return model
 
@@ -206,7 +189,7 @@ def _load(detector: Path):
     epilog="Example: python -m ganlib score parts.keras new/ --csv scores.csv --report report.html"
 )
 def score(
-    detector: Annotated[Path, DETECTOR],
+    detector: DetectorFile,
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
@@ -215,54 +198,49 @@ def score(
     ] = None,
     false_alarm_rate: Annotated[
         float | None,
-        typer.Option(help="Use another threshold, for this share. [default: the detector's]"),
+        typer.Option(help="Use the threshold for this share. [default: the detector's]"),
     ] = None,
-    on_error: Annotated[OnError, ON_ERROR] = OnError.RAISE,
+    on_error: OnError = "raise",
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if an anomaly is found.")
     ] = False,
 ) -> None:
     """Score images.
 
-    Without --csv, --report or --heatmaps a line per image is printed: verdict, score, file. With
-    them, an interrupted command goes on when it is called again.
+    Without --csv, --report or --heatmaps, print a line per image: verdict, score, file. With them,
+    the same command continues an interrupted one.
     """
-    for path, end in ((csv, ".csv"), (report, ".html")):
-        if path is not None and (path.suffix.lower() != end or path.is_dir()):
-            raise GanlibError(f"{path}: give the name of a file that ends in {end}.")
+    for path, suffix in ((csv, ".csv"), (report, ".html")):
+        if path is not None and (path.suffix.lower() != suffix or path.is_dir()):
+            raise GanlibError(f"{path}: give the name of a file that ends in {suffix}.")
     if heatmaps is not None and heatmaps.exists() and not heatmaps.is_dir():
         raise GanlibError(f"{heatmaps} is a file: give a folder for the heat maps.")
-    from ganlib.detector import score as scoring
-    from ganlib.progress import progress
+    from tqdm import tqdm
 
-    files = scoring.find_images(images)
+    from ganlib.detector.score import Outputs, find_images, score_files
+
+    files = find_images(images)
     model = _load(detector)
     if false_alarm_rate is not None:
         model.calibrate(model.normal_scores, false_alarm_rate)
         model.card = {**model.card, "false_alarm_rate": false_alarm_rate}
-    outputs = scoring.Outputs(csv, report, heatmaps)
-    listed = not any(outputs)
-    with progress(len(files), "scoring", "image") as advance:
+    outputs = Outputs(csv, report, heatmaps)
+    print_lines = not any(outputs)
+    with tqdm(total=len(files), desc="scoring", unit="image", disable=None, mininterval=10) as bar:
 
-        def answered(entry):
-            if listed:
-                words = "normal" if entry.is_anomaly is False else "ANOMALY"
-                words = entry.error or f"{words}\t{entry.score:.4g}"
-                print(f"{words}\t{entry.file}" if not entry.error else f"UNREADABLE\t\t{words}")
-            advance()
+        def on_scored(entry):
+            bar.update()
+            if print_lines and entry.error:
+                print(f"UNREADABLE\t\t{entry.file}\t{entry.error}")
+            elif print_lines:
+                verdict = "normal" if entry.is_anomaly is False else "ANOMALY"
+                print(f"{verdict}\t{entry.score:.4g}\t{entry.file}")
 
-        counts = scoring.score_files(
-            model,
-            files,
-            outputs,
-            detector.name,
-            ", ".join(map(str, images)),
-            on_error.value,
-            answered,
-        )
-    unread = f" {counts.unreadable} could not be read." if counts.unreadable else ""
-    said = f"{counts.anomalies} of {counts.scored} images are called anomalies.{unread}"
-    print(said, file=sys.stderr if listed else sys.stdout)
+        scored = ", ".join(map(str, images))
+        counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
+    unreadable = f" {counts.unreadable} could not be read." if counts.unreadable else ""
+    summary = f"{counts.anomalies} of {counts.scored} images flagged as anomalies.{unreadable}"
+    print(summary, file=sys.stderr if print_lines else sys.stdout)
     for path in filter(None, outputs):
         print(path)
     if fail_on_anomaly and counts.anomalies:
@@ -271,63 +249,43 @@ def score(
 
 @app.command(epilog="Example: python -m ganlib export parts.keras parts.onnx")
 def export(
-    detector: Annotated[Path, DETECTOR],
-    output: Annotated[
-        Path, typer.Argument(help="What to write: a file that ends as the format's do.")
-    ],
-    to: Annotated[
-        Format, typer.Option("--format", help="onnx, openvino: .xml, litert: .tflite.")
-    ] = Format.ONNX,
-    images: Annotated[
-        Path | None,
-        typer.Option(help="Good images, for litert-int8: they set the range of every layer."),
-    ] = None,
+    detector: DetectorFile,
+    output: Annotated[Path, typer.Argument(help="The file, with the suffix of the format.")],
+    format: Annotated[
+        Literal["onnx", "litert", "saved_model", "openvino"],
+        typer.Option(help=".onnx, .tflite, a folder, .xml."),
+    ] = "onnx",
 ) -> None:
     """Write a detector for programs that have neither ganlib nor Keras.
 
-    Beside it a JSON file tells such a program the rest: sizes, threshold, card.
+    A JSON file beside it says what such a program has to know: sizes, threshold, card.
     """
-    from ganlib.data.images import decode
-    from ganlib.detector import score as scoring
     from ganlib.detector.export import export as write
 
-    model = _load(detector)
-    pixels = None
-    if images is not None:
-        import numpy as np
-
-        shape = (model.image_size, model.channels, model.resize)
-        pixels = np.stack([decode(file, *shape) for file in scoring.find_images([images])[:200]])
-    for path in write(model, output, to.value, pixels):
+    for path in write(_load(detector), output, format):
         print(path)
 
 
 @app.command(epilog="Example: python -m ganlib inspect parts.keras")
 def inspect(
-    detector: Annotated[Path, DETECTOR],
+    detector: DetectorFile,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print what a detector is: its images, its training, its threshold."""
+    """Print a detector's card: its images, its training, its threshold."""
     model = _load(detector)
-    known = {
-        **model.card,
-        "thresholds": model.thresholds,
-        "normal_scores": {
-            "n": len(model.normal_scores),
-            "lowest": float(model.normal_scores[0]),
-            "median": float(model.normal_scores[len(model.normal_scores) // 2]),
-            "highest": float(model.normal_scores[-1]),
-        }
-        if len(model.normal_scores)
-        else None,
-    }
+    scores = model.normal_scores
+    card = {**model.card, "thresholds": model.thresholds, "normal_scores": None}
+    if len(scores):
+        lowest, median, highest = map(float, scores[[0, len(scores) // 2, -1]])
+        summary = {"n": len(scores), "lowest": lowest, "median": median, "highest": highest}
+        card["normal_scores"] = summary
     if as_json:
-        print(json.dumps(known, indent=1, default=dict))
+        print(json.dumps(card, indent=1))
         return
-    width = max(map(len, known))
-    for name, value in known.items():
-        plain = json.dumps(value, default=dict) if not isinstance(value, str) else value
-        for line in value if name == "notes" else [plain]:
+    width = max(map(len, card))
+    for name, value in card.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        for line in value if name == "notes" else [text]:
             print(f"{name:{width}}  {line}")
 
 
@@ -336,7 +294,7 @@ def _say(sentence: str) -> None:
 
 
 def main() -> None:
-    """Run from the command line; the exit status is told in `EPILOG`."""
+    """Run from the command line; see `EPILOG` for the exit status."""
     app(prog_name="python -m ganlib" if sys.argv[0].endswith(".py") else "ganlib")
 
 

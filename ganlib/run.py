@@ -19,8 +19,7 @@ from ganlib import data, evaluation, figures, training
 from ganlib.data.batches import Batches
 from ganlib.environment import device, environment
 from ganlib.errors import GanlibError
-from ganlib.files import slug, write_csv, write_json, write_safely
-from ganlib.files import only_one
+from ganlib.files import only_one, slug, write_csv, write_json, write_safely
 from ganlib.models import devices
 from ganlib.models.base import AnomalyModel, Trainable
 from ganlib.models.detection import Detection

@@ -12,7 +12,6 @@ from tiny import build, dcgan, fit, gradients, load, some_images, values
 
 from ganlib import errata, evaluation
 from ganlib import settings as profiles
-from ganlib.errors import GanlibError
 from ganlib.models import METHODS, AnoGAN, GANomaly
 from ganlib.models.base import scale
 

@@ -1,1 +1,6 @@
-"""A trained model with its threshold: train, score, report and export it."""
+"""Detectors: train, score, report, export and load them."""
+
+from ganlib.detector.detector import Detector
+from ganlib.detector.load import load_model
+
+__all__ = ["Detector", "load_model"]

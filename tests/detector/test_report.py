@@ -2,33 +2,27 @@
 
 import base64
 import hashlib
-import http.server
 import io
 import json
 import re
-import threading
 import tracemalloc
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from browser import console_errors, set_colours, set_width
+from browser import console_errors, set_width
 from PIL import Image
 
-from ganlib.detector.report import Entry, Summary, strip, write_report
+from ganlib.detector.report import Entry, strip, write_report
 
 NORMAL_SCORES = np.linspace(0.1, 1.0, 40)
-SUMMARY = Summary(
-    title="Housings",
-    detector="housing.keras",
-    when="2026-01-02 03:04",
-    scored="parts/ (7 images)",
-    threshold=0.9,
-    false_alarm_rate=0.05,
-    normal_scores=NORMAL_SCORES,
-    notes=["How many anomalies are found cannot be known."],
-    card={"image_size": 64, "versions": {"keras": "3.15.1"}},
-)
+CARD = {
+    "images": "Housings",
+    "false_alarm_rate": 0.05,
+    "notes": ["How many anomalies are found cannot be known."],
+    "versions": {"keras": "3.15.1"},
+}
 HOSTILE = [
     "</script><script>window.hacked = 1</script>.png",
     "<img src=x onerror='window.hacked = 1'>.png",
@@ -48,6 +42,13 @@ HOSTILE = [
 def picture(level=128):
     part = np.full((8, 8, 1), level, np.uint8)
     return strip(part, part, part, size=8)
+
+
+def write(path, entries, normal_scores=NORMAL_SCORES, threshold=0.9, name="a.keras", **card):
+    detector = SimpleNamespace(
+        normal_scores=np.array(normal_scores), threshold=threshold, card={**CARD, **card}
+    )
+    return write_report(path, entries, detector, name, name)
 
 
 class Page(HTMLParser):
@@ -80,8 +81,8 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def written(folder, entries, **summary):
-    return Page(write_report(folder / "report.html", SUMMARY._replace(**summary), entries))
+def written(folder, entries, **options):
+    return Page(write(folder / "report.html", entries, **options))
 
 
 def judged(anomalies, normals):
@@ -102,24 +103,16 @@ def test_whatever_is_in_a_name_it_comes_back_as_it_was(tmp_path):
     assert not page.named("img")
 
 
-def test_whatever_is_in_the_summary_it_is_text(tmp_path):
-    words = "<b>&amp;</b> <!--entries--> \udcff"
-    page = written(
-        tmp_path,
-        [Entry("a.png", error=words)],
-        title=words,
-        detector=words,
-        when=words,
-        scored=words,
-        notes=[words],
-        card={words: words, "nested": {"a": [words]}},
-    )
+def test_whatever_is_in_the_card_it_is_text(tmp_path):
+    words = "<b>&amp;</b> {{ 7 }} \udcff"
+    card = {words: words, "nested": {"a": [words]}, "images": words, "notes": [words]}
+    page = written(tmp_path, [Entry("a.png", error=words)], name=words, **card)
     assert not page.named("b")
-    read = "<b>&amp;</b> <!--entries--> \ufffd"
-    assert page.texts["title"][0] == read
-    assert page.texts["dd"][:3] == [read] * 3
+    read = "<b>&amp;</b> {{ 7 }} \ufffd"
+    assert page.texts["title"][0] == f"{read}: scored images"
+    assert page.texts["dd"][:2] == [read] * 2
     assert read in page.texts["li"]
-    assert page.texts["th"][0] == page.texts["td"][0] == read
+    assert read in page.texts["th"] and read in page.texts["td"]
     assert page.entries[0]["error"] == words
 
 
@@ -128,87 +121,81 @@ def test_entries_keep_their_numbers_whatever_type_they_have(tmp_path):
         tmp_path,
         [
             Entry("a.png", np.float32(1.25), np.float64(0.975), np.bool_(True), "", picture()),
-            Entry("b.png", 0.1, 0.0, False, "", b"\xff\xd8jpeg"),
+            Entry("b.png", 0.1, 0.0, False),
             Entry("c.png", 7, 1),
             Entry("d.png", error="it is cut off"),
             Entry("e.png", float("nan"), 1.0, True),
         ],
     )
-    assert [list(entry.values()) for entry in page.entries] == [
+    names = ("file", "score", "above", "verdict", "error")
+    assert [[entry[name] for name in names] for entry in page.entries] == [
         ["a.png", 1.25, 0.975, "anomaly", ""],
         ["b.png", 0.1, 0.0, "normal", ""],
         ["c.png", 7.0, 1.0, "none", ""],
         ["d.png", None, None, "unreadable", "it is cut off"],
         ["e.png", None, None, "unreadable", "its score is nan"],
     ]
-    webp, jpeg, *none = page.pictures
-    assert base64.b64decode(webp.removeprefix("data:image/webp;base64,")) == picture()
-    assert base64.b64decode(jpeg.removeprefix("data:image/jpeg;base64,")) == b"\xff\xd8jpeg"
-    assert none == [None] * 3
+    source, *none = page.pictures
+    assert base64.b64decode(source.removeprefix("data:image/webp;base64,")) == picture()
+    assert none == [None] * 4
     assert "2 images could not be scored." in page.texts["p"][1]
 
 
 @pytest.mark.parametrize(
-    ("anomalies", "normals", "rate", "called", "expected"),
+    ("anomalies", "normals", "rate", "expected"),
     [
-        (12, 338, 0.05, "12 of 350 images are called anomalies", "about 18 (5 %)"),
-        (1, 199, 0.01, "1 of 200 images is called an anomaly", "about 2 (1 %)"),
-        (0, 1, 0.005, "None of 1 image is called an anomaly", "less than one (0.5 %)"),
-        (1200, 0, None, "1,200 of 1,200 images are called anomalies.", None),
-        (0, 0, 0.05, "No image was scored.", None),
+        (12, 338, 0.05, "12 of 350 images flagged; about 18 (5 %) false alarms are expected"),
+        (0, 1, 0.005, "None of 1 image flagged; less than one (0.5 %) false alarms"),
+        (1200, 0, None, "1,200 of 1,200 images flagged."),
+        (0, 0, 0.05, "No image was scored."),
     ],
 )
-def test_headline_says_how_many_and_how_many_there_would_be(
-    tmp_path, anomalies, normals, rate, called, expected
+def test_headline_says_how_many_and_how_many_are_expected(
+    tmp_path, anomalies, normals, rate, expected
 ):
     # What could not be scored counts as neither.
     entries = [*judged(anomalies, normals), Entry("x.png", error="cut off")]
     page = written(tmp_path, entries, false_alarm_rate=rate)
-    headline = f"{called}; {expected} would be if all were good." if expected else called
-    assert page.texts["h1"] == [headline.replace(" %", "\N{NO-BREAK SPACE}%")]
+    headline = "".join(page.texts["h1"]).replace("\N{NO-BREAK SPACE}", " ")
+    assert headline.startswith(expected)
     counts = [anomalies + normals + 1, anomalies, normals, 1]
-    said = [text.split()[-1] for text in page.texts["span"] if text[-1].isdigit()]
-    assert said == [f"{count:,}" for count in counts]
+    numbers = [text.split()[-1] for text in page.texts["span"] if text[-1].isdigit()]
+    assert numbers == [f"{count:,}" for count in counts]
 
 
 def test_without_a_threshold_nothing_is_promised(tmp_path):
     entries = [Entry("a.png", 0.5), Entry("b.png", 0.7)]
-    page = written(
-        tmp_path, entries, threshold=None, false_alarm_rate=None, normal_scores=np.array([])
-    )
+    page = written(tmp_path, entries, threshold=None, normal_scores=[])
     assert page.texts["h1"] == ["2 images scored; the detector has no threshold to judge by."]
-    assert not any("At or above" in text for text in page.texts["li"])
     assert "Threshold" not in page.texts["dt"]
+    assert not any("%" in text for text in page.texts["li"])
     assert all(line["class"] != "threshold" for line in page.named("line"))
 
 
 def test_nothing_but_its_own_script_and_style_may_work(tmp_path):
-    page = written(tmp_path, judged(2, 2))
+    page = written(tmp_path, [Entry("a.png", 0.5, 0.5, False, "", picture())])
     (policy,) = [meta["content"] for meta in page.named("meta") if "http-equiv" in meta]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
-    assert rules.pop("default-src") == "'none'"
-    assert rules.pop("img-src") == "data:"
     for tag in ("script", "style"):
         (text,) = page.texts[tag]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'"
-    assert rules == {"base-uri": "'none'", "form-action": "'none'"}
-
-
-def test_the_file_refers_to_nothing_outside(tmp_path):
-    page = written(tmp_path, [Entry("a.png", 0.5, 0.5, False, "", picture())])
+    none = "'none'"
+    assert rules == {
+        "default-src": none,
+        "img-src": "data:",
+        "base-uri": none,
+        "form-action": none,
+    }
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "://" not in text
-    assert not re.search(r"url\(|@import|innerHTML|insertAdjacentHTML|document\.write", text)
+    assert not re.search(r"://|url\(|@import|innerHTML|insertAdjacentHTML|document\.write", text)
     references = [
         attributes[name]
         for _, attributes in page.tags
         for name in ("src", "href", "action", "srcset", "data-picture")
         if name in attributes
     ]
-    assert references
-    assert all(reference.startswith("data:") for reference in references)
-    assert "<!--" not in text  # every place of the template was filled
+    assert references and all(reference.startswith("data:") for reference in references)
 
 
 def test_entries_are_written_as_they_come(tmp_path):
@@ -216,17 +203,18 @@ def test_entries_are_written_as_they_come(tmp_path):
         for i in range(2000):
             yield Entry(f"{i}.png", 0.5, 0.5, False, "", bytes(8000))
 
+    written(tmp_path, judged(1, 1))  # what is loaded once
     tracemalloc.start()
-    write_report(tmp_path / "report.html", SUMMARY, entries())
+    write(tmp_path / "report.html", entries())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (tmp_path / "report.html").stat().st_size > 2000 * 8000
-    assert peak < 2e6
+    assert peak < 3e6
 
 
 def test_a_report_that_fails_leaves_the_one_before(tmp_path):
     path = tmp_path / "deep" / "report.html"
-    assert write_report(path, SUMMARY, judged(1, 1)) == path
+    assert write(path, judged(1, 1)) == path
     before = path.read_bytes()
 
     def entries():
@@ -234,65 +222,36 @@ def test_a_report_that_fails_leaves_the_one_before(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_report(path, SUMMARY, entries())
+        write(path, entries())
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
-
-
-# ----------------------------------------------------------------------------------- the chart
-
-
-def bars(page):
-    """Every bar: its look, left and right end, height, and what it says it counts."""
-    titles = [title for title in page.texts["title"] if " to " in title]
-    assert len(titles) == len(page.named("rect"))
-    for rect, title in zip(page.named("rect"), titles, strict=True):
-        left, width = (float(rect[name].rstrip("%")) for name in ("x", "width"))
-        count = re.search(r": ([\d,]+) of", title)[1].replace(",", "")
-        yield rect["class"], left, left + width, float(rect["height"]), int(count)
-
-
-def threshold_at(page):
-    (at,) = {line["x1"] for line in page.named("line") if line["class"] == "threshold"}
-    return float(at.rstrip("%"))
 
 
 @pytest.mark.parametrize("highest", [1.5, 700.0])
 def test_chart_counts_every_score_on_its_side_of_the_threshold(tmp_path, highest):
     threshold = float(np.float32(0.9))
-    scores = [0.2, 0.2, 0.5, np.nextafter(threshold, 0), threshold, 1.0, highest]
-    page = written(
-        tmp_path,
-        [Entry(f"{i}.png", score, 0.5, score >= threshold) for i, score in enumerate(scores)],
-        threshold=threshold,
-    )
-    line = threshold_at(page)
+    scores = [0.2, 0.2, 0.5, np.nextafter(np.float32(0.9), 0), threshold, 1.0, highest]
+    entries = [Entry(f"{i}.png", score, 0.5, score >= threshold) for i, score in enumerate(scores)]
+    page = written(tmp_path, entries, threshold=threshold)
+    (line,) = [line for line in page.named("line") if line["class"] == "threshold"]
     counts = {"good": 0, "normal": 0, "anomaly": 0}
-    for look, left, right, _, count in bars(page):
-        counts[look] += count
-        assert left >= 0
-        assert right <= 100
-        assert look == "good" or (left > line) == (look == "anomaly")
+    titles = [title for title in page.texts["title"] if " of " in title]
+    for bar, title in zip(page.named("rect"), titles, strict=True):
+        left, width = (float(bar[name].rstrip("%")) for name in ("x", "width"))
+        counts[bar["class"]] += int(title.split(" of ")[0])
+        assert left >= 0 and left + width <= 100
+        right_side = left > float(line["x1"].rstrip("%"))
+        assert bar["class"] == "good" or right_side == (bar["class"] == "anomaly")
     assert counts == {"good": len(NORMAL_SCORES), "normal": 4, "anomaly": 3}
     assert any("logarithmic" in text for text in page.texts["text"]) == (highest > 100)
 
 
-def test_chart_draws_shares_not_numbers(tmp_path):
-    scores = np.repeat([0.1, 0.5], [3, 1])
-    entries = [Entry(str(i), score, 0.5, False) for i, score in enumerate(np.tile(scores, 10))]
-    page = written(tmp_path, entries, normal_scores=scores)
-    heights = {}
-    for look, left, _, height, _ in bars(page):
-        heights.setdefault(look, {})[left] = height
-    assert heights["good"] == heights["normal"]
-    low, high = sorted(heights["good"].values())
-    assert high == pytest.approx(3 * low, rel=0.01)
-
-
-def test_one_image_of_thousands_is_seen(tmp_path):
+def test_chart_draws_shares_and_a_single_image_of_thousands(tmp_path):
     entries = [*judged(0, 5000), Entry("bad.png", 1.5, 1.0, True)]
-    (height,) = [bar[3] for bar in bars(written(tmp_path, entries)) if bar[0] == "anomaly"]
-    assert height == 2
+    page = written(tmp_path, entries, normal_scores=[0.5] * 7)
+    heights = {bar["class"]: float(bar["height"]) for bar in page.named("rect")}
+    assert heights["good"] == pytest.approx(heights["normal"], rel=1e-3)
+    assert heights["anomaly"] == 2
 
 
 @pytest.mark.parametrize(
@@ -302,34 +261,17 @@ def test_one_image_of_thousands_is_seen(tmp_path):
         ([], [], None),
         ([], [], 0.5),
         ([0.0] * 3, [0.0], 0.0),
-        ([0.5] * 20, [], 0.5),
         ([1e-9, 1e9], [1], 1e-9),
     ],
 )
 def test_chart_of_odd_scores(tmp_path, normal_scores, scores, threshold):
     entries = [Entry(f"{i}.png", score) for i, score in enumerate(scores)]
-    page = written(tmp_path, entries, normal_scores=np.array(normal_scores), threshold=threshold)
-    assert sum(bar[-1] for bar in bars(page)) == len(normal_scores) + len(scores)
+    page = written(tmp_path, entries, normal_scores=normal_scores, threshold=threshold)
+    titles = [title for title in page.texts["title"] if " of " in title]
+    count = len(normal_scores) + len(scores)
+    assert sum(int(title.split(" of ")[0]) for title in titles) == count
     places = [float(text["x"].rstrip("%")) for text in page.named("text") if "x" in text]
     assert all(0 <= place <= 100 for place in places)
-
-
-def test_ticks_are_where_they_say(tmp_path):
-    page = written(tmp_path, [Entry("a.png", 1.1, 1.0, True)])
-    words = [text for text in page.texts["text"] if re.fullmatch(r"[\d.]+", text)]
-    places = [
-        float(text["x"].rstrip("%"))
-        for text in page.named("text")
-        if text.get("text-anchor") == "middle"
-    ]
-    assert len(words) == len(places) >= 3
-    slope, offset = np.polyfit([float(word) for word in words], places, 1)
-    assert np.polyval([slope, offset], SUMMARY.threshold) == pytest.approx(
-        threshold_at(page), abs=0.1
-    )
-
-
-# ----------------------------------------------------------------------------------- the strip
 
 
 def test_strip_shows_three_parts_side_by_side():
@@ -338,17 +280,14 @@ def test_strip_shows_three_parts_side_by_side():
     heat = np.zeros((10, 20, 3), np.uint8)
     heat[..., 0] = 255
     drawn = Image.open(io.BytesIO(strip(image, reconstruction, heat, size=32)))
-    assert drawn.format == "WEBP"
-    assert drawn.size == (3 * 32 + 8, 32)
+    assert (drawn.format, drawn.size) == ("WEBP", (3 * 32 + 8, 32))
     pixels = np.asarray(drawn.convert("RGBA")).astype(int)
     assert np.abs(pixels[16, 16] - [50, 50, 50, 255]).max() < 6
     assert np.abs(pixels[16, 36 + 16] - [200, 200, 200, 255]).max() < 6
     assert np.abs(pixels[16, 72 + 16] - [255, 0, 0, 255]).max() < 30
     seen = pixels[..., 3] > 128
     assert seen[:, :32].sum() == 16 * 32  # as high as it may be, half as wide
-    assert seen[:, :8].sum() == seen[:, 24:36].sum() == 0
     assert seen[:, 36:68].all()
-    assert seen[:8].sum() == seen[-8:].sum() == 8 * (16 + 32)
 
 
 # ---------------------------------------------------------------------------------- the browser
@@ -362,7 +301,7 @@ def big(tmp_path_factory):
         for i in range(118)
     ]
     entries += [Entry("lost1.png", error="it is cut off"), Entry("lost2.png", error="no image")]
-    return write_report(tmp_path_factory.mktemp("report") / "big.html", SUMMARY, entries)
+    return write(tmp_path_factory.mktemp("report") / "big.html", entries)
 
 
 @pytest.fixture
@@ -420,10 +359,7 @@ def test_only_one_page_of_images_is_there_and_none_is_broken(shown):
         """
     )
     assert set(widths) == {32}
-    assert texts(shown, "main h1") == [
-        "40 of 118 images are called anomalies; about 6 (5\N{NO-BREAK SPACE}%) would be if all "
-        "were good."
-    ]
+    assert texts(shown, "main h1")[0].startswith("40 of 118 images flagged; about 6")
     alts = shown.execute_script("return Array.from(document.images, (image) => image.alt)")
     assert alts[0] == "part117.png: image, reconstruction and heat map"
 
@@ -449,19 +385,12 @@ def test_a_card_says_verdict_score_and_where_it_stands(shown):
     ]
 
 
-@pytest.mark.parametrize(
-    ("above", "said"),
-    [
-        (1, "all"),
-        (0.9999, "99 % of"),
-        (0.29, "29 % of"),
-        (0.001, "less than 1 % of"),
-        (0, "none of"),
-    ],
-)
-def test_only_all_are_all(browser, tmp_path, above, said):
-    path = write_report(tmp_path / "one.html", SUMMARY, [Entry("a.png", 0.5, above, False)])
-    assert texts(opened(browser, path), ".stands") == [f"above {said} 40 held-out good images"]
+def test_only_all_are_all(browser, tmp_path):
+    shares = {1: "all", 0.9999: "99 % of", 0.29: "29 % of", 0.001: "less than 1 % of", 0: "none of"}
+    entries = [Entry("a.png", 1.0 + above, above, False) for above in shares]
+    opened(browser, write(tmp_path / "one.html", entries))
+    expected = [f"above {share} 40 held-out good images" for share in shares.values()]
+    assert texts(browser, ".stands") == expected
 
 
 def test_sorting(shown):
@@ -479,14 +408,6 @@ def test_sorting(shown):
     assert numbers(shown) == by_score[:-49:-1]
     choose(shown, order="verdict down")
     assert texts(shown, ".verdict") == ["✕ unreadable"] * 2 + ["● normal"] * 46
-
-
-def test_what_has_no_score_is_last_both_ways(shown):
-    for order in ("score up", "score down"):
-        choose(shown, order=order)
-        shown.find_element("id", "next").click()
-        shown.find_element("id", "next").click()
-        assert {"lost1.png", "lost2.png"} == set(files(shown)[-2:])
 
 
 def test_filtering(shown):
@@ -522,32 +443,13 @@ def test_paging_shows_every_image_once(shown):
         assert page.get_property("value") == landed
 
 
-def test_keyboard_alone(shown):
-    from selenium.webdriver import ActionChains, Keys
-
-    def press(*keys):
-        ActionChains(shown).send_keys(*keys).perform()
-
-    press(Keys.TAB, Keys.ENTER)
-    assert shown.find_element("tag name", "details").get_property("open")
-    press(Keys.TAB, Keys.ARROW_RIGHT)
-    assert texts(shown, "#shown") == ["1 to 40 of 40 images"]
-    press(Keys.TAB, Keys.ARROW_DOWN)
-    assert numbers(shown) == list(range(0, 118, 3))
-    press(Keys.TAB, "part9")
-    assert numbers(shown) == [9, 90, 93, 96, 99]
-    press(Keys.ENTER)  # sends no form: nothing is loaded anew
-    assert numbers(shown) == [9, 90, 93, 96, 99]
-    assert console_errors(shown) == []
-
-
 def test_hostile_names_are_shown_and_do_nothing(browser, tmp_path):
     entries = [
         Entry(name, 1.0 - i / 100, 0.5, False, name if i % 2 else "", picture())
         for i, name in enumerate(HOSTILE)
     ]
-    hostile = SUMMARY._replace(title=HOSTILE[0], notes=HOSTILE, card=dict.fromkeys(HOSTILE, "x"))
-    opened(browser, write_report(tmp_path / "부품 #7%.html", hostile, entries))
+    card = {**dict.fromkeys(HOSTILE, "x"), "images": HOSTILE[0], "notes": HOSTILE}
+    opened(browser, write(tmp_path / "부품 #7%.html", entries, **card))
     choose(browser, order="name up")
     assert browser.execute_script("return window.hacked") is None
     assert len(browser.find_elements("css selector", "#gallery img")) == len(HOSTILE)
@@ -560,99 +462,3 @@ def test_hostile_names_are_shown_and_do_nothing(browser, tmp_path):
     assert "line\\u000abreak\\u000d\\u0009tab\\u0000nul.png" in names
     assert "not \\udcff utf8.png" in names
     assert console_errors(browser) == []
-
-
-def test_the_policy_keeps_the_network_out(shown):
-    asked = []
-
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            self.send_error(404)
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        refused = shown.execute_async_script(
-            """
-            const [url, done] = arguments, refused = [];
-            document.addEventListener("securitypolicyviolation", (event) => {
-              refused.push(event.effectiveDirective);
-              if (refused.length === 4) done(refused.sort());
-            });
-            document.body.append(Object.assign(new Image(), { src: url + "/image" }));
-            const script = document.createElement("script");
-            document.body.append(Object.assign(script, { src: url + "/script" }));
-            fetch(url + "/fetch").catch(() => {});
-            const inline = document.createElement("div");
-            inline.setAttribute("onclick", "window.hacked = 1");
-            document.body.append(inline);
-            inline.click();
-            """,
-            f"http://127.0.0.1:{server.server_port}",
-        )
-    finally:
-        server.shutdown()
-        server.server_close()
-        console_errors(shown)  # the refusals
-    assert refused == ["connect-src", "img-src", "script-src-attr", "script-src-elem"]
-    assert asked == []
-    assert shown.execute_script("return window.hacked") is None
-
-
-def luminance(colour):
-    colour = np.array([int(part) / 255 for part in re.findall(r"\d+", colour)[:3]])
-    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_word_can_be_read_by_day_and_night(shown, scheme):
-    set_colours(shown, scheme)
-    choose(shown, order="verdict down")
-    colours = shown.execute_script(
-        """
-        const ground = (element) => {
-          const colour = getComputedStyle(element).backgroundColor;
-          return colour === "rgba(0, 0, 0, 0)" ? ground(element.parentElement) : colour;
-        };
-        const speaks = (element) =>
-          Array.from(element.childNodes).some((node) => node.nodeType === 3 && node.data.trim()) &&
-          element.checkVisibility() && !element.disabled && !element.closest("svg title");
-        const ink = (element) =>
-          getComputedStyle(element)[element.closest("svg") ? "fill" : "color"];
-        return Array.from(document.querySelectorAll("main *")).filter(speaks)
-          .map((element) => [element.textContent, ink(element), ground(element)]);
-        """
-    )
-    set_colours(shown, "light")
-    page = luminance(colours[0][2])
-    assert page < 0.05 if scheme == "dark" else page > 0.8
-    assert len(colours) > 100
-    for words, ink, ground in colours:
-        dark, light = sorted([luminance(ink), luminance(ground)])
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, (words, ink, ground)
-
-
-def test_a_telephone_need_not_scroll_sideways(browser, tmp_path):
-    entries = [Entry("folder/" * 30 + "x" * 100, 0.5, 0.5, False, "e" * 200, picture())]
-    long = SUMMARY._replace(scored="y" * 300, card={"digest": "z" * 300})
-    path = write_report(tmp_path / "long.html", long, entries)
-    set_width(browser, 360)
-    opened(browser, path)
-    browser.find_element("tag name", "summary").click()
-    wide = browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
-    set_width(browser, 1280)
-    assert wide <= 0
-
-
-def test_paper_shows_the_page_without_its_buttons(shown):
-    shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    try:
-        seen = [
-            shown.find_element("css selector", selector).is_displayed()
-            for selector in ("h1", "svg", ".card", "#shown", "form", "#next")
-        ]
-    finally:
-        shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert seen == [True, True, True, True, False, False]
