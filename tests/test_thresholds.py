@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from ganlib.models.calibrated import Calibrated
 from scipy import stats
 
 from ganlib.errors import GanlibError
+from ganlib.models.calibrated import Calibrated
 from ganlib.models.detection import Detection
 from ganlib.thresholds import (
     deviation_threshold,

@@ -12,7 +12,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from ganlib.models.published import CarriedAnoGAN, OneEncoderGANomaly
 
 from ganlib.data.images import _open_cache
 from ganlib.detector.load import load_model
@@ -22,6 +21,7 @@ from ganlib.models.autoencoder import Autoencoder
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
+from ganlib.models.published import CarriedAnoGAN, OneEncoderGANomaly
 
 SMALL = {"image_size": 32, "channels": 1, "latent_dim": 6, "filters": 4}
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1), dtype="uint8")
