@@ -1,6 +1,7 @@
 """A training that was interrupted ends as if it had not been, and a bad one ends with a reason."""
 
 import functools
+import types
 
 import keras
 import numpy as np
@@ -26,27 +27,19 @@ def every_epoch(monkeypatch):
     monkeypatch.setattr(training, "SHARE", float("inf"))
 
 
-def on(**events):
-    return keras.callbacks.LambdaCallback(**events)
-
-
 def train(path, cls=Autoencoder, killed_in=None, epochs=EPOCHS, weights=0, rate=1e-3, **options):
     """Train; eagerly where a test is of the file: compiling takes longer than a few steps."""
-    running = []
+    named = {"minutes": None, "callbacks": [], "images": IMAGES, "run_eagerly": True}
+    minutes, callbacks, images, run_eagerly = (options.pop(*each) for each in named.items())
 
-    def kill(batch, logs):
-        if killed_in == running[-1]:
+    def kill(epoch, logs):
+        if epoch == killed_in:
             raise Killed
 
-    minutes, callbacks = options.pop("minutes", None), options.pop("callbacks", [])
     model = build(cls, seed=weights)
-    adam = keras.optimizers.Adam(rate, beta_1=0.5)
-    model.compile(adam, run_eagerly=options.pop("run_eagerly", True))
-    batches = Batches(
-        options.pop("images", IMAGES), **{"rows": np.arange(6), "batch_size": 4, **options}
-    )
-    begin = on(on_epoch_begin=lambda epoch, logs: running.append(epoch), on_train_batch_end=kill)
-    callbacks = [begin, *callbacks]
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
+    batches = Batches(images, **{"rows": np.arange(6), "batch_size": 4, **options})
+    callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=kill)]
     return model, training.fit(model, batches, epochs, path, callbacks, minutes, verbose=0)
 
 
@@ -99,33 +92,21 @@ def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):
     assert longer.seconds > first.seconds > 0
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda path: train(path, rate=2e-3, epochs=1),
-        lambda path: train(path, DCGAN, epochs=1),
-        lambda path: train(path, seed=1, epochs=1),
-        lambda path: train(path, batch_size=5, epochs=1),
-        lambda path: train(path, rows=np.arange(5), epochs=1),
-        lambda path: train(path, images=255 - IMAGES, epochs=1),
-        lambda path: path.write_bytes(b"PK no archive"),
-        lambda path: path.write_bytes(b""),
-        lambda path: np.savez(path, state="[]"),
-        lambda path: path.write_bytes(train(path, epochs=1) and path.read_bytes()[:-5000]),
-    ],
-    ids=[
-        "rate",
-        "model",
-        "seed",
-        "batch",
-        "rows",
-        "images",
-        "damaged",
-        "empty",
-        "foreign",
-        "truncated",
-    ],
-)
+OTHERS = {
+    "rate": lambda path: train(path, rate=2e-3, epochs=1),
+    "model": lambda path: train(path, DCGAN, epochs=1),
+    "seed": lambda path: train(path, seed=1, epochs=1),
+    "batch": lambda path: train(path, batch_size=5, epochs=1),
+    "rows": lambda path: train(path, rows=np.arange(5), epochs=1),
+    "images": lambda path: train(path, images=255 - IMAGES, epochs=1),
+    "damaged": lambda path: path.write_bytes(b"PK no archive"),
+    "empty": lambda path: path.write_bytes(b""),
+    "foreign": lambda path: np.savez(path, state="[]"),
+    "cut off": lambda path: path.write_bytes(train(path, epochs=1) and path.read_bytes()[:-5000]),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_what_is_not_of_this_training_is_not_gone_on_from(other, whole, tmp_path, capsys):
     other(tmp_path / "c.npz")
     model, result = train(tmp_path / "c.npz")
@@ -158,21 +139,30 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
     assert {each.name for each in tmp_path.iterdir()} <= {"c.npz", ".lock"}
 
 
-def test_checkpoints_take_a_twentieth_of_the_time(tmp_path, monkeypatch):
-    """Epochs of 1 s, and 0.12 s to write: after the first, every third is written, and the last."""
-    now, written = [0.0], []
-
-    def write(path, function):
-        written.append(round(now[0], 2))
-        now[0] += 0.12
+@pytest.fixture
+def clock(monkeypatch):
+    """Stand in for the time, in seconds: `clock.now`; epochs last as long as `clock.lengths`."""
+    clock = types.SimpleNamespace(now=0.0, lengths=[])
 
     def wait(epoch, logs):
-        now[0] += 1
+        clock.now += clock.lengths[epoch]
+
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock.now)
+    clock.callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=wait)]
+    return clock
+
+
+def test_checkpoints_take_a_twentieth_of_the_time(clock, tmp_path, monkeypatch):
+    """It takes 0.12 s to write one: after the first, every third is written, and the last."""
+    written, clock.lengths = [], 8 * [1]
+
+    def write(path, function):
+        written.append(round(clock.now, 2))
+        clock.now += 0.12
 
     monkeypatch.setattr(training, "write_safely", write)
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(training, "SHARE", 1 / 20)
-    train(tmp_path / "c.npz", epochs=8, rows=np.arange(2), callbacks=[on(on_epoch_end=wait)])
+    train(tmp_path / "c.npz", epochs=8, rows=np.arange(2), callbacks=clock.callbacks)
     assert written == [1, 4.12, 7.24, 8.36]
 
 
@@ -187,19 +177,14 @@ def test_checkpoints_take_a_twentieth_of_the_time(tmp_path, monkeypatch):
     ],
 )
 def test_training_ends_before_an_epoch_that_might_be_too_long(
-    minutes, lengths, expected, tmp_path, monkeypatch
+    minutes, lengths, expected, clock, tmp_path
 ):
-    now = [0.0]
-
-    def wait(epoch, logs):
-        now[0] += 60 * lengths[epoch]
-
-    monkeypatch.setattr(training.time, "perf_counter", lambda: now[0])
+    clock.lengths = [60 * length for length in lengths]
     options = {"minutes": minutes, "epochs": len(lengths), "rows": np.arange(2)}
     for _ in range(2):  # a second one has no more time than the first has left
-        _, result = train(tmp_path / "c.npz", callbacks=[on(on_epoch_end=wait)], **options)
+        _, result = train(tmp_path / "c.npz", callbacks=clock.callbacks, **options)
         assert len(result.history["loss"]) == expected
-    assert result.seconds == 60 * sum(lengths[:expected])
+    assert result.seconds == sum(clock.lengths[:expected])
 
 
 class Spoil(keras.callbacks.Callback):
@@ -209,14 +194,6 @@ class Spoil(keras.callbacks.Callback):
         if epoch == 1:
             weight = self.model.trainable_variables[-1]
             weight.assign(weight * np.nan)
-
-
-@pytest.mark.parametrize("cls", [DCGAN, GANomaly])
-def test_an_absurd_learning_rate_ends_training_with_a_reason(cls, tmp_path):
-    with pytest.raises(GanlibError, match=f"{cls.__name__} stopped.* below 1e") as error:
-        train(tmp_path / "c.npz", cls, rate=1e30)
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "c.npz").exists()
 
 
 def test_weights_that_are_not_finite_end_training_and_the_last_checkpoint_stays(whole, tmp_path):
@@ -230,8 +207,8 @@ def test_weights_that_are_not_finite_end_training_and_the_last_checkpoint_stays(
 
 def test_images_that_are_not_numbers_end_training(tmp_path):
     images = np.where(np.arange(6)[:, None, None, None] == 3, np.nan, IMAGES).astype("float32")
-    with pytest.raises(GanlibError, match="images are 0 to 255"):
-        train(tmp_path / "c.npz", Autoencoder, images=images)
+    with pytest.raises(GanlibError, match=r"Autoencoder stopped.* below 0\.001.*0 to 255"):
+        train(tmp_path / "c.npz", images=images)
     assert not (tmp_path / "c.npz").exists()
 
 
@@ -240,4 +217,6 @@ def test_other_errors_are_not_disguised(tmp_path):
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        train(tmp_path / "c.npz", callbacks=[on(on_train_batch_end=fail)])
+        train(
+            tmp_path / "c.npz", callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=fail)]
+        )

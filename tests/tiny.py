@@ -65,6 +65,10 @@ def values(variables):
     return [np.array(ops.convert_to_numpy(variable.value)) for variable in variables]
 
 
+def moved(before, after):
+    return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
+
+
 def assert_equal(found, expected):
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -12,6 +12,7 @@ from tiny import (
     fit,
     gradients,
     load,
+    moved,
     some_images,
     trained,
     values,
@@ -19,7 +20,7 @@ from tiny import (
 
 from ganlib.errors import GanlibError
 from ganlib.models import DCGAN, METHODS, AnoGAN, Autoencoder, FAnoGAN, GANomaly
-from ganlib.models.base import construct, predict, scale
+from ganlib.models.base import construct, scale
 
 NETWORKS = {"encoder", "decoder", "generator", "encoder2", "discriminator"}
 # what is trained -> the networks that learn, the terms of the loss and their weights
@@ -46,11 +47,8 @@ def test_a_step_moves_what_learns_and_reports_each_term(cls, channels):
     before = {name: values(network.weights) for name, network in networks.items()}
     history = fit(model, some_images(channels=channels), batch_size=12, run_eagerly=True).history
     for name, network in networks.items():
-        moved = [
-            not np.array_equal(old, new)
-            for old, new in zip(before[name], values(network.weights), strict=True)
-        ]
-        assert all(moved) if name in learning else not any(moved), name
+        moves = moved(before[name], values(network.weights))
+        assert all(moves) if name in learning else not any(moves), name
     learnt = sum(len(networks[name].trainable_variables) for name in learning)
     assert len(model.trainable_variables) == learnt
     assert set(history) == {"loss", *(f"{term}_loss" for term in weights)}
@@ -105,9 +103,7 @@ def test_the_terms_of_ganomaly_compare_what_they_should():
     model, x = build(GANomaly), ops.convert_to_tensor(scale(some_images(4)))
     outputs = model.forward(x, training=True)
     terms = {name: float(value) for name, value in model.terms(x, outputs).items()}
-    y, z, z_hat = (
-        np.asarray(outputs[name]) for name in ("reconstruction", "latent", "reconstruction_latent")
-    )
+    y, z, z_hat = map(np.asarray, outputs.values())
     f_x, real = map(np.asarray, model.discriminator(x, training=True))
     f_y, fake = map(np.asarray, model.discriminator(y, training=True))
     expected = {
@@ -149,16 +145,6 @@ def test_scores_are_their_equation_for_pixels_scaled_once(cls, options, equation
         loss = float(model.compute_loss(images, y_pred=model(images)))
         unit = 127.5 if cls is Autoencoder else 1
         assert loss == pytest.approx(detection.scores.mean() / unit, rel=1e-4)
-
-
-@pytest.mark.parametrize(("cls", "rate"), [(Autoencoder, 1e-3), (FAnoGAN, 1e-2)])
-def test_what_is_trained_longer_rebuilds_better(cls, rate):
-    images = np.repeat(some_images(4), 4, axis=0)
-    model, scores = build(cls), []
-    for epochs in (1, 25):
-        fit(model, images, epochs, rate=rate)
-        scores.append(model.detect(images).scores.mean())
-    assert scores[1] < 0.95 * scores[0]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +201,9 @@ def test_a_saved_training_goes_on_as_if_uninterrupted(cls, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_only_registered_models_are_constructed():
+def test_only_registered_models_with_known_options_are_constructed():
+    with pytest.raises(GanlibError, match="'l3'"):
+        build(GANomaly, score="l3")
     for name in ("Custom>NoSuchModel", "Dense", "builtins>eval", None, 3):
         with pytest.raises(GanlibError, match="GANLIB_MODELS"):
             construct(name, {})
@@ -238,39 +226,3 @@ def test_a_method_trains_its_models_one_after_the_other(method, steps):
     assert list(map(type, seen)) == steps
     assert (type(model), model.method) == (METHODS[method], method)
     assert (model.image_size, model.channels) == (32, 1)
-
-
-def test_predict_passes_batches_of_one_size_and_keeps_the_structure():
-    images, sizes = some_images(40), []
-
-    def answer(batch):
-        sizes.append(len(batch))
-        return {"sum": batch.sum((1, 2, 3)), "pair": (batch, -batch.astype(int))}
-
-    found = predict(answer, images)
-    assert sizes == [32, 32]
-    np.testing.assert_array_equal(found["sum"], images.sum((1, 2, 3)))
-    assert_equal(found["pair"], (images, -images.astype(int)))
-
-
-def test_what_ganomaly_does_not_know_is_refused():
-    with pytest.raises(GanlibError, match="'l3'"):
-        build(GANomaly, score="l3")
-
-
-def test_under_mixed_precision_losses_and_scores_are_float32_and_nearly_the_same():
-    losses, scores = [], []
-    for policy in ("float32", "mixed_bfloat16"):
-        keras.config.set_dtype_policy(policy)
-        try:
-            model = build(GANomaly)
-            losses.append(fit(model, epochs=2, run_eagerly=True).history["loss"][-1])
-            scores.append(model.detect(some_images(3, seed=40)).scores)
-        finally:
-            keras.config.set_dtype_policy("float32")
-        assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-        rounded = ops.convert_to_numpy(ops.cast(ops.cast(scores[-1], "bfloat16"), "float32"))
-        assert not np.array_equal(scores[-1], rounded)
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
-    assert losses[0] != losses[1]
-    np.testing.assert_allclose(*scores, rtol=0.2)

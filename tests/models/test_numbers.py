@@ -41,6 +41,7 @@ def detectors():
 @given(drawn=st.data())
 def test_a_score_has_the_same_bits_in_any_order_company_and_chunks(method, detectors, drawn):
     detect, expected = detectors[method]
+    assert len(np.unique(expected.scores)) > 20  # they tell images apart
     rows = drawn.draw(st.lists(st.integers(0, len(IMAGES) - 1), min_size=1, max_size=40))
     cuts = sorted(drawn.draw(st.sets(st.integers(1, 40), max_size=3)))
     chunks = [chunk for chunk in np.split(np.array(rows), cuts) if len(chunk)]
@@ -52,12 +53,3 @@ def test_a_score_has_the_same_bits_in_any_order_company_and_chunks(method, detec
             np.testing.assert_allclose(found, values[rows], rtol=1e-5, atol=found.ndim > 1)
         else:
             np.testing.assert_array_equal(found, values[rows])
-
-
-@pytest.mark.parametrize("method", [*MODELS, *BASELINES])
-def test_one_image_alone_has_the_bits_that_it_has_among_all(method, detectors):
-    detect, expected = detectors[method]
-    alone = [detect(IMAGES[i : i + 1]).scores[0] for i in (0, 20, 44)]
-    rounding = 1e-5 if method in MODELS and not EXACT else 0
-    np.testing.assert_allclose(alone, expected.scores[[0, 20, 44]], rtol=rounding)
-    assert len(np.unique(expected.scores)) > 20  # they tell images apart
