@@ -41,7 +41,7 @@ class Dataset:
     Attributes:
         name: `'casting'`, `'cloud'`, or a folder's name in a form fit for file names.
         source: `'kaggle'`: the digests of all parts are those on record for Kaggle's files.
-            `'generated'`: drawn by `ganlib.data.generate`. `'unverified'`: Kaggle's layout, but not
+            `'generated'`: drawn by ganlib. `'unverified'`: Kaggle's layout, but not
             known to be Kaggle's bytes. `'folder'`: the user's own.
         root: The folder that `files` are relative to.
         files: One row per image, ordered by part, of a folder by kind, and then by name, with the
@@ -268,7 +268,7 @@ def _fetch(
                 raise
             why = str(error).splitlines()[0].rstrip(".")  # the rest tells how to log in
     # Generating takes a minute and libraries of its own, and most openings do not need it.
-    from ganlib.data.generate import write_dataset
+    from ganlib.data.synthetic import write_dataset
 
     root = data_dir / "generated" / archive.folder
     write_dataset(archive.name, root)

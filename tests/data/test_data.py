@@ -41,9 +41,9 @@ def alone(monkeypatch):
     """Keep the tests off the network, the generator and the user's own images."""
     monkeypatch.delenv("GANLIB_DATA", raising=False)
     monkeypatch.setattr(dataset_module, "download", lambda *_: pytest.fail("downloads"))
-    generate = types.ModuleType("ganlib.data.generate")
+    generate = types.ModuleType("ganlib.data.synthetic")
     generate.write_dataset = lambda *_: pytest.fail("generates")
-    monkeypatch.setitem(sys.modules, "ganlib.data.generate", generate)
+    monkeypatch.setitem(sys.modules, "ganlib.data.synthetic", generate)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def generator(monkeypatch, write):
         calls.append((name, root))
         write(root)
 
-    monkeypatch.setattr(sys.modules["ganlib.data.generate"], "write_dataset", write_dataset)
+    monkeypatch.setattr(sys.modules["ganlib.data.synthetic"], "write_dataset", write_dataset)
     return calls
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ganlib.__main__ import app
-from ganlib.data.generate import casting_images
 from ganlib.data.images import decode
+from ganlib.data.synthetic import casting_images
 from ganlib.detector import score as scoring
 from ganlib.detector import train as training
 from ganlib.detector.detector import Detector

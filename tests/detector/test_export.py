@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import ganlib.detector.export
-from ganlib.data.generate_casting import casting_images
 from ganlib.data.images import decode
+from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
 from ganlib.errors import GanlibError

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from ganlib.data.generate import CASTING_KINDS, casting_images
+from ganlib.data.synthetic import CASTING_KINDS, casting_images
 from ganlib.evaluation import evaluate
 from ganlib.models.ganomaly import GANomaly
 
@@ -13,8 +13,8 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def test_images():
-    normals = casting_images(["normal"] * 100, 2, SIZE)
-    anomalies = casting_images(CASTING_KINDS[1:] * 25, 3, SIZE)
+    normals = casting_images(["normal"] * 100, 1, SIZE, start=1200)
+    anomalies = casting_images(CASTING_KINDS[1:] * 25, 1, SIZE)
     return np.concatenate([normals, anomalies]), np.repeat([0, 1], 100)
 
 
