@@ -103,7 +103,7 @@ def write_files(folder: Path, count: int) -> list[str]:
     """Write JPEG files as large as the castings', of a few pictures again and again."""
     from PIL import Image
 
-    from ganlib.data.generate import casting_images
+    from ganlib.data.synthetic import casting_images
 
     folder.mkdir()
     for number, pixels in enumerate(casting_images(["normal"] * 20, 0, 300)):

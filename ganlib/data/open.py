@@ -27,9 +27,9 @@ from ganlib.data.folder import (
     list_images,
     name_of,
 )
-from ganlib.data.generate import write_dataset
 from ganlib.data.images import size_of
 from ganlib.data.loading import add_undecodable
+from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 

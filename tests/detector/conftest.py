@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from small import CARD, GOOD, SMALL
 
-from ganlib.data.generate import casting_images
+from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.models import GANomaly
 

@@ -1,6 +1,6 @@
 """Sizes and images that the tests of this folder share."""
 
-from ganlib.data.generate import casting_images
+from ganlib.data.synthetic import casting_images
 
 SMALL = {"image_size": 32, "channels": 1, "latent_dim": 6, "filters": 4}
 GOOD = casting_images(["normal"] * 60, 0, 32)

@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 from ganlib import training
 from ganlib.__main__ import app
-from ganlib.data.generate import casting_images
 from ganlib.data.images import decode
+from ganlib.data.synthetic import casting_images
 from ganlib.detector import score as scoring
 from ganlib.detector.load import load_model
 from ganlib.models import METHODS, Autoencoder, GANomaly

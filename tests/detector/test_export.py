@@ -10,11 +10,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from ganlib.data.generate import casting_images
 from PIL import Image
 from small import CARD, GOOD, SMALL
 
 import ganlib.detector.export
-from ganlib.data.generate import casting_images
 from ganlib.data.images import decode
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export

@@ -4,32 +4,35 @@ import keras
 import numpy as np
 import pytest
 
-from ganlib.data.generate import CASTING_KINDS, casting_images
+from ganlib.data.synthetic import CASTING_KINDS, casting_images
 from ganlib.evaluation import evaluate
-from ganlib.models import GANomaly
+from ganlib.models.ganomaly import GANomaly
 
 SIZE = 32
 
 
-def aurocs(seeds, images=None):
-    """Measure GANomaly on new castings, trained on images or not at all."""
-    normals = casting_images(["normal"] * 100, 2, SIZE)
-    anomalies = casting_images(CASTING_KINDS[1:] * 25, 3, SIZE)
-    found = []
-    for seed in seeds:
-        keras.utils.set_random_seed(seed)
-        model = GANomaly(SIZE, channels=1, filters=16)
-        if images is not None:
-            model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-            model.fit(images, batch_size=16, epochs=10, verbose=0)
-        scores = model.detect(np.concatenate([normals, anomalies])).scores
-        found.append(evaluate(np.repeat([0, 1], 100), scores)["auroc"])
-    return found
+@pytest.fixture(scope="module")
+def test_images():
+    normals = casting_images(["normal"] * 100, 1, SIZE, start=1200)
+    anomalies = casting_images(CASTING_KINDS[1:] * 25, 1, SIZE)
+    return np.concatenate([normals, anomalies]), np.repeat([0, 1], 100)
 
 
-def test_anomalies_score_above_normals_after_a_short_training():
-    assert aurocs([0], casting_images(["normal"] * 1200, 1, SIZE))[0] > 0.9
+def ganomaly(seed):
+    keras.utils.set_random_seed(seed)
+    model = GANomaly(SIZE, channels=1, filters=16)
+    model.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
+    return model
 
 
-def test_a_random_network_tells_next_to_nothing():
-    assert np.mean(aurocs([0, 1, 2])) == pytest.approx(0.5, abs=0.15)
+def test_anomalies_score_above_normals_after_a_short_training(test_images):
+    images, labels = test_images
+    model = ganomaly(seed=0)
+    model.fit(casting_images(["normal"] * 1200, 1, SIZE), batch_size=16, epochs=10, verbose=0)
+    assert evaluate(labels, model.detect(images).scores)["auroc"] > 0.9
+
+
+def test_a_random_network_tells_next_to_nothing(test_images):
+    images, labels = test_images
+    aurocs = [evaluate(labels, ganomaly(seed).detect(images).scores)["auroc"] for seed in (0, 1, 2)]
+    assert np.mean(aurocs) == pytest.approx(0.5, abs=0.15)

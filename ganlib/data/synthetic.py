@@ -1,0 +1,316 @@
+"""Draw stand-ins for the two data sets, for use where the real images cannot be had.
+
+Castings are made as the real set was: each picture is one of `PARTS` sound parts, with its own
+texture and light, turned, slanted, mirrored and brightened. So the paper's split has copies of each
+part on both sides. Anomalies show other parts. Satellite tiles show clear ground, or the same
+ground under clouds or haze.
+"""
+
+import csv
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from tqdm import tqdm
+
+from ganlib.data.archives import ARCHIVES, MARKER, is_anomaly
+from ganlib.errors import GanlibError
+from ganlib.files import unfinished
+
+VERSION = 2  # raise it whenever a seed gives other pictures than before
+CASTING_KINDS = ("normal", "dent", "burr", "blow_hole", "scratch")
+CLOUD_KINDS = ("normal", "cloudy", "partly_cloudy", "haze")
+PARTS, DEFECTIVE_PARTS = 18, 10  # sound parts; parts with each kind of defect
+CANVAS, EXTENT = 288, 1.5  # a part's drawing: side in pixels, half a side in radii of the disc
+# Red, green, blue; the first ones are seen more often.
+FORESTS = [(30, 48, 38), (34, 52, 50), (44, 48, 48), (48, 68, 46), (84, 90, 62), (62, 50, 26)]
+SOILS = [(146, 124, 102), (158, 138, 118), (166, 142, 124), (118, 100, 78)]
+MEADOWS = [(92, 106, 70), (84, 98, 60), (110, 112, 82)]
+WATERS = [(34, 50, 52), (140, 120, 96), (46, 62, 62)]
+AIR = [(152, 154, 148), (136, 146, 148), (122, 134, 140), (152, 132, 112)]
+
+
+def write_dataset(
+    name: str, root: str | Path, seed: int = 0, image_size: int = 128, counts: dict | None = None
+) -> Path:
+    """Draw "casting" or "cloud" as PNG files in the folders of Kaggle's archive.
+
+    `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
+    images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
+    of pictures of some parts (keys as in `Archive.counts`).
+
+    Returns:
+        `root` as an absolute path.
+
+    Raises:
+        GanlibError: If an argument is out of range, or `root` holds files.
+    """
+    if name not in SETS:
+        raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
+    archive, (draw, anomalies, *prefixes) = ARCHIVES[name], SETS[name]
+    draw([], seed, image_size)  # validates seed and size before a folder is made
+    for part, count in (counts or {}).items():
+        if part not in archive.counts or count < 0:
+            known = ", ".join(archive.counts)
+            raise GanlibError(f"counts has {part!r}: {count}; expected 0 or more of {known}")
+    root = Path(root).resolve()
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise GanlibError(f"{root} already exists; expected a new or an empty folder")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    counts = {**archive.counts, **(counts or {})}
+    plan = [(part, i) for part, count in counts.items() for i in range(count)]
+    numbers, table = Counter(), [("file", "kind")]
+    with TemporaryDirectory(prefix=f"{unfinished(root).name}-", dir=root.parent) as scratch:
+        tree = Path(scratch) / root.name  # the scratch folder itself is closed to other users
+        for part in counts:
+            (tree / archive.folders[part][0]).mkdir(parents=True)
+        for start, (part, i) in enumerate(tqdm(plan, f"drawing {name}", disable=None)):
+            kind = anomalies[i % len(anomalies)] if is_anomaly(part) else "normal"
+            prefix = prefixes[is_anomaly(part)]
+            numbers[prefix] += 1
+            path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
+            image = draw([kind], seed, image_size, start)[0].squeeze()
+            Image.fromarray(image).save(path, compress_level=1)
+            if is_anomaly(part):
+                table.append((path.name, kind))
+        with (tree / f"{name}_kinds.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(table)
+        (tree / MARKER).write_text(
+            "Generated pictures, no photographs: a stand-in that ganlib drew.\n"
+            "Numbers measured on them say nothing about the real images.\n\n"
+            f"dataset: {name}\nseed: {seed}\nimage_size: {image_size}\nversion: {VERSION}\n"
+        )
+        if root.exists():
+            root.rmdir()  # Windows does not rename onto an empty folder
+        tree.replace(root)
+    return root
+
+
+def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
+    """Draw one casting per kind, uint8 `(len(kinds), image_size, image_size, 1)`, 0..255.
+
+    Picture i depends on `(seed, start + i, kinds[i])` alone, so a series can be drawn in pieces.
+
+    Raises:
+        GanlibError: If a kind is unknown, seed or start below 0, or the size below 16.
+    """
+    return _series(_casting, CASTING_KINDS, 1, kinds, seed, image_size, start)
+
+
+def cloud_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
+    """Draw one satellite tile per kind, `(n, image_size, image_size, 3)`; see `casting_images`."""
+    return _series(_tile, CLOUD_KINDS, 3, kinds, seed, image_size, start)
+
+
+# Function, kinds of anomalies in turn, prefix of normal files, prefix of anomalies
+SETS = {
+    "casting": (casting_images, CASTING_KINDS[1:], "cast_ok_0_", "cast_def_0_"),
+    "cloud": (cloud_images, CLOUD_KINDS[1:3] * 2 + CLOUD_KINDS[3:], "train_", "train_"),
+}
+
+
+def _series(draw, known, channels, kinds, seed, size, start):
+    """Validate the arguments and draw every picture."""
+    if isinstance(kinds, str) or not set(kinds) <= set(known):
+        raise GanlibError(f"kinds is {kinds!r}; expected a list of {', '.join(known)}")
+    if size < 16 or seed < 0 or start < 0:
+        raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected 16, 0, 0 or more")
+    images = np.empty((len(kinds), size, size, channels), np.uint8)
+    for image, number, kind in zip(images, range(start, start + len(kinds)), kinds, strict=True):
+        image[:] = draw(seed, number, kind, size).round().clip(0, 255).reshape(image.shape)
+    return images
+
+
+def _stream(seed, purpose, number):
+    # crc32 and not `hash`, which differs from process to process
+    return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode()), number]))
+
+
+def _noise(rng, size, *cells):
+    """Sum smooth noise of several frequencies, `(size, size)`, about -1..1."""
+    total = np.zeros((size, size))
+    for octave, n in enumerate(cells):
+        grid = Image.fromarray(rng.uniform(-1, 1, (n, n)).astype(np.float32))
+        total += 0.7**octave * np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
+    return total / 1.3
+
+
+def _ring(rng, angle, knots):
+    """Draw noise over one turn, -1..1, and read it at these angles."""
+    places = np.linspace(-np.pi, np.pi, knots, endpoint=False)
+    return np.interp(angle, places, rng.uniform(-1, 1, knots), period=2 * np.pi)
+
+
+def _inside(distance, softness):
+    return np.clip(0.5 - distance / softness, 0, 1)
+
+
+def _bump(x, width):
+    return np.clip(1 - (x / width) ** 2, 0, 1)
+
+
+def _mix(under, over, cover):
+    return under + (over - under) * cover
+
+
+def _casting(seed, number, kind, size):
+    """Turn, slant, mirror and brighten one of the kind's parts; `(size, size)`."""
+    rng, which = _stream(seed, f"casting {kind}", number), CASTING_KINDS.index(kind)
+    part = 100 * which + int(rng.integers(DEFECTIVE_PARTS if which else PARTS))
+    # The real bad parts were photographed more askew than the good ones.
+    radius = rng.uniform(*((0.4, 0.44) if which else (0.41, 0.43)))
+    slant = rng.uniform(*((0.01, 0.06) if which else (0, 0.04)))
+    (c, s), (d, t) = ((np.cos(turn), np.sin(turn)) for turn in rng.uniform(-np.pi, np.pi, 2))
+    matrix = [[c, -s], [s, c]] @ np.diag([1 + slant, rng.choice([-1, 1])]) @ [[d, -t], [t, d]]
+    matrix = matrix * CANVAS / (2 * EXTENT * radius * size)
+    offset = (CANVAS - 1) / 2 - matrix @ ((size - 1) / 2 + rng.uniform(-0.008, 0.008, 2) * size)
+    image, shape = _part(seed, part, kind, size), (size, size)
+    image = ndimage.affine_transform(image, matrix, offset, shape, order=1, mode="nearest")
+    return image * rng.uniform(0.94, 1.06) + rng.uniform(-4, 4) + rng.uniform(-1, 1, shape)
+
+
+@lru_cache(maxsize=64)
+def _part(seed, number, kind, size):
+    """Draw one part from the table up, in radii of the disc, for pictures of this size."""
+    rng = _stream(seed, "part", number)
+    axis = ((np.arange(CANVAS) + 0.5) / CANVAS * 2 - 1) * EXTENT
+    place = axis + 1j * axis[:, None]
+    r, angle = np.abs(place), np.angle(place)
+    lamp, tilt = rng.uniform(-np.pi, np.pi, 2)
+    light, lean = np.exp(1j * lamp), rng.uniform(0.02, 0.04) * np.exp(1j * tilt)
+    shadow = np.clip(1 - (np.abs(place + 0.08 * light) - 1) / rng.uniform(0.18, 0.3), 0, 1) ** 2
+    table = rng.uniform(150, 180) - 8 * (kind != "normal") + (place * rng.uniform(-10, 10)).real
+    image = table * (1 - rng.uniform(0.45, 0.75) * shadow)
+
+    # The machined disc mirrors the lamp in opposite sectors; a dark one ends sharply.
+    shine = 1.03 - 1.25 * (r - 0.83) ** 2 + 0.08 * _bump(r - 0.665, 0.03)
+    for spread, strength in ((4, 0.26), (30, 0.18), (260, 0.07)):
+        for side in lamp + rng.uniform(-0.5, 0.5) + np.array([0, np.pi]):
+            shine += strength * rng.uniform(0.3, 1) * np.exp(spread * (np.cos(angle - side) - 1))
+    sector = (angle - lamp - rng.uniform(1, 2.2)) % (2 * np.pi) / rng.uniform(0.6, 1.7)
+    shine -= rng.uniform(0.08, 0.4) * np.clip(12 * sector, 0, 1) * np.clip(1 - sector, 0, 1)
+    shine += 0.012 * _ring(rng, angle, 90) + 0.015 * _ring(rng, r * np.pi, 120)
+    shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)
+    shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
+    blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
+    blades = 1 + 1.1 * blades**6 * _bump(r - 0.42, 0.13)
+    blades += np.clip(_ring(rng, angle, 40), 0, 1) * _bump(r - 0.5, 0.05)
+    # Radius, how much nearer than the disc, grey level, change towards the lamp, texture
+    layers = (
+        (1.0, 0.0, 178, 0.0, shine),
+        (0.625, 0.0, 34, 0.0, 1),  # groove
+        (0.6, 1.0, 194, 0.09, 1 + 0.06 * _ring(rng, angle, 24) - 0.2 * _bump(r - 0.55, 0.012)),
+        (0.535, 0.6, 20, 0.4, blades),  # hollow
+        (0.285, 1.4, 192, 0.1, 1 + 0.03 * _ring(rng, angle, 24)),  # hub
+        (0.212, 0.9, 134, -0.3, 1 - 0.4 * np.clip((r - 0.16) / 0.05, 0, 1)),  # its hole
+    )
+    for radius, nearer, level, change, texture in layers:
+        at = place - nearer * lean
+        level = level * rng.uniform(0.93, 1.07) * texture
+        level *= 1 + change * (at * light.conj()).real / radius
+        image = _mix(image, level, _inside(np.abs(at) - radius, 0.03))
+    if kind != "normal":
+        image = _defect(_stream(seed, kind, number), kind, image, place)
+    return ndimage.gaussian_filter(image.astype(np.float32), 0.4 * max(0, 220 / size - 1))
+
+
+def _defect(rng, kind, image, place):
+    """Add a dark defect with a bright edge: a nick in rim or groove, torn flash, pits, or lines."""
+    r, angle, where = np.abs(place), np.angle(place), np.exp(1j * rng.uniform(-np.pi, np.pi))
+    level, cover = rng.uniform(35, 65), np.zeros_like(image)
+    if kind == "dent":
+        edge, sign = rng.choice([(1.0, -1), (0.625, 1)])
+        side = np.angle(place / where) * edge
+        depth = rng.uniform(0.06, 0.12) * np.sqrt(_bump(side, rng.uniform(0.07, 0.14)))
+        depth, bite = depth * (1 + 0.3 * _ring(rng, angle, 60)), sign * (r - edge)
+        cover = _inside(bite - depth, 0.02) * _inside(-0.02 - bite, 0.02) * (depth > 0)
+    elif kind == "burr":
+        ragged = np.clip(0.6 + 0.5 * _ring(rng, angle, 40) + 0.5 * _ring(rng, angle, 110), 0, 1.3)
+        reach = rng.uniform(0.06, 0.1) * ragged * np.clip(0.3 + 1.2 * _ring(rng, angle, 9), 0, 1)
+        cover = _inside(r - 1 - reach, 0.02) * _inside(0.98 - r, 0.02) * np.clip(50 * reach, 0, 1)
+        torn = np.clip(4 * _ring(rng, angle, 60) - 0.6, 0, 1) * _bump(r - 1 - 0.4 * reach, 0.025)
+        level = level + 150 * torn
+    for _ in range(rng.integers(1, 4)):
+        at = place / where - rng.uniform(0.7, 0.93) * np.exp(1j * rng.uniform(-0.4, 0.4))
+        if kind == "blow_hole":
+            size = rng.uniform(0.035, 0.06) * (1 + 0.25 * _ring(rng, np.angle(at), 7))
+            cover = np.maximum(cover, _inside(np.abs(at) - size, 0.02))
+        elif kind == "scratch":
+            at *= np.exp(1j * rng.uniform(-0.9, 0.9))
+            line = _bump(at.imag + 0.4 * at.real**2, rng.uniform(0.018, 0.028))
+            line = line * np.sqrt(_bump(at.real, rng.uniform(0.2, 0.4)))
+            cover = np.maximum(cover, line * _inside(np.abs(r - 0.81) - 0.17, 0.02))
+    image = image + 40 * np.clip(2 * ndimage.gaussian_filter(cover, 2), 0, 1)
+    return _mix(image, level, cover)
+
+
+def _tile(seed, number, kind, size):
+    """Draw forest, often with cleared land, a river or a road, then the sky; `(size, size, 3)`."""
+    rng = _stream(seed, "ground", number)
+    finest = int(rng.integers(50, 90))
+    crowns = _noise(rng, size, finest, finest // 2, finest // 4)[..., None]
+    plain = _noise(rng, size, 2, 4, 8)[..., None]
+    rough = _noise(rng, size, 8, 16, 32, 64)[..., None]
+    image = _colour(rng, FORESTS) * (1 + rng.uniform(0.15, 0.35) * crowns + 0.08 * plain)
+    if rng.random() < 0.4:
+        edge, level = plain + 0.35 * rough, rng.uniform(-1, 0.6)
+        for colours, above in ((MEADOWS, 0), (SOILS, rng.uniform(0, 0.5))):
+            land = _colour(rng, colours) * (1 + 0.1 * rough + 0.05 * plain)
+            cover = _inside(level + above - edge, rng.uniform(0.1, 0.6))
+            image = _mix(image, land, rng.uniform(0.5, 0.95) * cover)
+    if rng.random() < 0.2:
+        river, half = _line(rng, size, rng.uniform(0.1, 0.35)), rng.uniform(0.01, 0.09)
+        image = _mix(image, _colour(rng, SOILS), _inside(river - 1.3 * half, 0.02) * (plain > 0))
+        image = _mix(image, _colour(rng, WATERS), _inside(river - half, 0.015))
+    if rng.random() < 0.3:
+        road = _inside(_line(rng, size, 0.08) - rng.uniform(0.003, 0.007), 0.015)
+        image = _mix(image, 1.1 * _colour(rng, SOILS), rng.uniform(0.5, 0.9) * road)
+    # Over one clear tile in five lies a blue veil.
+    veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))
+    image = _mix(image, _colour(rng, AIR[1:3]), veil)
+    if kind != "normal":
+        image = _sky(_stream(seed, kind, number), kind, image, size)
+    return image + rng.uniform(-1, 1, (size, size, 1))
+
+
+def _colour(rng, colours):
+    colour = np.array(colours[int(len(colours) * rng.random() ** 1.5)])
+    return colour * rng.uniform(0.85, 1.15) + rng.uniform(-3, 3, 3)
+
+
+def _line(rng, size, bend):
+    """Measure the distance from a winding line, `(size, size, 1)` in sides of the tile."""
+    axis, lie = (np.arange(size) + 0.5) / size - rng.uniform(0.3, 0.7), rng.uniform(-np.pi, np.pi)
+    level = axis * np.cos(lie) + axis[:, None] * np.sin(lie) + bend * _noise(rng, size, 3, 7)
+    slope = np.hypot(*np.gradient(level)) * size  # divided out, or steep lines would be thin
+    return (np.abs(level) / np.maximum(slope, 0.3))[..., None]
+
+
+def _sky(rng, kind, image, size):
+    """Put clouds or haze in front of the ground."""
+    if kind == "haze":
+        thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)[..., None]
+        return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
+    if kind == "cloudy":  # an even cover, in one tile of three with billows
+        soft = _noise(rng, size, 2, 4, 8)[..., None]
+        cover = _colour(rng, AIR) * rng.uniform(0.8, 1.3)
+        if rng.random() < 2 / 3:
+            return _mix(image, cover * (1 + rng.uniform(0.01, 0.05) * soft), rng.uniform(0.93, 1))
+        billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)[..., None]
+        cover = cover * (1 + rng.uniform(0.1, 0.25) * billows)
+        return _mix(image, cover, np.clip(0.95 + 0.4 * billows, 0.3, 1))
+    margin = size // 4  # a cloud beyond the tile's edge throws its shadow into it
+    sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)[..., None]
+    level = np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
+    body = np.clip((sky - level) / rng.uniform(0.4, 1), 0, 1)
+    down, right = (rng.uniform(0, 0.6, 2) * margin).astype(int)
+    image = image * (1 - 0.4 * np.clip(1.5 * body[down:, right:][:size, :size], 0, 1))
+    body = body[margin:, margin:]
+    light = rng.uniform(170, 230) * (0.75 + 0.25 * body) * (1 + 0.1 * sky[:size, :size])
+    return _mix(image, light, (1 - 0.7 * rng.random() ** 2) * np.clip(1.5 * body, 0, 1))

@@ -1,0 +1,156 @@
+"""Generated images: what a seed fixes, what they teach, and what lies on the disk."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import NearestNeighbors
+
+from ganlib.data import near_duplicate_groups, synthetic
+from ganlib.data.synthetic import (
+    CASTING_KINDS,
+    CLOUD_KINDS,
+    casting_images,
+    cloud_images,
+    write_dataset,
+)
+from ganlib.errors import GanlibError
+
+DRAW = [(casting_images, CASTING_KINDS, 1), (cloud_images, CLOUD_KINDS, 3)]
+FEW = {
+    "casting": {"train_normal": 5, "test_normal": 3, "test_anomaly": 8},
+    "cloud": {"normal": 4, "anomaly": 10},
+}
+
+
+@pytest.mark.parametrize(("draw", "kinds", "channels"), DRAW)
+def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels):
+    together = draw(kinds * 2, 3, 32, start=10)
+    assert together.shape == (2 * len(kinds), 32, 32, channels)
+    assert together.dtype == np.uint8
+    assert len(np.unique(np.concatenate([together, draw(kinds, 4, 32)]), axis=0)) == 3 * len(kinds)
+    for i, kind in enumerate(kinds):
+        np.testing.assert_array_equal(draw([kind], 3, 32, start=10 + i)[0], together[i])
+    assert draw([], 0).shape == (0, 128, 128, channels)
+    # The same picture at every size
+    means = [draw(kinds, 3, size).mean((1, 2, 3)) for size in (16, 33, 64)]
+    np.testing.assert_allclose(means[1:], means[:-1], atol=4)
+
+
+MEANS = {
+    casting_images: [154.44, 147.38, 148.38, 127.06, 150.28],
+    cloud_images: [110.09, 175.12, 77.57, 107.37],
+}
+
+
+@pytest.mark.parametrize(("draw", "kinds", "_channels"), DRAW)
+def test_a_seed_gives_the_same_pictures_on_every_machine(draw, kinds, _channels):
+    """Raise `synthetic.VERSION` with these numbers."""
+    np.testing.assert_allclose(draw(kinds, 7, 64).mean((1, 2, 3)), MEANS[draw], atol=0.02)
+
+
+def test_copies_of_18_parts_flatter_a_nearest_neighbour():
+    sound = casting_images(["normal"] * 600, 0)
+    groups = near_duplicate_groups(sound)
+    assert len(np.unique(groups)) == synthetic.PARTS
+
+    def flat(images):  # 32x32
+        return images.reshape(len(images), 32, 4, 32, 4).mean((2, 4)).reshape(len(images), -1)
+
+    sound, bad = flat(sound), flat(casting_images(CASTING_KINDS[1:] * 20, 0))
+    new, other = groups < 5, np.arange(600) < 150
+    aurocs = []
+    for held_out in (other, new):
+        near = NearestNeighbors(n_neighbors=1).fit(sound[~held_out])
+        scores = near.kneighbors(np.concatenate([sound[held_out], bad]))[0]
+        aurocs.append(roc_auc_score(np.repeat([0, 1], [held_out.sum(), 80]), scores))
+    assert aurocs[0] > aurocs[1] + 0.04
+
+
+def test_a_defect_changes_little_and_is_seen(monkeypatch):
+    kinds = CASTING_KINDS[1:] * 5
+    bad = casting_images(kinds, 2, 64).astype(int)
+    monkeypatch.setattr(synthetic, "_defect", lambda rng, kind, image, place: image)
+    synthetic._part.cache_clear()
+    difference = np.abs(bad - casting_images(kinds, 2, 64))
+    synthetic._part.cache_clear()
+    assert difference.max((1, 2, 3)).min() > 30
+    assert (difference > 10).mean((1, 2, 3)).max() < 0.15
+
+
+def test_clouds_hide_the_ground_and_are_simpler():
+    clear, cloudy, partly, haze = (
+        cloud_images([kind] * 30, 2, 64).astype(float) for kind in CLOUD_KINDS
+    )
+    for sky in (cloudy, partly, haze):
+        assert np.abs(sky - clear).max((1, 2, 3)).min() > 10
+    texture = [np.abs(np.diff(x, axis=1)).mean() for x in (clear, cloudy, haze)]
+    assert max(texture[1:]) < 0.6 * texture[0]
+    assert np.median((np.abs(partly - clear) < 3).mean((1, 2, 3))) > 0.4  # ground is left
+
+
+def test_files_of_casting_lie_as_in_the_archive(tmp_path):
+    root = write_dataset("casting", tmp_path / "a" / "casting", 5, 32, FEW["casting"])
+    top = root / "casting_data" / "casting_data"
+    names = {
+        "train/ok_front": [f"cast_ok_0_{i:04d}.png" for i in range(1, 6)],
+        "test/ok_front": [f"cast_ok_0_{i:04d}.png" for i in range(6, 9)],
+        "test/def_front": [f"cast_def_0_{i:04d}.png" for i in range(1, 9)],
+    }
+    assert {x: sorted(p.name for p in (top / x).iterdir()) for x in names} == names
+    with Image.open(top / "test/def_front/cast_def_0_0002.png") as image:
+        expected = casting_images(["burr"], 5, 32, start=9)[0, :, :, 0]
+        np.testing.assert_array_equal(np.asarray(image), expected)
+    assert kinds_of(root) == CASTING_KINDS[1:] * 2
+    assert "seed: 5" in (root / "GENERATED.txt").read_text()
+    assert len(list(root.iterdir())) == 3
+    assert [p.name for p in root.parent.iterdir()] == ["casting"]
+
+
+def test_files_of_cloud_are_numbered_through_and_an_empty_root_is_filled(tmp_path):
+    root = tmp_path / "cloud"
+    root.mkdir()
+    write_dataset("cloud", root, image_size=16, counts=FEW["cloud"])
+    names = [p.name for x in ("noncloud", "cloud") for p in sorted((root / x / x).iterdir())]
+    assert names == [f"train_{i:04d}.png" for i in range(1, 15)]
+    assert [kinds_of(root).count(kind) for kind in CLOUD_KINDS] == [0, 4, 4, 2]
+    with pytest.raises(GanlibError, match="already exists"):
+        write_dataset("cloud", root, image_size=16, counts=FEW["cloud"])
+
+
+def kinds_of(root):
+    with (root / f"{root.name}_kinds.csv").open(newline="") as file:
+        return tuple(row["kind"] for row in csv.DictReader(file))
+
+
+def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
+    def save(image, path, **options):
+        if path.name == "train_0006.png":
+            raise OSError("No space left on device")
+        path.touch()
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        write_dataset("cloud", tmp_path / "cloud", image_size=16, counts=FEW["cloud"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kinds": ["rust"]}, {"kinds": "normal"}, {"image_size": 8}, {"seed": -1}, {"start": -1}],
+)
+def test_wrong_arguments(wrong):
+    with pytest.raises(GanlibError, match="expected"):
+        casting_images(**{"kinds": ["normal"], "seed": 0, **wrong})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": "steel"}, {"counts": {"test": 3}}, {"counts": {"normal": -3}}, {"image_size": 4}],
+)
+def test_wrong_arguments_make_no_folder(tmp_path, wrong):
+    with pytest.raises(GanlibError, match="expected"):
+        write_dataset(**{"name": "cloud", "root": tmp_path / "new" / "cloud", **wrong})
+    assert list(tmp_path.iterdir()) == []
