@@ -10,12 +10,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from ganlib.data.generate import casting_images
 from PIL import Image
 from small import CARD, GOOD, SMALL
 
 import ganlib.detector.export
 from ganlib.data.images import decode
+from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
 from ganlib.errors import GanlibError
