@@ -68,34 +68,23 @@ OnError = Annotated[
 
 @app.command(epilog="Example: python -m ganlib train parts/ -o parts.keras --minutes 5")
 def train(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
-        ),
-    ],
+    folder: Annotated[Path, typer.Argument(help="Good images, or a folder in MVTec's layout.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The detector. [default: FOLDER.keras]")
     ] = None,
-    method: Annotated[
-        str, typer.Option(help="GANomaly, AnoGAN, ..., or your own, see GANLIB_MODELS.")
-    ] = "GANomaly",
+    method: Annotated[str, typer.Option(help="Also AnoGAN, ..., or your own.")] = "GANomaly",
     minutes: Annotated[float, typer.Option(help="Time limit for training, in minutes.")] = 10.0,
-    steps: Annotated[
-        int | None, typer.Option(help="Most training steps. [default: of the profile quick]")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Most steps. [default: as in quick]")] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
     channels: Annotated[
-        int | None, typer.Option(help="1 grey, 3 RGB. [default: like the images]")
+        int | None, typer.Option(help="1 grey, 3 RGB. [default: as in files]")
     ] = None,
     resize: Annotated[
         Literal["letterbox", "crop", "squeeze"],
         typer.Option(help="How images become square: with bars, cut, or squeezed."),
     ] = "letterbox",
-    false_alarm_rate: Annotated[
-        float, typer.Option(help="Share of good images that may be flagged as anomalies.")
-    ] = 0.05,
+    false_alarm_rate: Annotated[float, typer.Option(help="Of good images, may be flagged.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of weights, order and what is held out.")] = 0,
     on_error: OnError = "raise",
 ) -> None:
@@ -121,30 +110,18 @@ def train(
     work = output.parent / f".{output.name}.unfinished"
     remove_unfinished(output.parent, output.name)
     try:
-        dataset = data.open_dataset(
-            f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
-        )
+        options = {"data_dir": work, "resize": resize, "on_error": on_error, "on_message": _say}
+        dataset = data.open_dataset(f"{folder}/", **options)
         split, note = data.held_out_split(dataset, seed=seed)
-        chosen = settings(
-            "quick",
-            f"{folder}/",
-            image_size=image_size,
-            filters=filters,
-            channels=channels or data.channels_of(dataset),
-            steps=steps,
-            dcgan_steps=steps,
-        )
-        trained = train_detector(
-            dataset,
-            split,
-            chosen,
+        channels = channels or data.channels_of(dataset)
+        sizes = {"image_size": image_size, "channels": channels, "filters": filters}
+        chosen = settings("quick", f"{folder}/", **sizes, steps=steps, dcgan_steps=steps)
+        images, checkpoint, rate = (
+            (dataset, split, chosen),
             work / "checkpoint.npz",
-            minutes,
-            seed,
             false_alarm_rate,
-            (note,),
-            method,
         )
+        trained = train_detector(*images, checkpoint, minutes, seed, rate, (note,), method)
         detector = trained.detector
         metrics = judge(detector, dataset, split)
         detector.card = {**detector.card, "test": metrics}
@@ -161,14 +138,14 @@ def train(
 def _sentences(metrics: dict) -> list[str]:
     sentences = []
     if "auroc" in metrics:
-        interval = f"[{metrics['auroc_low']:.3f}, {metrics['auroc_high']:.3f}]"
-        sentences.append(f"AUROC on the test images {metrics['auroc']:.3f} {interval}.")
+        text = "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}]."
+        sentences.append(text.format(**metrics))
     if metrics.get("n_normal"):
-        rate = f"{metrics['false_alarm_rate']:.1%} of {metrics['n_normal']}"
-        sentences.append(f"{rate} good test images are flagged as anomalies.")
+        text = "{false_alarm_rate:.1%} of {n_normal} good test images are flagged as anomalies."
+        sentences.append(text.format(**metrics))
     if metrics.get("n_anomaly"):
-        rate = f"{metrics['detection_rate']:.1%} of {metrics['n_anomaly']}"
-        sentences.append(f"{rate} test anomalies are found.")
+        text = "{detection_rate:.1%} of {n_anomaly} test anomalies are found."
+        sentences.append(text.format(**metrics))
     return sentences
 
 
@@ -185,21 +162,14 @@ def _load(path: Path):
     return model
 
 
-@app.command(
-    epilog="Example: python -m ganlib score parts.keras new/ --csv scores.csv --report report.html"
-)
+@app.command(epilog="Example: python -m ganlib score parts.keras new/ --csv scores.csv")
 def score(
     detector: DetectorFile,
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
-    heatmaps: Annotated[
-        Path | None, typer.Option(help="Write each image with its heat map to this folder.")
-    ] = None,
-    false_alarm_rate: Annotated[
-        float | None,
-        typer.Option(help="Use the threshold for this share. [default: the detector's]"),
-    ] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Write heat maps to this folder.")] = None,
+    false_alarm_rate: Annotated[float | None, typer.Option(help="Use another threshold.")] = None,
     on_error: OnError = "raise",
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if an anomaly is found.")
@@ -233,7 +203,7 @@ def score(
             if print_lines and entry.error:
                 print(f"UNREADABLE\t\t{entry.file}\t{entry.error}")
             elif print_lines:
-                verdict = "normal" if entry.is_anomaly is False else "ANOMALY"
+                verdict = {None: "", True: "ANOMALY", False: "normal"}[entry.is_anomaly]
                 print(f"{verdict}\t{entry.score:.4g}\t{entry.file}")
 
         scored = ", ".join(map(str, images))
