@@ -11,21 +11,26 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, Polygon
 from matplotlib.path import Path
 
-from ganlib.figures.style import INK, STYLE, WIDTH, Frame
+from ganlib.figures.style import INK, RED, STYLE, WIDTH, Frame
 
-_FILLS = {"conv": "#8fbbe0", "convT": "#f2b76b", "dense": "#b9b9b9", "other": "#dddddd"}
-_WORDS = {"conv": "Conv2D", "convT": "Conv2DTranspose", "dense": "Dense", "other": "other"}
-_ACTIVATIONS = {"linear": "", "relu": "ReLU", "leaky_relu": "LeakyReLU"}
-_RED, _GOLD, _CREAM, _PALE, _GREY = "#c8102e", "#a07800", "#fff3c4", "#eef1f4", "#4d5a67"
+# The kinds of blocks: colour and name.
+_KINDS = {
+    "conv": ("#8fbbe0", "Conv2D"),
+    "convT": ("#f2b76b", "Conv2DTranspose"),
+    "other": ("#dddddd", "other"),
+}
+_EXTRAS = {"BatchNormalization": "BN", "LeakyReLU": "LeakyReLU", "ReLU": "ReLU"}
+_GOLD, _CREAM, _PALE, _GREY, _DARK = "#a07800", "#fff3c4", "#eef1f4", "#7a8896", "#444444"
+_MADE = "#fdeed7"  # behind an image that a network makes
 
 
 class Block(NamedTuple):
-    """One layer with weights, or one that changes the shape, and what follows it."""
+    """A convolution, or another layer that changes the size, and what follows it."""
 
-    shape: tuple[int, ...]  # (height, width, channels) or (units,)
-    kind: str  # a key of _FILLS
+    shape: tuple[int, ...]  # (height, width, channels)
+    kind: str  # a key of _KINDS
     operation: str
-    extras: tuple[str, ...]  # the normalisation and activation after it
+    extras: tuple[str, ...]  # the normalization and activation after it
     is_feature: bool  # the first of several outputs: the f of a discriminator
 
 
@@ -33,40 +38,21 @@ def _times(shape: Sequence[int]) -> str:
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
-def _leaves(layer: Any) -> list[Any]:
-    inner = getattr(layer, "layers", None)
-    return [layer] if inner is None else [leaf for each in inner for leaf in _leaves(each)]
-
-
 def read_blocks(model: Any) -> list[Block]:
-    """Read the blocks of a Keras model whose layers follow one another, models within it too.
-
-    Normalisations, activations and flattenings belong to the block before them.
-    """
+    """Read the blocks of a Keras model whose layers follow one another."""
     blocks: list[Block] = []
-    for layer in _leaves(model):
-        name = type(layer).__name__
-        shape = tuple(int(size) for size in layer.output.shape[1:])
-        activation = getattr(getattr(layer, "activation", None), "__name__", "")
-        activation = _ACTIVATIONS.get(activation, activation)
-        kind = "other"
+    for layer in model.layers:
+        name, shape = type(layer).__name__, layer.output.shape[1:]
+        extra = layer.activation.__name__ if name == "Activation" else _EXTRAS.get(name)
         if "Conv2D" in name:
             kind = "convT" if "Transpose" in name else "conv"
             stride = f" /{layer.strides[0]}" if max(layer.strides) > 1 else ""
-            name = f"{kind} {_times(layer.kernel_size)}{stride}"
-        elif name == "Dense":
-            kind = name = "dense"
-        elif name == "InputLayer" or not blocks:
-            continue
-        if kind != "other" or np.prod(shape) != np.prod(blocks[-1].shape):
-            extras = (activation,) if kind != "other" and activation else ()
-            blocks.append(Block(shape, kind, name, extras, False))
-        elif name == "Reshape" and blocks[-1].kind == "dense" and len(shape) == 3:
-            blocks[-1] = blocks[-1]._replace(shape=shape)
-        else:
-            extra = {"BatchNormalization": "BN", "Activation": activation}.get(name, name)
-            if extra in ("BN", activation, "LeakyReLU", "ReLU", "PReLU", "ELU") and extra:
-                blocks[-1] = blocks[-1]._replace(extras=(*blocks[-1].extras, extra))
+            operation = f"{kind} {_times(layer.kernel_size)}{stride}"
+            blocks.append(Block(shape, kind, operation, (), False))
+        elif blocks and np.prod(shape) != np.prod(blocks[-1].shape):
+            blocks.append(Block(shape, "other", name, (), False))
+        elif blocks and extra:
+            blocks[-1] = blocks[-1]._replace(extras=(*blocks[-1].extras, extra))
         if len(model.outputs) > 1 and layer.output is model.outputs[0]:
             blocks[-1] = blocks[-1]._replace(is_feature=True)
     return blocks
@@ -77,16 +63,20 @@ class _Drawing:
 
     def __init__(self, height: float, title: str, caption: str, models: Sequence[Any]):
         self.frame = Frame(height, title, caption)
-        self.axes = self.frame.axes(0, 0, WIDTH, height)
+        self.axes = self.frame.figure.add_axes(self.frame.box(0, 0, WIDTH, height))
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
         self.axes.axis("off")
-        self.networks = [read_blocks(model) for model in models]
-        sides = [block.shape[0] for blocks in self.networks for block in blocks if block.shape[1:]]
-        self.largest = np.log2(max(2, *sides))
+        self.models, self.networks = models, [read_blocks(model) for model in models]
+        self.largest = np.log2(max(b.shape[0] for blocks in self.networks for b in blocks))
 
     def text(self, x: float, y: float, words: str, size: float = 8.5, **look) -> None:
         look = {"ha": "center", "va": "center", "zorder": 6, "linespacing": 1.12} | look
         self.axes.text(x, y, words, size=size, **look)
+
+    def under(self, x: float, y: float, shape: Sequence[int], words: str = "") -> None:
+        """Write a shape and what makes it below a block or vector at (x, y)."""
+        self.text(x, y - 0.43, _times(shape), 7.8, va="top", weight="bold")
+        self.text(x, y - 0.565, words, 7.2, va="top", color=_DARK)
 
     def arrow(self, *points: tuple[float, float], colour: str = INK, **look) -> None:
         """Draw an arrow along a path of straight lines."""
@@ -113,67 +103,61 @@ class _Drawing:
 
     def cuboid(self, x: float, y: float, block: Block, size: float, pale: bool = False) -> float:
         """Draw a block, as high as its image, as wide as its channels (log); return half of it."""
-        side = block.shape[0] if len(block.shape) == 3 else 1
-        height = size * (0.16 + 0.84 * np.log2(side) / self.largest)
-        width = size * (0.10 + 0.035 * np.log2(max(1, block.shape[-1])))
+        height = size * (0.16 + 0.84 * np.log2(block.shape[0]) / self.largest)
+        width = size * (0.10 + 0.035 * np.log2(block.shape[-1]))
         depth = np.array([0.24, 0.144]) * height
         low = np.array([x, y]) - (np.array([width, height]) + depth) / 2
         right, up = np.array([width, 0]), np.array([0, height])
-        colour = np.array(to_rgb(_PALE if pale else _FILLS[block.kind]))
+        colour = np.array(to_rgb(_PALE if pale else _KINDS[block.kind][0]))
         hatch = "///" if block.kind == "convT" and not pale else None
-        for corner, one, other, fill in (
-            (low, right, up, colour),
-            (low + up, right, depth, 0.45 * colour + 0.55),
-            (low + right, depth, up, 0.84 * colour),
+        look = {"ec": _GREY if pale else INK, "lw": 0.7, "zorder": 3, "joinstyle": "round"}
+        for corner, one, other, front in (
+            (low, right, up, {"fc": colour, "hatch": hatch}),
+            (low + up, right, depth, {"fc": 0.45 * colour + 0.55}),
+            (low + right, depth, up, {"fc": 0.84 * colour}),
         ):
             corners = [corner, corner + one, corner + one + other, corner + other]
-            look = {"ec": "#7a8896" if pale else INK, "lw": 0.7, "zorder": 3, "joinstyle": "round"}
-            front = hatch if fill is colour else None
-            self.axes.add_patch(Polygon(corners, fc=fill, hatch=front, **look))
+            self.axes.add_patch(Polygon(corners, **front, **look))
         return (width + depth[0]) / 2 + 0.03
 
-    def network(
-        self, index: int, y: float, left: float, right: float, name: str, backwards: bool = False
-    ) -> list[tuple[float, float, float]]:
+    def network(self, index, y, left, right, name, backwards=False) -> np.ndarray:
         """Draw a network; return the x of each block's entry, centre and exit."""
-        blocks, sign = self.networks[index], -1 if backwards else 1
+        blocks = self.networks[index]
         step = (right - left) / len(blocks)
-        self.text(left + 0.1, y + 0.55, name, ha="left", weight="bold")
+        words = f"{name}, {self.models[index].count_params():,} parameters"
+        self.text(left + 0.1, y + 0.55, words, ha="left", weight="bold")
         places = []
         for i, block in enumerate(blocks):
             x = right - (i + 0.5) * step if backwards else left + (i + 0.5) * step
-            half = sign * self.cuboid(x, y, block, 0.62)
+            half = self.cuboid(x, y, block, 0.62) * (-1 if backwards else 1)
             if places:
                 self.arrow((places[-1][2], y), (x - half, y), lw=0.8)
             places.append((x - half, x, x + half))
             extras = ", ".join(block.extras)
             # 0.056 inch is what a letter of this size takes.
             extras = extras if len(extras) * 0.056 < step else "\n".join(block.extras)
-            self.text(x, y - 0.43, _times(block.shape), 7.8, va="top", weight="bold")
-            words = f"{block.operation}\n{extras}".strip()
-            self.text(x, y - 0.565, words, 7.2, va="top", color="#444444")
-        return places
+            self.under(x, y, block.shape, f"{block.operation}\n{extras}".strip())
+        return np.array(places)
 
     def small_network(self, blocks, left: float, right: float, y: float, name: str, side=1) -> None:
-        look = {"ec": "#7a8896", "lw": 1.1, "ls": "--", "zorder": 1, "round": 0.06}
+        look = {"ec": _GREY, "lw": 1.1, "ls": "--", "zorder": 1, "round": 0.06}
         self.box((left + right) / 2, y, "", right - left, 0.84, **look)
         step = (right - left - 0.16) / len(blocks)
         for i, block in enumerate(blocks):
             self.cuboid(left + 0.08 + (i + 0.5) * step, y, block, min(0.5, 1.6 * step), pale=True)
-        self.text((left + right) / 2, y + 0.53 * side, name, weight="bold", color=_GREY)
+        self.text((left + right) / 2, y + 0.53 * side, name, weight="bold", color="#4d5a67")
 
     def legend(self, y: float, **lines: str) -> Figure:
         """Draw a legend of the kinds of blocks and of arrows (name to colour)."""
-        kinds = {block.kind for blocks in self.networks for block in blocks}
+        present = {block.kind for blocks in self.networks for block in blocks}
         handles = [
-            Patch(fc=fill, ec=INK, lw=0.7, hatch="////" * (kind == "convT"), label=_WORDS[kind])
-            for kind, fill in _FILLS.items()
-            if kind in kinds
+            Patch(fc=fill, ec=INK, lw=0.7, hatch="////" * (kind == "convT"), label=name)
+            for kind, (fill, name) in _KINDS.items()
+            if kind in present
         ]
         for name, colour in lines.items():
-            dash = "--" if colour == _RED else "-"
-            line = {"lw": 1.1, "ls": dash, "marker": ">", "ms": 4, "label": name}
-            handles.append(Line2D([], [], color=colour, **line))
+            line = {"lw": 1.1, "ls": "--" if colour == RED else "-", "marker": ">", "ms": 4}
+            handles.append(Line2D([], [], color=colour, label=name, **line))
         note = "block height: image side, width: channels (log)"
         handles.append(Patch(fc="none", ec="none", label=note))
         look = {"ncols": len(handles), "columnspacing": 1.3, "handletextpad": 0.5, "fontsize": 8}
@@ -182,64 +166,54 @@ class _Drawing:
         return self.frame.figure
 
 
-def _named(symbol: str, words: str, model: Any) -> str:
-    return f"{symbol}  {words}, {model.count_params():,} parameters"
-
-
 @plt.rc_context(STYLE)
 def anogan_architecture(generator: Any, discriminator: Any, title: str, caption: str) -> Figure:
     """Draw AnoGAN: its training, and its search for the z of a new image.
-
-    The discriminator answers [features, logits] or logits.
 
     Reference:
         Figure 1.
     """
     draw = _Drawing(7.86, title, caption, (generator, discriminator))
-    picture = f"real, {_times(discriminator.inputs[0].shape[1:])}"
-    grey, panel = {"color": "#444444"}, {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0}
+    grey = {"size": 8, "color": _DARK}
+    for y, height, words in (
+        (5.94, 3.8, "Step 1   Train G and D on normal images"),
+        (2.14, 3.56, "Step 2   Find z for each new image x, with G and D frozen"),
+    ):
+        panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
+        draw.box(WIDTH / 2, y, width=WIDTH - 0.2, height=height, **panel)
+        draw.text(0.24, y + height / 2 - 0.18, words, 10, ha="left", weight="bold")
     z, out = 0.62, WIDTH - 0.6  # the columns of z and of the images
-    draw.box(WIDTH / 2, 5.94, width=WIDTH - 0.2, height=3.8, round=0.1, **panel)
-    words = {"size": 10, "ha": "left", "weight": "bold"}
-    draw.text(0.24, 7.67, "Step 1   Train G and D on normal images", **words)
     g, d, left, right = 6.86, 5.3, 1.0, WIDTH - 1.12
     draw.vector(z, g, "z")
-    draw.text(z, g - 0.43, _times(generator.inputs[0].shape[1:]), 7.8, va="top", weight="bold")
-    draw.text(z, g - 0.565, "random", 7.2, va="top", **grey)
-    places = draw.network(0, g, left, right, _named("G", "generator", generator))
-    draw.arrow((z + 0.09, g), (places[0][0], g))
-    draw.arrow((places[-1][2], g), (out - 0.3, g))
-    draw.box(out, g, "$G(z)$", fc="#fdeed7")
-    draw.text(out, g + 0.37, "fake", 8, **grey)
-    name = _named("D", "discriminator", discriminator)
-    places = draw.network(1, d, left, right, name, backwards=True)
-    draw.arrow((out, g - 0.3), (out, d + 0.07), (places[0][0], d + 0.07))
-    draw.arrow((out, d - 0.48), (out, d - 0.07), (places[0][0], d - 0.07))
+    draw.under(z, g, generator.inputs[0].shape[1:], "random")
+    ways = draw.network(0, g, left, right, "G  generator")
+    draw.arrow((z + 0.09, g), (ways[0, 0], g))
+    draw.arrow((ways[-1, 2], g), (out - 0.3, g))
+    draw.box(out, g, "$G(z)$", fc=_MADE)
+    draw.text(out, g + 0.37, "fake", **grey)
+    ways = draw.network(1, d, left, right, "D  discriminator", backwards=True)
+    draw.arrow((out, g - 0.3), (out, d + 0.07), (ways[0, 0], d + 0.07))
+    draw.arrow((out, d - 0.48), (out, d - 0.07), (ways[0, 0], d - 0.07))
     draw.box(out, d - 0.78, "$x$")
-    draw.text(out, d - 1.15, picture, 7.2, **grey)
-    draw.arrow((places[-1][2], d), (z + 0.4, d))
+    draw.text(out, d - 1.15, f"real, {_times(discriminator.inputs[0].shape[1:])}", **grey)
+    draw.arrow((ways[-1, 2], d), (z + 0.4, d))
     draw.loss(z, d, "real\nor fake?", 0.76, 0.42)
-    draw.text(z, d - 0.28, "trains D, and\nG against it", 7.8, va="top", color=_RED)
-    judges = draw.networks[1]
-    features = [i for i, block in enumerate(judges) if block.is_feature]
-    for i in features:
-        draw.text(places[i][1], d + 0.3, "features $f$", 8, **grey)
+    draw.text(z, d - 0.28, "trains D, and\nG against it", 7.8, va="top", color=RED)
+    # What the search needs of D ends at its features.
+    end = next(i for i, block in enumerate(draw.networks[1]) if block.is_feature)
+    draw.text(ways[end, 1], d + 0.3, "features $f$", **grey)
 
-    draw.box(WIDTH / 2, 2.14, width=WIDTH - 0.2, height=3.56, round=0.1, **panel)
-    draw.text(0.24, 3.73, "Step 2   Find z for each new image x, with G and D frozen", **words)
     up, middle, down, lane = 2.82, 2.14, 1.46, 0.66
     image, feature, total = 3.72, 6.9, 7.42
     draw.vector(z, up, "z")
     draw.small_network(draw.networks[0], 1.05, 2.85, up, "G, frozen")
     draw.arrow((z + 0.09, up), (1.03, up))
     draw.arrow((2.87, up), (image - 0.3, up))
-    draw.box(image, up, "$G(z)$", fc="#fdeed7")
+    draw.box(image, up, "$G(z)$", fc=_MADE)
     draw.box(image, down, "$x$")
     draw.text(image, down - 0.38, "new image")
-    # What the search needs of D ends at its features.
-    end = features[0] if features else max(0, len(judges) - 2)
     for y, name, side in ((up, "D up to f, frozen", 1), (down, "the same", -1)):
-        draw.small_network(judges[: end + 1], 4.5, 5.85, y, name, side)
+        draw.small_network(draw.networks[1][: end + 1], 4.5, 5.85, y, name, side)
         draw.arrow((image + 0.3, y), (4.48, y))
         draw.arrow((5.87, y), (feature - 0.4, y))
         for x, gap in ((image, 0.3), (feature, 0.14)):
@@ -250,19 +224,16 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     draw.loss(feature, middle, "discrimination loss\n$L_D=\\Sigma|f(x)-f(G(z))|$", 1.7, 0.4)
     draw.loss(total, lane, "$L(z)=(1-\\lambda)\\,L_R+\\lambda\\,L_D$", 1.9, 0.3)
     note = "after the last step: anomaly score A(x) = L(z)"
-    draw.text(total - 1.05, lane - 0.14, note, 8, ha="right", **grey)
-    beside = image - 0.82
-    start = image - 0.68, middle
-    draw.arrow(start, (beside, middle), (beside, lane), (total - 0.96, lane), colour=_GOLD)
-    beside = total + 0.6
-    start = feature + 0.86, middle
-    draw.arrow(start, (beside, middle), (beside, lane + 0.16), colour=_GOLD)
+    draw.text(total - 1.05, lane - 0.14, note, ha="right", **grey)
+    corner, side = image - 0.82, total + 0.6
+    path = (image - 0.68, middle), (corner, middle), (corner, lane), (total - 0.96, lane)
+    draw.arrow(*path, colour=_GOLD)
+    draw.arrow((feature + 0.86, middle), (side, middle), (side, lane + 0.16), colour=_GOLD)
     edge, roof = WIDTH - 0.3, 3.56
-    route = [(total + 0.96, lane), (edge, lane), (edge, roof), (z, roof), (z, up + 0.33)]
-    draw.arrow(*route, colour=_RED, ls="--", lw=1.5)
-    note = "gradient step: changes z alone"
-    draw.text(edge, 3.73, note, ha="right", color=_RED, weight="bold")
-    return draw.legend(0.17, data=INK, loss=_GOLD, gradient=_RED)
+    path = (total + 0.96, lane), (edge, lane), (edge, roof), (z, roof), (z, up + 0.33)
+    draw.arrow(*path, colour=RED, ls="--", lw=1.5)
+    draw.text(edge, 3.73, "gradient step: changes z alone", ha="right", color=RED, weight="bold")
+    return draw.legend(0.17, data=INK, loss=_GOLD, gradient=RED)
 
 
 @plt.rc_context(STYLE)
@@ -281,41 +252,39 @@ def ganomaly_architecture(
         encoder: G_E.
         decoder: G_D.
         encoder2: E.
-        discriminator: answers [features, logits] or logits.
+        discriminator: D.
         weights: of the adversarial, the contextual and the encoder loss.
 
     Reference:
         Figure 2.
     """
-    models = encoder, decoder, encoder2, discriminator
-    draw = _Drawing(7.1, title, caption, models)
-    latent = _times(decoder.inputs[0].shape[1:])
+    draw = _Drawing(7.1, title, caption, (encoder, decoder, encoder2, discriminator))
+    latent = decoder.inputs[0].shape[1:]
     down, up, again, judge = rows = 6.38, 4.8, 3.22, 1.54
     names = (
-        _named("$G_E$", "encoder of the generator", encoder),
-        _named("$G_D$", "decoder of the generator", decoder),
-        _named("$E$", "second encoder", encoder2),
-        _named("$D$", "discriminator", discriminator),
+        "$G_E$  encoder of the generator",
+        "$G_D$  decoder of the generator",
+        "$E$  second encoder",
+        "$D$  discriminator",
     )
-    ends = 1.3, WIDTH - 1.2
-    places = [draw.network(i, rows[i], *ends, names[i], backwards=i == 1) for i in range(4)]
-    first, last = [each[0][0] for each in places], [each[-1][2] for each in places]
+    ways = [draw.network(i, rows[i], 1.3, WIDTH - 1.2, names[i], i == 1) for i in range(4)]
+    first, last = [each[0, 0] for each in ways], [each[-1, 2] for each in ways]
     image, vector, lane, side = 0.86, WIDTH - 0.8, 0.3, WIDTH - 0.42
     between = (down + up) / 2
     draw.box(image, down, "$x$")
     picture = f"image, {_times(encoder.inputs[0].shape[1:])}"
-    draw.text(image, down + 0.38, picture, 7.2, color="#444444")
+    draw.text(image, down + 0.38, picture, 7.2, color=_DARK)
     draw.arrow((image + 0.3, down), (first[0], down))
     draw.vector(vector, between, "$z$")
-    draw.text(vector - 0.12, between - 0.2, latent, 7.8, ha="right", weight="bold")
+    draw.text(vector - 0.12, between - 0.2, _times(latent), 7.8, ha="right", weight="bold")
     draw.arrow((last[0], down), (vector, down), (vector, between + 0.33))
     draw.arrow((vector, between - 0.33), (vector, up), (first[1], up))
-    draw.box(image, up, r"$\hat{x}$", fc="#fdeed7")
+    draw.box(image, up, r"$\hat{x}$", fc=_MADE)
     draw.arrow((last[1], up), (image + 0.3, up))
     draw.arrow((image, up - 0.3), (image, again), (first[2], again))
     draw.vector(vector, again)
     draw.text(vector, again + 0.44, r"$\hat{z}$", 11)
-    draw.text(vector, again - 0.43, latent, 7.8, weight="bold")
+    draw.under(vector, again, latent)
     draw.arrow((last[2], again), (vector - 0.09, again))
 
     # D sees both images: x comes down the outer lane, x_hat goes on below E's entry.
@@ -326,25 +295,24 @@ def ganomaly_architecture(
     draw.text(image - 0.1, judge + 0.22, r"$\hat{x}$", 9)
     draw.arrow((last[3], judge), (vector - 0.4, judge))
     draw.text(vector, judge, "real\nor fake?")
-    draw.text(vector, judge - 0.28, "trains D", 7.8, color=_RED)
+    draw.text(vector, judge - 0.28, "trains D", 7.8, color=RED)
 
-    w_adv, w_con, w_enc = (f"{weight:g}" for weight in weights)
+    adv, con, enc = (
+        f"{weight:g}\\cdot L_{{{name}}}"
+        for weight, name in zip(weights, ("adv", "con", "enc"), strict=True)
+    )
     draw.arrow((image, between), (image, down - 0.3), colour=_GOLD)
     draw.arrow((image, between), (image, up + 0.3), colour=_GOLD)
-    draw.loss(image, between, f"${w_con}\\cdot L_{{con}}$\n" + r"$\|x-\hat{x}\|_1$", 0.86)
+    draw.loss(image, between, f"${con}$\n" + r"$\|x-\hat{x}\|_1$", 0.86)
     middle = (between + again) / 2
     for y in (between, again):
         draw.arrow((side, middle), (side, y), (vector + 0.09, y), colour=_GOLD)
-    draw.loss(side - 0.12, middle, f"${w_enc}\\cdot L_{{enc}}$\n" + r"$\|z-\hat{z}\|_2$", 0.86)
-    features = [i for i, block in enumerate(draw.networks[3]) if block.is_feature]
-    tap, above = places[3][features[0] if features else -2][1], judge + 0.62
+    draw.loss(side - 0.12, middle, f"${enc}$\n" + r"$\|z-\hat{z}\|_2$", 0.86)
+    tap = next(x for (_, x, _), b in zip(ways[3], draw.networks[3], strict=True) if b.is_feature)
+    above = judge + 0.62
     draw.arrow((tap, judge + 0.2), (tap, above), (vector - 0.62, above), colour=_GOLD)
     draw.text(tap - 0.06, above + 0.02, r"$f(x),\ f(\hat{x})$", ha="right")
-    words = f"${w_adv}\\cdot L_{{adv}}$\n" + r"$\|f(x)-f(\hat{x})\|_2$"
-    draw.loss(vector - 0.05, above, words, 1.12)
-    total = f"${w_adv}\\cdot L_{{adv}}+{w_con}\\cdot L_{{con}}+{w_enc}\\cdot L_{{enc}}$"
-    words = (
-        f"Training on normal images lowers  $L=${total}.   A new image passes once: its anomaly "
-    )
-    draw.text(WIDTH / 2, judge - 1.05, words + r"score is  $A(x)=\|z-\hat{z}\|_1$.", 9)
+    draw.loss(vector - 0.05, above, f"${adv}$\n" + r"$\|f(x)-f(\hat{x})\|_2$", 1.12)
+    words = f"Training on normal images lowers  $L={adv}+{con}+{enc}$.   A new image passes once: "
+    draw.text(WIDTH / 2, judge - 1.05, words + r"its anomaly score is  $A(x)=\|z-\hat{z}\|_1$.", 9)
     return draw.legend(judge - 1.31, data=INK, loss=_GOLD)

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.cbook import normalize_kwargs
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -20,15 +21,13 @@ from ganlib.figures.style import (
     GROUP_MARKERS,
     INK,
     KIND_COLOURS,
+    RED,
     STYLE,
     Frame,
     panel_axes,
     panel_heading,
     symbols,
 )
-
-Panels = Mapping[str, pd.DataFrame]  # method to a row per image
-_RED = GROUP_COLOURS["train normal"]
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -49,14 +48,11 @@ def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
 def training_curves(
     history: Mapping[str, Sequence[float]] | pd.DataFrame, title: str, caption: str
 ) -> Figure:
-    """Draw every loss over the epochs, each in a panel of its own.
-
-    A generator and a discriminator with losses of one size share one, and so do a loss and its
-    `val_` twin.
+    """Draw every loss over the epochs; comparable ones share a panel.
 
     Args:
-        history: loss to its value per epoch, as in `keras.callbacks.History.history`; a column
-            `epoch`, where there is one, numbers the epochs, else they count from 1.
+        history: loss to its value per epoch, as in `keras.callbacks.History.history`; an optional
+            column `epoch` numbers the epochs, else they count from 1.
     """
     curves = {name: np.asarray(history[name], float) for name in history}
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
@@ -68,10 +64,9 @@ def training_curves(
         if len(names) > 1:
             words = [each.removesuffix(" loss") for each in words]
         table = pd.DataFrame(dict(zip(words, map(curves.get, names), strict=True)), epochs)
-        finite = table.to_numpy()[np.isfinite(table.to_numpy())]
-        logarithmic = bool(len(finite) and 0 < 100 * finite.min() < finite.max())
+        logarithmic = bool(0 < 100 * table.min().min() < table.max().max())
         unit = ("loss" if "loss" in names[0] else "value") + " (log scale)" * logarithmic
-        look = {"color": ([_RED, "#1b6fa8"] * len(names))[: len(names)], "legend": False}
+        look = {"color": [RED, "#1b6fa8", RED, "#1b6fa8"][: len(names)], "legend": False}
         look |= {"style": ["-", "--", ":", "-."], "marker": "o" if len(epochs) <= 3 else None}
         table.plot(ax=axes, xlabel="epoch", ylabel=unit, logy=logarithmic, **look)
         axes.set_title(" and ".join(words[:2]))
@@ -92,7 +87,7 @@ def search_loss(
     """Draw the loss of AnoGAN's search for z: median and middle 80 % of each group.
 
     Args:
-        losses: `(n_steps_recorded, n_images)`, the loss L(z) of each image, > 0.
+        losses: `(n_steps_recorded, n_images)`, > 0.
         groups: the group of each image, for instance "test normal" and "test anomaly".
         steps: the step of each row of `losses`; by default they count from 0.
 
@@ -100,8 +95,7 @@ def search_loss(
         Step 2 of figure 1.
     """
     frame, (axes,) = panel_axes(1, 1, 3.5, title, caption)
-    x = np.arange(len(losses)) if steps is None else np.asarray(steps)
-    names = np.asarray(groups)
+    x, names = np.arange(len(losses)) if steps is None else steps, np.asarray(groups)
     for group in sorted(set(names), key=[*GROUP_COLOURS, *names].index):
         low, middle, high = np.percentile(losses[:, names == group], [10, 50, 90], axis=1)
         colour = GROUP_COLOURS.get(group, "#777777")
@@ -111,10 +105,10 @@ def search_loss(
         axes.plot(x, middle, color=INK, linewidth=3.2, zorder=3)
         mark = {"marker": GROUP_MARKERS.get(group, "o"), "mec": INK, "mew": 0.5, "ms": 6}
         mark |= {"markevery": max(1, len(x) // 8), "zorder": 4}
-        label = f"{group} ({int((names == group).sum()):,} images)"
+        label = f"{group} ({(names == group).sum():,} images)"
         axes.plot(x, middle, color=colour, lw=1.9, label=label, **mark)
-    axes.set(xlabel="step of the search for z", ylabel="loss L(z) (no unit, log scale)")
-    axes.set(yscale="log", xmargin=0.01)
+    axes.set(yscale="log", xmargin=0.01, xlabel="step of the search for z")
+    axes.set_ylabel("loss L(z) (no unit, log scale)")
     axes.legend(title="median; band: 10th to 90th percentile", loc="best", frameon=True)
     return frame.figure
 
@@ -137,35 +131,32 @@ def roc_and_precision_recall(
     frame = Frame(4.0, title, caption, legend_rows=math.ceil((len(curves) + 1) / columns))
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
-    looks = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
+    shapes = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
     # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
     colours = itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"])
     greys = itertools.cycle(["#3c3c3c", "#8c8c8c", "#636363"])
+    thin = {"lw": 1.0, "ms": 5, "zorder": 2.5, "mfc": "white", "mec": INK}
+    thick = {"lw": 2.0, "ms": 6, "zorder": 3, "mec": "white"}
+    chance = {"plot_chance_level": True, "chance_level_kw": CHANCE | {"label": "chance"}}
     handles = []
-    for index, (method, (labels, scores)) in enumerate(curves.items()):
-        look = dict(zip(("linestyle", "marker"), next(looks), strict=True), label=method)
+    for index, (method, data) in enumerate(curves.items()):
+        look = dict(zip(("ls", "marker"), next(shapes), strict=True), label=method, mew=0.5)
         # Each curve has its markers at other places, so that curves in one place still differ.
-        look |= {"markevery": (0.02 + 0.013 * index, 0.17), "markeredgewidth": 0.5}
-        if method in baselines:
-            look |= {"color": next(greys), "linewidth": 1.0, "markersize": 5, "zorder": 2.5}
-            look |= {"markerfacecolor": "white", "markeredgecolor": INK}
-        else:
-            look |= {"color": next(colours), "linewidth": 2.0, "markersize": 6, "zorder": 3}
-            look |= {"markeredgecolor": "white"}
-        left = RocCurveDisplay.from_predictions(labels, scores, ax=roc, curve_kwargs=look)
-        chance = {"plot_chance_level": True, "chance_level_kw": CHANCE | {"label": "chance"}}
+        look["markevery"] = (0.02 + 0.013 * index, 0.17)
+        look |= thin if method in baselines else thick
+        look["color"] = next(greys if method in baselines else colours)
+        look = normalize_kwargs(look, Line2D)
+        left = RocCurveDisplay.from_predictions(*data, ax=roc, curve_kwargs=look)
         right = PrecisionRecallDisplay.from_predictions(
-            labels, scores, ax=precision, curve_kwargs=look, **chance
+            *data, ax=precision, curve_kwargs=look, **chance
         )
         words = f"{method}: AUROC {left.roc_auc:.3f}, AP {right.average_precision:.3f}"
         handles.append(Line2D([], [], **look | {"label": words}))
     roc.plot([0, 1], [0, 1], label="chance", **CHANCE)
     roc.set(title="(a) ROC", ylabel="true positive rate (anomalies found / all)")
     roc.set_xlabel("false positive rate (normal images flagged / all normal)")
-    precision.set(
-        title="(b) precision and recall", xlabel="recall (anomalies found / all anomalies)"
-    )
-    precision.set_ylabel("precision (anomalies / images flagged)")
+    precision.set(title="(b) precision and recall", ylabel="precision (anomalies / images flagged)")
+    precision.set_xlabel("recall (anomalies found / all anomalies)")
     for axes in (roc, precision):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), aspect="auto", box_aspect=0.8)
         axes.get_legend().remove()
@@ -174,7 +165,9 @@ def roc_and_precision_recall(
 
 
 @plt.rc_context(STYLE)
-def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure:
+def score_against_complexity(
+    panels: Mapping[str, pd.DataFrame], title: str, caption: str
+) -> Figure:
     """Draw the score of every test image against how much there is to see in it.
 
     What lies in the shaded corner is simpler than the median normal image and scored as more
@@ -182,13 +175,12 @@ def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure
 
     Args:
         panels: method to a table of its test images with the columns `kind` ("normal", or the kind
-            of an anomaly), `complexity` (size of the compressed image, bytes) and `score` (the
-            method's own scale).
+            of an anomaly), `complexity` (size of the compressed image, bytes) and `score`.
     """
     kinds = pd.concat(panels.values())["kind"].unique()
     colours = [KIND_COLOURS["anomaly"], "#1d4e79", "#f2c14e", "#6a9a3b", "#7b4fa3"]
     cycle = itertools.cycle(zip(colours, "^vDPX", strict=True))
-    anomalies = zip((kind for kind in kinds if kind != "normal"), cycle, strict=False)
+    anomalies = zip(kinds[kinds != "normal"], cycle, strict=False)
     looks = {"normal": (KIND_COLOURS["normal"], "s"), **dict(anomalies)}
     legend_rows = 1 if len(kinds) <= 2 else 2
     frame, axes_of = panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
@@ -198,8 +190,8 @@ def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure
             x, y = panel.loc[panel["kind"] == kind, ["complexity", "score"]].to_numpy(float).T
             look = {"marker": marker, "color": colour, "edgecolors": INK}
             axes.scatter(x, y, 15, lw=0.3, alpha=0.75, gid=kind, **look)
-            middle = [np.median(x)], [np.median(y)]
-            axes.scatter(*middle, 150, lw=1.6, zorder=5, gid=f"{kind} median", **look)
+            large = {"lw": 1.6, "zorder": 5, "gid": f"{kind} median"} | look
+            axes.scatter(np.median(x), np.median(y), 150, **large)
         if panel["score"].min() > 0 and panel["score"].max() > 15 * panel["score"].median():
             axes.set_yscale("log")
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
@@ -210,8 +202,8 @@ def score_against_complexity(panels: Panels, title: str, caption: str) -> Figure
         axes.set(xlabel="size of the compressed image (bytes)", ylabel="anomaly score (no unit)")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     large = {"marker": "o", "mfc": "white", "mec": INK, "mew": 1.6, "ms": 11, "ls": ""}
-    handles = [*symbols(looks), Line2D([], [], label="median of the kind", **large)]
     words = "simpler than the median normal image, and scored as more normal"
-    handles.append(Patch(label=words, **corner))
+    median = Line2D([], [], label="median of the kind", **large)
+    handles = [*symbols(looks), median, Patch(label=words, **corner)]
     frame.legend(handles, math.ceil(len(handles) / legend_rows))
     return frame.figure

@@ -17,6 +17,7 @@ from ganlib.figures.style import (
     GROUP_COLOURS,
     GROUP_MARKERS,
     INK,
+    RED,
     STYLE,
     Frame,
     panel_axes,
@@ -25,23 +26,23 @@ from ganlib.figures.style import (
     symbols,
 )
 
-Panels = Mapping[str, pd.DataFrame]  # method to a row per image
-_RED = GROUP_COLOURS["train normal"]
 _EDGE = {"edgecolor": INK, "linewidth": 0.4}
 _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 
 
 @plt.rc_context(STYLE)
-def score_scatter(panels: Panels, title: str, caption: str, auroc: Mapping[str, float]) -> Figure:
+def score_scatter(
+    panels: Mapping[str, pd.DataFrame], title: str, caption: str, auroc: Mapping[str, float]
+) -> Figure:
     """Draw the anomaly score of every image, group after group.
 
-    A score far above all the others is drawn above a dashed line at the upper edge and counted
-    there, so that it does not flatten the rest.
+    Scores far above all the others are drawn and counted above a dashed line at the upper edge, so
+    that they do not flatten the rest.
 
     Args:
         panels: method to a table of its images with the columns `group`, a key of `GROUP_COLOURS`,
-            and `score` (the method's own scale).
-        auroc: method to the AUROC over its test images, 0..1, written as given.
+            and `score`.
+        auroc: method to the AUROC over its test images, 0..1.
 
     Reference:
         Figures 3 (cloud) and 5 (casting).
@@ -72,11 +73,10 @@ def _clip_at(groups: Mapping[str, np.ndarray]) -> float:
 
 
 def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
-    groups = {g: panel.loc[panel["group"] == g, "score"].to_numpy(float) for g in GROUP_COLOURS}
-    groups = {group: scores for group, scores in groups.items() if len(scores)}
+    parts = dict(list(panel.groupby("group")["score"]))
+    groups = {group: parts[group].to_numpy(float) for group in GROUP_COLOURS if group in parts}
     limit, lowest = _clip_at(groups), min(0.0, panel["score"].min())
     span = (limit - lowest) or 1.0
-    clipped = panel["score"].max() > limit
     for start, (group, scores) in enumerate(groups.items()):
         x = start + 0.04 + 0.92 * (np.arange(len(scores)) + 0.5) / len(scores)
         above = scores > limit
@@ -91,7 +91,7 @@ def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
         if start:
             axes.axvline(start, color="#bbbbbb", linewidth=0.8)
     axes.set(xlim=(0, len(groups)), ylim=(lowest - 0.03 * span, limit + 0.06 * span))
-    if clipped:
+    if panel["score"].max() > limit:
         axes.set_yticks([tick for tick in axes.get_yticks() if lowest <= tick <= limit])
         axes.set_ylim(lowest - 0.03 * span, limit + 0.27 * span)
         axes.axhline(limit + 0.02 * span, color="#888888", linewidth=0.8, linestyle=(0, (4, 3)))
@@ -110,11 +110,9 @@ def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
         for part, look in ((values[~far], below), (values[far], above)):
             axes.hist(part, edges, **look, **_EDGE)
         axes.axvline(threshold, **_THRESHOLD)
-        axes.set_title(name)
+        axes.set(ylabel="images", xlim=(edges[0], edges[-1]), title=name)
         counts = {"all": len(far), "above": far.sum(), "below": (~far).sum()}
-        words_right = words.format(**counts) + " the threshold"
-        axes.set_title(words_right, loc="right", fontweight="normal")
-        axes.set(ylabel="images", xlim=(edges[0], edges[-1]))
+        axes.set_title(words.format(**counts), loc="right", fontweight="normal")
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.grid(False, axis="x")
     return axes
@@ -124,32 +122,25 @@ def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
 def score_histogram(
     scores: Mapping[str, np.ndarray], threshold: float, title: str, caption: str
 ) -> Figure:
-    """Draw how scores are distributed, and the threshold among them.
+    """Draw the distribution of scores, and the threshold at or above which images are anomalies.
 
     Args:
-        scores: what the images are to their scores `(n,)`.
-        threshold: an image is called an anomaly if its score is at or above it.
+        scores: name of the images to their scores `(n,)`.
     """
     frame = Frame(1.7 * len(scores) + 0.4, title, caption)
     values = np.concatenate([*scores.values(), [threshold]])
     width = np.ptp(values) / 40 or 1.0
     first, last = (values.min() - threshold) / width - 1, (values.max() - threshold) / width + 2
     edges = threshold + width * np.arange(math.floor(first), math.ceil(last))
-    look = {"color": "#7f8fa6"}
-    axes = _histograms(
-        frame, scores, edges, threshold, "{above:,} of {all:,} at or above", look, look
-    )
+    words, look = "{above:,} of {all:,} at or above the threshold", {"color": "#7f8fa6"}
+    axes = _histograms(frame, scores, edges, threshold, words, look, look)
     axes.set_xlabel(f"score; the threshold is {short(threshold)}")
     return frame.figure
 
 
 @plt.rc_context(STYLE)
 def distance_histogram(
-    distances: Mapping[str, np.ndarray],
-    title: str,
-    caption: str,
-    threshold: float,
-    measure: str = "distance",
+    distances: Mapping[str, np.ndarray], title: str, caption: str, threshold: float
 ) -> Figure:
     """Draw how far the test images are from their nearest training image.
 
@@ -157,18 +148,16 @@ def distance_histogram(
         distances: name, for instance a protocol, to the distance `(n,)`, >= 0, of each normal test
             image to its nearest training image.
         threshold: the distance below which two images count as copies of one thing.
-        measure: what the distance is, with its unit.
     """
     frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
     highest = max(threshold, *(np.max(values) for values in distances.values()))
     # An edge lies on the threshold, so that no bar is half red.
     width = threshold / max(1, round(40 * threshold / highest))
     edges = width * np.arange(np.floor(highest / width) + 2)
-    near, far = {"facecolor": _RED}, {"facecolor": "#8fb3cc", "hatch": "////"}
-    axes = _histograms(
-        frame, distances, edges, threshold, "{below:,} of {all:,} nearer than", near, far
-    )
-    axes.set_xlabel(f"{measure} to the nearest training image")
+    near, far = {"facecolor": RED}, {"facecolor": "#8fb3cc", "hatch": "////"}
+    words = "{below:,} of {all:,} nearer than the threshold"
+    axes = _histograms(frame, distances, edges, threshold, words, near, far)
+    axes.set_xlabel("distance to the nearest training image")
     copies = Patch(label="nearer: counted as copies of one thing", **near, **_EDGE)
     line = Line2D([], [], label=f"threshold {short(threshold)}", **_THRESHOLD)
     frame.legend([copies, Patch(label="farther", **far, **_EDGE), line])

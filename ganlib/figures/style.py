@@ -20,16 +20,10 @@ from ganlib.files import write_safely
 plt.switch_backend(plt.get_backend())
 
 # The paper's colours. Their lightness differs too, as do the markers: grey print keeps them apart.
-GROUP_COLOURS = {
-    "train normal": "#c8102e",
-    "test normal": "#ffa9c6",
-    "test anomaly": "#2f9fd8",
-}
+RED = "#c8102e"
+GROUP_COLOURS = {"train normal": RED, "test normal": "#ffa9c6", "test anomaly": "#2f9fd8"}
 GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
-KIND_COLOURS = {
-    "normal": GROUP_COLOURS["test normal"],
-    "anomaly": GROUP_COLOURS["test anomaly"],
-}
+KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anomaly")}
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
@@ -63,18 +57,17 @@ STYLE = {
 
 
 def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Write a figure as PNG and PDF. The files hold no date: same figure, same bytes.
+    """Write a figure as PNG and PDF, without a date: same figure, same bytes.
 
     Returns:
         The two paths, PNG first.
     """
-    target = Path(path_without_suffix)
     paths = []
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
         with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
             # Not with_suffix, which would cut a name such as "score-0.5".
-            paths.append(write_safely(target.parent / f"{target.name}.{kind}", draw))
+            paths.append(write_safely(Path(f"{path_without_suffix}.{kind}"), draw))
     return paths
 
 
@@ -101,34 +94,25 @@ class Frame:
         self.figure.set_layout_engine("constrained", rect=body, h_pad=0.06, w_pad=0.06)
         return self.figure.subplots(rows, columns, squeeze=False, **options)
 
-    def _box(self, left: float, top: float, width: float, height: float) -> tuple[float, ...]:
+    def box(self, left: float, top: float, width: float, height: float) -> tuple[float, ...]:
+        """Convert a box, `top` inches below the top of the body, to fractions of the figure."""
         y = self.top - top - height
         return left / WIDTH, y / self.total, width / WIDTH, height / self.total
 
-    def axes(self, left: float, top: float, width: float, height: float) -> plt.Axes:
-        """Add axes `top` inches below the top of the body."""
-        return self.figure.add_axes(self._box(left, top, width, height))
-
-    def rectangle(self, left: float, top: float, width: float, height: float, **look) -> None:
-        """Add a rectangle behind the axes, `top` inches below the top of the body."""
-        x, y, *size = self._box(left, top, width, height)
+    def rectangle(self, *box: float, **look) -> None:
+        """Add a rectangle behind the axes; see `box`."""
+        x, y, *size = self.box(*box)
         self.figure.add_artist(Rectangle((x, y), *size, ec=INK, lw=0.4, zorder=-1, **look))
 
-    def text(self, x: float, top: float, words: str, **look) -> plt.Text:
+    def text(self, x: float, top: float, words: str, size: float = 8.5, **look) -> None:
         """Add text, `top` inches below the top of the body."""
-        return self.figure.text(x / WIDTH, (self.top - top) / self.total, words, **look)
+        self.figure.text(x / WIDTH, (self.top - top) / self.total, words, size=size, **look)
 
     def legend(self, handles: Sequence, columns: int | None = None) -> None:
         """Add a legend between the title and the body, by default in one row."""
-        self.figure.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, self.top / self.total),
-            ncols=columns or len(handles),
-            borderaxespad=0.1,
-            handletextpad=0.4,
-            columnspacing=1.4,
-        )
+        look = {"borderaxespad": 0.1, "handletextpad": 0.4, "columnspacing": 1.4}
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, self.top / self.total)}
+        self.figure.legend(handles=handles, ncols=columns or len(handles), **place, **look)
 
 
 def short(score: float) -> str:
@@ -143,7 +127,7 @@ def panel_heading(panels: Mapping, method: str) -> str:
 
 
 def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list]:
-    """Make a frame of so many panels, each `height` inches, in up to so many columns."""
+    """Make a frame of `count` panels, each `height` inches, in at most `columns` columns."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
     frame = Frame(height * rows + 0.1, title, caption, legend_rows)
@@ -154,7 +138,7 @@ def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[F
 
 
 def symbols(looks: Mapping[str, tuple[str, str]]) -> list[Line2D]:
-    """Make the legend of names with a colour and a marker each."""
+    """Make the legend entries of names with a colour and a marker each."""
     look = {"ls": "", "mec": INK, "mew": 0.5, "ms": 6.5}
     return [
         Line2D([], [], mfc=colour, marker=marker, label=name.replace("_", " "), **look)
