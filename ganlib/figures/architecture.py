@@ -1,7 +1,7 @@
-"""Figures 1 and 2: AnoGAN and GANomaly, drawn from the models that are really trained."""
+"""Figures 1 and 2: AnoGAN and GANomaly, drawn from the Keras models that are really trained."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +20,7 @@ _KINDS = {
     "other": ("#dddddd", "other"),
 }
 _EXTRAS = {"BatchNormalization": "BN", "LeakyReLU": "LeakyReLU", "ReLU": "ReLU"}
-_GOLD, _CREAM, _PALE, _GREY, _DARK = "#a07800", "#fff3c4", "#eef1f4", "#7a8896", "#444444"
+_GOLD, _GREY, _DARK = "#a07800", "#7a8896", "#444444"
 _MADE = "#fdeed7"  # behind an image that a network makes
 
 
@@ -38,7 +38,7 @@ def _times(shape: Sequence[int]) -> str:
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
 
 
-def read_blocks(model: Any) -> list[Block]:
+def read_blocks(model) -> list[Block]:
     """Read the blocks of a Keras model whose layers follow one another."""
     blocks: list[Block] = []
     for layer in model.layers:
@@ -61,7 +61,7 @@ def read_blocks(model: Any) -> list[Block]:
 class _Drawing:
     """One axes of `WIDTH` by `height` units, an inch each, y upwards, and what is drawn on it."""
 
-    def __init__(self, height: float, title: str, caption: str, models: Sequence[Any]):
+    def __init__(self, height: float, title: str, caption: str, models: Sequence):
         self.frame = Frame(height, title, caption)
         self.axes = self.frame.figure.add_axes(self.frame.box(0, 0, WIDTH, height))
         self.axes.set(xlim=(0, WIDTH), ylim=(0, height))
@@ -92,7 +92,7 @@ class _Drawing:
         self.text(x, y, words, size)
 
     def loss(self, x: float, y: float, words: str, width: float, height: float = 0.44) -> None:
-        look = {"fc": _CREAM, "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08, "size": 8.5}
+        look = {"fc": "#fff3c4", "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08, "size": 8.5}
         self.box(x, y, words, width, height, **look)
 
     def vector(self, x: float, y: float, words: str = "") -> None:
@@ -108,7 +108,7 @@ class _Drawing:
         depth = np.array([0.24, 0.144]) * height
         low = np.array([x, y]) - (np.array([width, height]) + depth) / 2
         right, up = np.array([width, 0]), np.array([0, height])
-        colour = np.array(to_rgb(_PALE if pale else _KINDS[block.kind][0]))
+        colour = np.array(to_rgb("#eef1f4" if pale else _KINDS[block.kind][0]))
         hatch = "///" if block.kind == "convT" and not pale else None
         look = {"ec": _GREY if pale else INK, "lw": 0.7, "zorder": 3, "joinstyle": "round"}
         for corner, one, other, front in (
@@ -167,7 +167,7 @@ class _Drawing:
 
 
 @plt.rc_context(STYLE)
-def anogan_architecture(generator: Any, discriminator: Any, title: str, caption: str) -> Figure:
+def anogan_architecture(generator, discriminator, title: str, caption: str) -> Figure:
     """Draw AnoGAN: its training, and its search for the z of a new image.
 
     Reference:
@@ -195,7 +195,8 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
     draw.arrow((out, g - 0.3), (out, d + 0.07), (ways[0, 0], d + 0.07))
     draw.arrow((out, d - 0.48), (out, d - 0.07), (ways[0, 0], d - 0.07))
     draw.box(out, d - 0.78, "$x$")
-    draw.text(out, d - 1.15, f"real, {_times(discriminator.inputs[0].shape[1:])}", **grey)
+    picture = f"real, {_times(discriminator.inputs[0].shape[1:])}"
+    draw.text(out, d - 1.15, picture, 7.2, color=_DARK)
     draw.arrow((ways[-1, 2], d), (z + 0.4, d))
     draw.loss(z, d, "real\nor fake?", 0.76, 0.42)
     draw.text(z, d - 0.28, "trains D, and\nG against it", 7.8, va="top", color=RED)
@@ -238,21 +239,11 @@ def anogan_architecture(generator: Any, discriminator: Any, title: str, caption:
 
 @plt.rc_context(STYLE)
 def ganomaly_architecture(
-    encoder: Any,
-    decoder: Any,
-    encoder2: Any,
-    discriminator: Any,
-    title: str,
-    caption: str,
-    weights: tuple[float, float, float] = (1, 50, 1),
+    encoder, decoder, encoder2, discriminator, title: str, caption: str, weights=(1, 50, 1)
 ) -> Figure:
     """Draw GANomaly: images on the left, latent vectors on the right, four networks between.
 
     Args:
-        encoder: G_E.
-        decoder: G_D.
-        encoder2: E.
-        discriminator: D.
         weights: of the adversarial, the contextual and the encoder loss.
 
     Reference:

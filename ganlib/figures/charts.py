@@ -15,19 +15,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
-from ganlib.figures.style import (
-    CHANCE,
-    GROUP_COLOURS,
-    GROUP_MARKERS,
-    INK,
-    KIND_COLOURS,
-    RED,
-    STYLE,
-    Frame,
-    panel_axes,
-    panel_heading,
-    symbols,
-)
+from ganlib.figures import style
+from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -58,7 +47,7 @@ def training_curves(
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
     panels = _loss_panels(curves)
     columns = 2 if len(panels) == 4 else 3
-    frame, axes_of = panel_axes(len(panels), columns, 2.45, title, caption)
+    frame, axes_of = style.panel_axes(len(panels), columns, 2.45, title, caption)
     for axes, names in zip(axes_of, panels, strict=True):
         words = [name.replace("_", " ") for name in names]
         if len(names) > 1:
@@ -94,16 +83,16 @@ def search_loss(
     Reference:
         Step 2 of figure 1.
     """
-    frame, (axes,) = panel_axes(1, 1, 3.5, title, caption)
+    frame, (axes,) = style.panel_axes(1, 1, 3.5, title, caption)
     x, names = np.arange(len(losses)) if steps is None else steps, np.asarray(groups)
-    for group in sorted(set(names), key=[*GROUP_COLOURS, *names].index):
+    for group in sorted(set(names), key=[*style.GROUP_COLOURS, *names].index):
         low, middle, high = np.percentile(losses[:, names == group], [10, 50, 90], axis=1)
-        colour = GROUP_COLOURS.get(group, "#777777")
+        colour = style.GROUP_COLOURS.get(group, "#777777")
         hatch = "///" if group == "test anomaly" else None
         axes.fill_between(x, low, high, fc=colour, ec=colour, alpha=0.3, hatch=hatch, lw=0.6)
         # A dark line beneath the coloured one: pale pink alone is lost on white.
         axes.plot(x, middle, color=INK, linewidth=3.2, zorder=3)
-        mark = {"marker": GROUP_MARKERS.get(group, "o"), "mec": INK, "mew": 0.5, "ms": 6}
+        mark = {"marker": style.GROUP_MARKERS.get(group, "o"), "mec": INK, "mew": 0.5, "ms": 6}
         mark |= {"markevery": max(1, len(x) // 8), "zorder": 4}
         label = f"{group} ({(names == group).sum():,} images)"
         axes.plot(x, middle, color=colour, lw=1.9, label=label, **mark)
@@ -183,7 +172,7 @@ def score_against_complexity(
     anomalies = zip(kinds[kinds != "normal"], cycle, strict=False)
     looks = {"normal": (KIND_COLOURS["normal"], "s"), **dict(anomalies)}
     legend_rows = 1 if len(kinds) <= 2 else 2
-    frame, axes_of = panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
+    frame, axes_of = style.panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
     corner = {"fc": "#ececec", "ec": INK, "lw": 0.9, "ls": ":"}
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         for kind, (colour, marker) in looks.items():
@@ -198,12 +187,12 @@ def score_against_complexity(
         x, y = panel.loc[panel["kind"] == "normal", ["complexity", "score"]].median()
         size = x - left, y - bottom
         axes.add_patch(Rectangle((left, bottom), *size, zorder=0.5, gid="simpler", **corner))
-        axes.set(xlim=(left, right), ylim=(bottom, top), title=panel_heading(panels, method))
+        axes.set(xlim=(left, right), ylim=(bottom, top), title=style.panel_heading(panels, method))
         axes.set(xlabel="size of the compressed image (bytes)", ylabel="anomaly score (no unit)")
         axes.xaxis.set_major_locator(MaxNLocator(5))
     large = {"marker": "o", "mfc": "white", "mec": INK, "mew": 1.6, "ms": 11, "ls": ""}
     words = "simpler than the median normal image, and scored as more normal"
     median = Line2D([], [], label="median of the kind", **large)
-    handles = [*symbols(looks), median, Patch(label=words, **corner)]
+    handles = [*style.symbols(looks), median, Patch(label=words, **corner)]
     frame.legend(handles, math.ceil(len(handles) / legend_rows))
     return frame.figure

@@ -14,17 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ganlib.figures.style import (
-    INK,
-    KIND_COLOURS,
-    MARGIN,
-    RED,
-    STYLE,
-    WIDTH,
-    Frame,
-    panel_heading,
-    short,
-)
+from ganlib.figures import style
+from ganlib.figures.style import INK, KIND_COLOURS, MARGIN, RED, STYLE, WIDTH, Frame, short
 
 Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one entry an image
 _HEADING = {"weight": "bold", "size": 10}
@@ -90,11 +81,11 @@ def _first(panels: Panels) -> np.ndarray:
 
 
 def _kind_handles(*words: str, **anomaly) -> list[Patch]:
-    looks = {"normal": {}, "anomaly": anomaly}
     return [
-        Patch(fc=colour, ec=INK, lw=0.5, label=f"test {kind}", **looks[kind])
-        for kind, colour in KIND_COLOURS.items()
-    ] + [Patch(fc="none", ec="none", label=each) for each in words]
+        Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
+        Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, label="test anomaly", **anomaly),
+        *(Patch(fc="none", ec="none", label=each) for each in words),
+    ]
 
 
 @plt.rc_context(STYLE)
@@ -116,7 +107,7 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     frame = Frame(len(panels) * heading + rows * pitch, title, caption, legend_rows=1)
     top = 0.0
     for method, kinds in panels.items():
-        frame.text(MARGIN, top + 0.22, panel_heading(panels, method), **_HEADING)
+        frame.text(MARGIN, top + 0.22, style.panel_heading(panels, method), **_HEADING)
         table.write(frame, top + 0.43, ("image", "reconstruction"), size=7.5, color="#555555")
         top += heading - pitch
         for kind, parts in kinds.items():
@@ -163,7 +154,7 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
     for index, (method, panel) in enumerate(panels.items()):
         shift, top = index % across * block, index // across * pitch + heading
         place = shift + MARGIN, top - heading + 0.2
-        frame.text(*place, panel_heading(panels, method), **_HEADING)
+        frame.text(*place, style.panel_heading(panels, method), **_HEADING)
         means = {key: parts[len(rows) - 1].mean(axis=-1) for key, parts in panel.items()}
         highest = float(np.percentile(np.concatenate([m.ravel() for m in means.values()]), 99.5))
         end = top + len(rows) * table.pitch
@@ -251,34 +242,31 @@ def leaks(
     table = _Table(first, [columns], 0.92, gap=0.1)
     pitch = 0.42 + 2 * table.pitch + 0.36
     frame = Frame(len(strips) * pitch, title, caption, legend_rows=1)
-    near = {"linewidth": 1.6, "linestyle": (0, (3, 1.5))}
+    identical = {"color": RED, "linewidth": 3.0}
+    near = {"color": RED, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
     for index, (name, (images, nearest, distances)) in enumerate(strips.items()):
         top = index * pitch + 0.42
         frame.text(MARGIN, top - 0.2, name, **_HEADING)
-        frame.text(WIDTH - MARGIN, top - 0.2, shares[name], ha="right", size=9)
+        frame.text(WIDTH - MARGIN, top - 0.2, shares.get(name, ""), ha="right", size=9)
         order = np.argsort(distances, kind="stable")
         above = table.draw(frame, top, images[order], "test")
         below = table.draw(frame, top + table.pitch, nearest[order], "nearest in\ntraining")
         top += 2 * table.pitch + 0.13
         frame.text(table.left - 0.1, top, "distance", ha="right")
         for i, left, *pair in zip(order, table.groups[0], above, below, strict=False):
-            words, look, edge = f"{distances[i]:#.3g}", {}, {}
+            words, look = f"{distances[i]:#.3g}", {}
+            edge = near if distances[i] < threshold else {}
             if np.array_equal(images[i], nearest[i]):
-                words, look = "identical", {"color": RED, "weight": "bold"}
-                edge = {"color": RED, "linewidth": 3.0}
-            elif distances[i] < threshold:
-                edge = near | {"color": RED}
+                words, look, edge = "identical", {"color": RED, "weight": "bold"}, identical
             for axes in pair:
                 axes.spines[:].set(**edge)
             frame.text(left + table.width / 2, top, words, ha="center", **look)
-    words = f"nearer than the threshold {short(threshold)}"
-    frame.legend(
-        [
-            Patch(fc="none", ec=RED, lw=2.5, label="identical"),
-            Patch(fc="none", ec=RED, label=words, **near),
-            Patch(fc="none", ec="#999999", lw=0.8, label="farther"),
-        ]
-    )
+    legend = {
+        "identical": identical,
+        f"nearer than the threshold {short(threshold)}": near,
+        "farther": {"color": "#999999", "linewidth": 0.8},
+    }
+    frame.legend([Patch(label=name, fill=False, **look) for name, look in legend.items()])
     return frame.figure
 
 

@@ -13,18 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from ganlib.figures.style import (
-    GROUP_COLOURS,
-    GROUP_MARKERS,
-    INK,
-    RED,
-    STYLE,
-    Frame,
-    panel_axes,
-    panel_heading,
-    short,
-    symbols,
-)
+from ganlib.figures import style
+from ganlib.figures.style import GROUP_COLOURS, INK, RED, STYLE, Frame, short
 
 _EDGE = {"edgecolor": INK, "linewidth": 0.4}
 _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
@@ -47,16 +37,16 @@ def score_scatter(
     Reference:
         Figures 3 (cloud) and 5 (casting).
     """
-    frame, axes_of = panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
+    frame, axes_of = style.panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         _scatter_groups(axes, panel)
         # Wrapped, so as not to run into the AUROC.
-        axes.set_title(textwrap.fill(panel_heading(panels, method), 30))
+        axes.set_title(textwrap.fill(style.panel_heading(panels, method), 30))
         axes.set_title(f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal")
     present = set(pd.concat(panels.values())["group"])
-    looks = {g: (c, GROUP_MARKERS[g]) for g, c in GROUP_COLOURS.items() if g in present}
+    looks = {g: (c, style.GROUP_MARKERS[g]) for g, c in GROUP_COLOURS.items() if g in present}
     median = Line2D([], [], color=INK, lw=1.8, label="median of the group")
-    frame.legend([*symbols(looks), median])
+    frame.legend([*style.symbols(looks), median])
     return frame.figure
 
 
@@ -81,7 +71,7 @@ def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
         x = start + 0.04 + 0.92 * (np.arange(len(scores)) + 0.5) / len(scores)
         above = scores > limit
         y = np.where(above, limit + 0.05 * span, scores)
-        look = {"color": GROUP_COLOURS[group], "marker": GROUP_MARKERS[group], "ec": INK}
+        look = {"color": GROUP_COLOURS[group], "marker": style.GROUP_MARKERS[group], "ec": INK}
         size, edge = (16, 0.3) if len(scores) <= 400 else (7, 0.1)
         axes.scatter(x, y, size, lw=edge, zorder=3, gid=group, **look)
         axes.hlines(np.median(scores), start + 0.04, start + 0.96, color=INK, lw=1.8, zorder=4)

@@ -85,7 +85,7 @@ class Frame:
         left, edge = MARGIN / WIDTH, MARGIN / self.total
         look = {"ha": "left", "linespacing": 1.15}
         self.figure.suptitle(title, x=left, y=1 - edge, va="top", size=12, weight="bold", **look)
-        small = {"va": "bottom", "size": 7.5, "color": "#555555", "gid": "caption"}
+        small = {"va": "bottom", "size": 7.5, "color": "#555555"}
         self.figure.text(left, edge, caption, **small, **look)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:

@@ -1,5 +1,6 @@
-"""What the tests of figures share: made-up data, every figure, and reading what is drawn."""
+"""What the tests of figures share: made-up data, every figure drawn once, and reading a figure."""
 
+import functools
 import itertools
 
 import matplotlib
@@ -13,17 +14,14 @@ from ganlib import figures
 from ganlib.figures import architecture
 from ganlib.models import networks
 
-CAPTION = "Casting, profile quick, seed 7."
-METHODS = {"AnoGAN": "GAN", "GANomaly": "GAN"} | dict.fromkeys(
-    ["mean brightness", "grey histogram", "nearest neighbour", "PCA", "untrained GANomaly"],
-    "baseline",
-)
-BASELINES = [method for method, family in METHODS.items() if family == "baseline"]
+TITLE, CAPTION = "A title of the figure", " ".join(["source, profile, seed 7;"] * 30)
+BASELINES = ["mean brightness", "grey histogram", "nearest neighbour", "PCA", "untrained GANomaly"]
+GANS = ["AnoGAN", "GANomaly"]
+METHODS = [*GANS, *BASELINES]
 SIX_KINDS = ["blowhole", "scratch", "shrinkage", "chipped_edge", "stain", "normal"]
 HISTORY = {
     "generator_loss": [1.0, 1.2, 1.1],
     "discriminator_loss": [0.7, 0.6, 0.65],
-    "adversarial_loss": [0.3, 0.2, 0.1],
     "contextual_loss": [1.0, 0.1, 0.001],
     "encoder_loss": [0.5, 0.4, 0.3],
 }
@@ -34,7 +32,7 @@ def random():
 
 
 def pictures(n=4, channels=1):
-    return random().integers(0, 256, (n, 16, 16, channels), dtype=np.uint8)
+    return random().integers(0, 256, (n, 8, 8, channels), dtype=np.uint8)
 
 
 def rows(**columns):
@@ -58,16 +56,11 @@ def pairs(n=3, channels=1):
 
 
 def errors(n=3, channels=1, scale=1.0):
-    """False alarms and misses: images, reconstructions, residuals, scores and words."""
+    images, rests = pictures(n, channels), random().random((n, 8, 8, channels)) * scale
+    words = [f"partly cloudy, above {i} % of normals" for i in range(n)]
     return {
-        kind: (
-            pictures(n, channels),
-            255 - pictures(n, channels),
-            (random().random((n, 16, 16, channels)) * scale * factor).astype("float32"),
-            np.arange(n) + factor,
-            [f"partly cloudy, above {i} % of normals" for i in range(n)],
-        )
-        for kind, factor in (("false alarms", 100), ("misses", 10))
+        kind: (images, 255 - images, (rests * size).astype("f4"), np.arange(n) + size, words)
+        for kind, size in (("false alarms", 100), ("misses", 10))
     }
 
 
@@ -87,10 +80,10 @@ def strips():
 
 
 def forest():
-    table = rows(dataset=["casting", "cloud"], protocol=["paper", "grouped"], method=list(METHODS))
-    table["family"] = table["method"].map(METHODS)
+    table = rows(dataset=["casting", "cloud"], protocol=["paper", "grouped"], method=METHODS)
+    gan = table["method"].isin(GANS)
+    table["family"] = np.where(gan, "GAN", "baseline")
     table["auroc"] = random().uniform(0.3, 0.99, len(table))
-    gan = table["family"] == "GAN"
     table["published"] = np.where(gan & (table["protocol"] == "paper"), 0.907, np.nan)
     seeds = [[a, a + 0.01] if g else [a] for a, g in zip(table["auroc"], gan, strict=True)]
     return table.assign(low=table["auroc"] - 0.05, high=table["auroc"] + 0.01, seeds=seeds)
@@ -98,38 +91,34 @@ def forest():
 
 def rates():
     rules = ["quantile 5 %", "mean + 3 sd", "tail 5 %", "best accuracy"]
-    table = rows(dataset=["casting", "cloud"], method=["AnoGAN", "GANomaly"], rule=rules)
+    table = rows(dataset=["casting", "cloud"], method=GANS, rule=rules)
     for rate, low, high in (("false_alarm", 0.004, 0.31), ("detection", 0.05, 0.98)):
         table[f"{rate}_rate"] = values = np.linspace(low, high, len(table))
         table[f"{rate}_low"], table[f"{rate}_high"] = values * 0.9, values * 1.01
-    table["oracle"] = table["rule"] == "best accuracy"
-    table["asked"] = np.where(table["rule"].str.contains("5 %"), 0.05, np.nan)
-    return table
+    asked = np.where(table["rule"].str.contains("5 %"), 0.05, np.nan)
+    return table.assign(oracle=table["rule"] == "best accuracy", asked=asked)
 
 
 def effects():
     presets = ["corrected", "E never trained", "cloud scaled by 31.5", "published"]
-    table = rows(dataset=["casting", "cloud"], method=["AnoGAN", "GANomaly"], preset=presets)
+    table = rows(dataset=["casting", "cloud"], method=GANS, preset=presets)
     table["difference"] = [0.0, -0.05, 0.03, -0.14] * 4
-    table["auroc"] = 0.8 + table["difference"]
     changed = table["difference"].where(table["preset"] != "corrected")
-    return table.assign(difference_low=changed - 0.02, difference_high=changed + 0.01)
+    ends = {"difference_low": changed - 0.02, "difference_high": changed + 0.01}
+    return table.assign(auroc=0.8 + table["difference"], **ends)
 
 
 def by_kind():
-    table = rows(kind=["cloudy", "partly_cloudy", "chipped_edge"], method=list(METHODS))
-    table["dataset"] = table["kind"].map(lambda kind: "cloud" if "cloudy" in kind else "casting")
+    table = rows(kind=["cloudy", "partly_cloudy", "chipped_edge"], method=METHODS)
+    table["dataset"] = np.where(table["kind"].str.contains("cloudy"), "cloud", "casting")
     auroc = np.linspace(0.04, 0.98, len(table))
     return table.assign(n=40, auroc=auroc, low=auroc - 0.02, high=auroc + 0.02)
 
 
 def complexity(kinds=("normal", "haze", "cloudy")):
-    rng = random()
-    sizes = {kind: rng.normal(6000 - 1000 * i, 300, 31) for i, kind in enumerate(kinds)}
-    return pd.concat(
-        pd.DataFrame({"kind": kind, "complexity": size, "score": size / 1000 + rng.random(31)})
-        for kind, size in sizes.items()
-    )
+    table, rng = rows(kind=list(kinds), image=range(31)), random()
+    table["complexity"] = rng.normal(6000, 1000, len(table))
+    return table.assign(score=table["complexity"] / 1000 + rng.random(len(table)))
 
 
 def curves(methods=METHODS):
@@ -137,64 +126,48 @@ def curves(methods=METHODS):
     return {m: (labels, rng.normal(size=100) + labels * i / 3) for i, m in enumerate(methods)}
 
 
-def models(side=64, channels=1, filters=4):
-    """An encoder, a decoder and a discriminator."""
-    size = side, channels
-    decoder = networks.decoder(*size, 100, filters)
-    return networks.encoder(*size, 100, filters), decoder, networks.discriminator(*size, filters)
-
-
-def anogan(title="t", caption=CAPTION, **size):
-    _, decoder, discriminator = models(**size)
-    return architecture.anogan_architecture(decoder, discriminator, title, caption)
-
-
-def ganomaly(title="t", caption=CAPTION, weights=(1, 50, 1), **size):
-    encoder, decoder, discriminator = models(**size)
-    networks_of = encoder, decoder, encoder, discriminator
-    return architecture.ganomaly_architecture(*networks_of, title, caption, weights)
-
-
-TWO = ("AnoGAN", "GANomaly")
-GROUPS = ["test normal", "test anomaly"]
-ARGUMENTS = {
-    "score_scatter": (
+DECODER, DISCRIMINATOR = networks.decoder(32, 3, 100, 4), networks.discriminator(32, 3, 4)
+ENCODER = networks.encoder(32, 3, 100, 4)
+# The figures: by the name of the function its data, then options.
+FIGURES = {
+    "anogan_architecture": [DECODER, DISCRIMINATOR, {}],
+    "ganomaly_architecture": [ENCODER, DECODER, ENCODER, DISCRIMINATOR, {"weights": (2, 30, 0.5)}],
+    "score_scatter": [
         {"AnoGAN": score_panel(), "GANomaly": score_panel([500.0])},
         {"auroc": {"AnoGAN": 0.123, "GANomaly": 0.9876}},
-    ),
-    "score_histogram": ({"good images": random().gamma(4, 1, 64)}, {"threshold": 8.0}),
-    "distance_histogram": (
+    ],
+    "score_histogram": [{"good images": random().gamma(4, 1, 64)}, {"threshold": 8.0}],
+    "distance_histogram": [
         {"paper": random().gamma(2, 3, 262), "grouped": 12 + random().gamma(2, 3, 80)},
         {"threshold": 12.0},
-    ),
-    "reconstructions": (dict.fromkeys(TWO, pairs()), {}),
-    "residual_images": ({"AnoGAN": residuals(3), "GANomaly": residuals(3, 0.5)}, {}),
-    "residual_images, one method": ({"AnoGAN": residuals()}, {}),
-    "worst_errors": ({"AnoGAN": errors(), "GANomaly": errors(scale=0.5)}, {}),
-    "leaks": (strips(), {"shares": {"paper": "64 of 262 identical"}, "threshold": 10.0}),
-    "samples_over_epochs": (pictures(6).reshape(2, 3, 16, 16, 1), {"epochs": [1, 20]}),
-    "image_grid": (pictures(10, 3), {"titles": [f"image {i}" for i in range(10)]}),
-    "training_curves": (HISTORY, {}),
-    "search_loss": (random().random((5, 6)) + 0.1, {"groups": GROUPS * 3, "steps": range(5)}),
-    "roc_and_precision_recall": (curves(), {"baselines": BASELINES}),
-    "auroc_by_kind": (by_kind(), {}),
-    "score_against_complexity": (dict.fromkeys([*TWO, "PCA"], complexity()), {}),
-    "score_against_complexity, six kinds": ({"PCA": complexity(SIX_KINDS)}, {}),
-    "auroc_forest": (forest(), {}),
-    "auroc_forest, one panel": (forest().query("dataset == 'cloud' & published > 0"), {}),
-    "threshold_rates": (rates(), {}),
-    "errata_effects": (effects(), {}),
+    ],
+    "reconstructions": [dict.fromkeys(GANS, pairs()), {}],
+    "residual_images": [{"AnoGAN": residuals(3), "GANomaly": residuals(3, 0.5)}, {}],
+    "residual_images, one method": [{"AnoGAN": residuals()}, {}],
+    "worst_errors": [{"AnoGAN": errors(), "GANomaly": errors(scale=0.5)}, {}],
+    "leaks": [strips(), {"shares": {"paper": "64 of 262 identical"}, "threshold": 10.0}],
+    "samples_over_epochs": [pictures(6).reshape(2, 3, 8, 8, 1), [1, 20], {}],
+    "image_grid": [pictures(10, 3), [f"image {i}" for i in range(10)], {}],
+    "training_curves": [HISTORY, {}],
+    "search_loss": [random().random((5, 4)) + 0.1, ["test normal", "test anomaly"] * 2, {}],
+    "roc_and_precision_recall": [curves(), {"baselines": BASELINES}],
+    "auroc_by_kind": [by_kind(), {}],
+    "score_against_complexity": [dict.fromkeys([*GANS, "PCA"], complexity()), {}],
+    "score_against_complexity, six kinds": [{"PCA": complexity(SIX_KINDS)}, {}],
+    "auroc_forest": [forest(), {}],
+    "auroc_forest, one panel": [forest().query("dataset == 'cloud' & published > 0"), {}],
+    "threshold_rates": [rates(), {}],
+    "errata_effects": [effects(), {}],
 }
-FIGURES = [*ARGUMENTS, "anogan", "ganomaly"]
 
 
-def draw(name, title="t", caption=CAPTION):
-    """Draw a figure of `FIGURES` from the data above."""
-    if name not in ARGUMENTS:
-        return {"anogan": anogan, "ganomaly": ganomaly}[name](title, caption)
-    data, options = ARGUMENTS[name]
-    function = getattr(figures, name.split(",")[0])
-    return function(data, title=title, caption=caption, **options)
+@functools.cache
+def draw(name):
+    """Draw a figure of `FIGURES`, once for all tests."""
+    *data, options = FIGURES[name]
+    module = architecture if "architecture" in name else figures
+    function = getattr(module, name.split(",")[0])
+    return function(*data, title=TITLE, caption=CAPTION, **options)
 
 
 def texts_of(figure):
