@@ -49,9 +49,8 @@ def training_curves(
     columns = 2 if len(panels) == 4 else 3
     frame, axes_of = style.panel_axes(len(panels), columns, 2.45, title, caption)
     for axes, names in zip(axes_of, panels, strict=True):
-        words = [name.replace("_", " ") for name in names]
-        if len(names) > 1:
-            words = [each.removesuffix(" loss") for each in words]
+        shared = " loss" if len(names) > 1 else ""
+        words = [name.replace("_", " ").removesuffix(shared) for name in names]
         table = pd.DataFrame(dict(zip(words, map(curves.get, names), strict=True)), epochs)
         logarithmic = bool(0 < 100 * table.min().min() < table.max().max())
         unit = ("loss" if "loss" in names[0] else "value") + " (log scale)" * logarithmic
@@ -59,7 +58,7 @@ def training_curves(
         look |= {"style": ["-", "--", ":", "-."], "marker": "o" if len(epochs) <= 3 else None}
         table.plot(ax=axes, xlabel="epoch", ylabel=unit, logy=logarithmic, **look)
         axes.set_title(" and ".join(words[:2]))
-        if len(names) > 1:
+        if shared:
             axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return frame.figure
@@ -67,11 +66,7 @@ def training_curves(
 
 @plt.rc_context(STYLE)
 def search_loss(
-    losses: np.ndarray,
-    groups: Sequence[str],
-    title: str,
-    caption: str,
-    steps: Sequence[int] | None = None,
+    losses: np.ndarray, groups: Sequence[str], title: str, caption: str, steps=None
 ) -> Figure:
     """Draw the loss of AnoGAN's search for z: median and middle 80 % of each group.
 
@@ -104,10 +99,7 @@ def search_loss(
 
 @plt.rc_context(STYLE)
 def roc_and_precision_recall(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    title: str,
-    caption: str,
-    baselines: Collection[str] = (),
+    curves: Mapping[str, tuple], title: str, caption: str, baselines: Collection[str] = ()
 ) -> Figure:
     """Draw the ROC and precision over recall, with AUROC and average precision (AP).
 

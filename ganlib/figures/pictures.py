@@ -4,9 +4,10 @@ Images are uint8 `(n, height, width, channels)`, 0..255. Residuals are float32 o
 grey levels; a method's share a scale up to their 99.5th percentile.
 """
 
+import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,12 +42,10 @@ class _Table:
         self.right = left - between
 
     def span(self, group: int) -> tuple[float, float]:
-        """Return the left edge and the width of a group."""
         left = self.groups[group]
         return left[0], left[-1] + self.width - left[0]
 
     def write(self, frame: Frame, top: float, words: Sequence, group=0, shift=0.0, **look) -> None:
-        """Write words at the middle of each column."""
         for left, each in zip(self.groups[group] + shift, words, strict=False):
             frame.text(left + self.width / 2, top, each, ha="center", **look)
 
@@ -70,10 +69,12 @@ class _Table:
         return drawn
 
 
-def _wrap(words: str, inches: float, letter: float, least: int = 6) -> tuple[str, int]:
-    """Wrap words to a width; return them and the number of lines."""
-    lines = textwrap.wrap(str(words), max(least, int(inches / letter)))
-    return "\n".join(lines), len(lines)
+def _wrap(words: str, inches: float, letter: float = 0.068) -> str:
+    return textwrap.fill(str(words), max(6, int(inches / letter)))
+
+
+def _lines(words: Iterable[str]) -> int:
+    return max((each.count("\n") + 1 for each in words if each), default=0)
 
 
 def _first(panels: Panels) -> np.ndarray:
@@ -131,50 +132,46 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
     """Draw images under coloured strips, the mean of their residuals over the channels last.
 
     Each method has, by the key of `kinds` (its kind and the words above it), images row by row and
-    perhaps scores and words for each column. Names of rows are written where one method fills the
-    width.
+    perhaps scores and words for each column. Names of rows are written unless methods lie `across`.
     """
     kinds = {key: kinds[key] for key in kinds if any(key in panel for panel in panels.values())}
     counts = [max(len(p[key][0]) for p in panels.values() if key in p) for key in kinds]
     block, left = (WIDTH - MARGIN) / across, MARGIN + (0.9 if across == 1 else 0.0)
-    table = _Table(_first(panels), counts, left, block - 0.6, between=0.2)
-    above = [
-        _wrap(words, table.span(i)[1], 0.064, 10) for i, (_, words) in enumerate(kinds.values())
-    ]
+    table, depth = _Table(_first(panels), counts, left, block - 0.6, between=0.2), len(rows)
+    above = [_wrap(words, table.span(i)[1], 0.064) for i, (_, words) in enumerate(kinds.values())]
     below = {
-        (method, key): [_wrap(words, table.width + 0.06, 0.068) for words in parts[-1]]
+        (method, key): [_wrap(words, table.width + 0.06) for words in parts[-1]]
         for method, panel in panels.items()
         for key, parts in panel.items()
-        if len(parts) > len(rows)
+        if len(parts) > depth
     }
-    lines = max((count for each in below.values() for _, count in each), default=0)
-    heading = 0.45 + 0.15 * max(count for _, count in above)
-    pitch = heading + len(rows) * table.pitch + 0.2 + 0.135 * lines
+    heading = 0.45 + 0.15 * _lines(above)
+    pitch = heading + depth * table.pitch + 0.2 + 0.135 * _lines(itertools.chain(*below.values()))
     frame = Frame(math.ceil(len(panels) / across) * pitch, title, caption, legend_rows=1)
     for index, (method, panel) in enumerate(panels.items()):
         shift, top = index % across * block, index // across * pitch + heading
         place = shift + MARGIN, top - heading + 0.2
         frame.text(*place, style.panel_heading(panels, method), **_HEADING)
-        means = {key: parts[len(rows) - 1].mean(axis=-1) for key, parts in panel.items()}
+        means = {key: parts[depth - 1].mean(axis=-1) for key, parts in panel.items()}
         highest = float(np.percentile(np.concatenate([m.ravel() for m in means.values()]), 99.5))
-        end = top + len(rows) * table.pitch
+        end = top + depth * table.pitch
         if below:
             frame.text(table.left - 0.1, end + 0.13, "score", ha="right")
         for group, (key, (kind, _)) in enumerate(kinds.items()):
             if key not in panel:
                 continue
             start, width = table.span(group)
-            frame.text(start + shift, top - 0.17, above[group][0])
+            frame.text(start + shift, top - 0.17, above[group])
             look = {"fc": KIND_COLOURS[kind], "hatch": "////" if kind == "anomaly" else None}
             frame.rectangle(start + shift, top - 0.11, width, 0.06, **look)
-            for row, images in enumerate((*panel[key][: len(rows) - 1], means[key])):
+            for row, images in enumerate((*panel[key][: depth - 1], means[key])):
                 name = rows[row] if across == 1 and group == 0 else ""
                 y = top + row * table.pitch
                 drawn = table.draw(frame, y, images, name, group, shift, highest)
             if below:
                 table.write(frame, end + 0.13, [short(each) for each in panel[key][-2]], group)
                 small = {"va": "top", "size": 7.2, "color": "#444444"}
-                table.write(frame, end + 0.18, [w for w, _ in below[method, key]], group, **small)
+                table.write(frame, end + 0.18, below[method, key], group, **small)
         box = frame.box(table.right + shift + 0.06, end - table.pitch, 0.1, table.height)
         scale = frame.figure.add_axes(box)
         bar = frame.figure.colorbar(drawn[0].images[0], cax=scale, extend="max")
@@ -221,11 +218,7 @@ def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
 
 @plt.rc_context(STYLE)
 def leaks(
-    strips: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
-    title: str,
-    caption: str,
-    shares: Mapping[str, str],
-    threshold: float,
+    strips: Mapping[str, tuple], title: str, caption: str, shares: Mapping, threshold: float
 ) -> Figure:
     """Draw test images above their nearest training images, from nearest to farthest.
 
@@ -302,11 +295,11 @@ def image_grid(
     columns = min(len(images), 8)
     table = _Table(images, [columns], gap=0.08, widest=2.0)
     words = [_wrap(each, table.width, 0.075) for each in titles or [""] * len(images)]
-    label = 0.06 + 0.14 * max(lines for _, lines in words)
+    label = 0.06 + 0.14 * _lines(words)
     pitch = table.pitch + label
     frame = Frame(math.ceil(len(images) / columns) * pitch, title, caption)
     for start in range(0, len(images), columns):
         top, part = start // columns * pitch + label, slice(start, start + columns)
         table.draw(frame, top, images[part])
-        table.write(frame, top - 0.05, [each for each, _ in words[part]], va="bottom", size=8)
+        table.write(frame, top - 0.05, words[part], va="bottom", size=8)
     return frame.figure
