@@ -49,8 +49,8 @@ class Batches(keras.utils.PyDataset):
         if not listed or rows.min() < 0 or rows.max() >= len(images):
             raise GanlibError(
                 f"rows has the shape {rows.shape}, the type {rows.dtype} and values from "
-                f"{rows.min(initial=0)} to {rows.max(initial=0)}: expected at least one row number "
-                f"of {len(images)} images, as split.train. Are they of another data set?"
+                f"{min(rows.flat, default=None)} to {max(rows.flat, default=None)}: expected row "
+                f"numbers of {len(images)} images, at least one, as split.train."
             )
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(
