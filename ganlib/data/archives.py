@@ -17,23 +17,16 @@ HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle h
 class Archive:
     """One Kaggle data set, as it unpacks.
 
-    Attributes:
-        name: What users call it: `'casting'` or `'cloud'`.
-        kaggle: `'owner/slug'` on kaggle.com.
-        folders: For every part the paths that may hold it, relative to the archive's root, best
-            first: as the archive unpacks, then with levels of its nesting left out.
-        counts: For every part the number of images in it.
-        exact: Whether other counts are refused. If not, more than `HELD_OUT` normal images and one
-            anomaly are enough.
-        digests: For every part the digest of Kaggle's files; empty if not on record.
+    `folders`, `counts` (of images) and `digests` are by part. A part's folders are relative to the
+    archive's root, best first: as it unpacks, then with levels of its nesting left out.
     """
 
     name: str
-    kaggle: str
+    kaggle: str  # owner/slug
     folders: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
-    exact: bool
-    digests: Mapping[str, str]
+    exact: bool  # if not, more than HELD_OUT normal images and one anomaly are enough
+    digests: Mapping[str, str]  # empty if not on record
 
     @property
     def folder(self) -> str:

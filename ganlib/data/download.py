@@ -48,18 +48,10 @@ REASONS = {
 
 
 def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) -> Path:
-    """Download an archive from Kaggle and unpack it to `data_dir/<slug>`, whole or not at all.
+    """Download an archive to `data_dir/<slug>`, whole or not at all; return this folder.
 
-    Args:
-        archive: What to download.
-        data_dir: The folder to put it in; made if absent.
-        check: Called with the unpacked folder; raises a `GanlibError` if images are missing.
-
-    Returns:
-        The archive's root folder.
-
-    Raises:
-        GanlibError: If that fails. The first line says why, the others which ways are left.
+    `check` is called with the unpacked folder and raises a `GanlibError` if images are missing. The
+    first line of an error says why there are none, the others which ways are left.
     """
     target = data_dir / archive.folder
     unpacked = target

@@ -33,21 +33,13 @@ LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, gr
 
 
 class Images(NamedTuple):
-    """The images in one folder, all of one part and one kind.
+    """The images in one folder, all of one part and one kind."""
 
-    Attributes:
-        part: "train_normal", "test_normal", "test_anomaly", or "normal" where nothing is divided.
-        kind: "normal" or the name of the kind's folder.
-        folder: Where they are.
-        names: Bare names, sorted.
-        masks: For some of the names the mask, a posix path relative to the root.
-    """
-
-    part: str
-    kind: str
+    part: str  # train_normal, test_normal, test_anomaly, or normal where nothing is divided
+    kind: str  # normal or the name of the kind's folder
     folder: Path
-    names: list[str]
-    masks: dict[str, str]
+    names: list[str]  # bare names, sorted
+    masks: dict[str, str]  # of some of the names, posix paths relative to the root
 
 
 def list_images(folder: Path) -> list[str]:
@@ -120,12 +112,7 @@ def can_be_compared(name: str | Path) -> bool:
 
 
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
-    """Find out which images a folder holds, by the names of files and folders alone.
-
-    Returns:
-        The images by part and kind, none of them empty; and notes on what was not read and on what
-        cannot be known.
-    """
+    """List a folder's images by part and kind, none empty, with notes on what it lacks."""
     folders = list_folders(root)
     if "train" in folders:
         images, ignored = _layout(root, folders)

@@ -37,7 +37,7 @@ def load_images(
         dataset: What `open_dataset` returned.
         image_size: Height and width in pixels.
         channels: 1 for grey, 3 for RGB.
-        cache_dir: Default is the dataset's `cache_dir`.
+        cache_dir: Default is the dataset's.
 
     Returns:
         Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
@@ -144,11 +144,9 @@ def _why(answer: np.ndarray | GanlibError) -> str:
 
 
 def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Tell of which rows `(n,)` of `Dataset.files` it is known where the defects are.
+    """Tell of which rows `(n,)` of `Dataset.files` it is known where the defects are, bool `(n,)`.
 
-    Returns:
-        bool array `(n,)`: normal images and anomalies with a mask. All False if no anomaly among
-        them has one.
+    Of normal images and anomalies with a mask; of none if no anomaly among them has one.
     """
     files = dataset.files.iloc[np.asarray(rows)]
     if "mask" not in files or not (files["mask"] != "").any():

@@ -56,9 +56,6 @@ def open_dataset(
         resize: How a folder's images become square, `'letterbox'`, `'crop'` or `'squeeze'`, see
             `ganlib.data.images.decode`. The archives' are square.
 
-    Returns:
-        The data set, its files digested and, of an archive, checked against its counts and digests.
-
     Raises:
         GanlibError: If the name is unknown, there are no images for `data`, or some or too many are
             missing; if a folder is in neither of the two forms.
@@ -87,11 +84,7 @@ def open_dataset(
 
 
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
-    """Find the folder that `open_dataset` would take now, without reading or fetching any image.
-
-    Returns:
-        The data set's root, or None if it would have to be downloaded or generated.
-    """
+    """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
     if is_folder(name):
         return folder_of(name)
     return find_archive(archive_of(name), data, Path(data_dir))[0]

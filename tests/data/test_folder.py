@@ -1,7 +1,6 @@
 """Folders of images as data sets: what is read, and what is refused."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from PIL import Image
 from sets import fill, make_parts, opened, saved, write
 
-from ganlib import data, errata, pipeline
+from ganlib import data, errata
 from ganlib.data import loading, open_dataset
 from ganlib.data.folder import called, name_of
 from ganlib.errors import GanlibError
@@ -248,72 +247,3 @@ def test_copies_are_looked_for_without_bars(tmp_path):
         )
     saved(np.asarray(picture)[::-1], tmp_path / "x/3.png")  # a copy of the last
     assert data.groups_of(opened(tmp_path / "x", tmp_path)).tolist() == [0, 1, 2, 2]
-
-
-# In `make figures`
-
-
-def planned(*datasets):
-    return pipeline.plan("smoke", list(map(str, datasets)), ["paper"], [4], "auto", "skip", "crop")
-
-
-def test_notebooks_of_a_folder_are_called_by_its_name(tmp_path):
-    root = make_parts(tmp_path / "My parts")
-    steps = planned("casting", root)
-    of_folder = [step for step in steps if step.parameters.get("dataset") == str(root)]
-    assert [step.label for step in of_folder] == [
-        "00_download: my-parts",
-        "01_dcgan_anogan: my-parts, paper, seed 4",
-        "02_ganomaly: my-parts, paper, seed 4",
-        "02b_baselines: my-parts, paper, seed 4",
-        "04_errata: my-parts, seed 4",
-    ]
-    for step in of_folder:
-        assert step.output.is_relative_to(pipeline.PROJECT / "runs/smoke/my-parts")
-        assert step.parameters["resize"] == "crop"
-    assert steps[-1].parameters["datasets"] == "casting my-parts"
-    with pytest.raises(GanlibError, match="called my-parts and my-parts in runs"):
-        planned(root, make_parts(tmp_path / "b/my parts"))
-    before = pipeline.key(of_folder[0])
-    assert pipeline.key(of_folder[0]) == before
-    fill(root / "train/good", 4, 7)
-    assert pipeline.key(of_folder[0]) != before
-
-
-def test_a_folder_without_both_kinds_gets_the_notebook_of_its_own(tmp_path):
-    fill(tmp_path / "parts", 3)
-    (step,) = planned(tmp_path / "parts")
-    assert step.output == pipeline.PROJECT / "runs/smoke/parts/05_your_images.ipynb"
-    given = {name: step.parameters[name] for name in ("folder", "seed", "on_error", "resize")}
-    expected = {"folder": str(tmp_path / "parts"), "seed": 4, "on_error": "skip", "resize": "crop"}
-    assert given == expected
-    both = planned("casting", tmp_path / "parts")
-    assert (both[-1].parameters["datasets"], len(both)) == ("casting", 7)
-
-
-def test_the_command_takes_folders_with_blanks_in_quotes(tmp_path, monkeypatch, capsys):
-    plans = []
-    monkeypatch.setattr(pipeline, "run", lambda steps, profile: plans.append(steps))
-    monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    make_parts(tmp_path / "my parts")
-    asked = ["--profile", "smoke", "--protocols", "paper", "--datasets"]
-    assert pipeline.main([*asked, "'my parts' casting"]) == 0
-    assert plans[0][0].parameters["dataset"] == str(tmp_path / "my parts")
-    for names, message in (
-        (["bob's"], 'DATASETS is "bob\'s": No closing quotation'),
-        (["'my parts/train'"], "holds no image"),
-        (["my parts"], "no data set 'my'"),
-        (["casting", "--resize", "pad"], "RESIZE is 'pad': choose squeeze, letterbox, crop"),
-    ):
-        assert pipeline.main([*asked, *names]) == 1
-        error = capsys.readouterr().err
-        assert error.startswith("Error: ") and message in error
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_make_hands_quotes_over():
-    command = ["make", "figures", "RUN=echo", "-o", ".venv/ready", "DATASETS=cloud '/a  b/c'"]
-    project = Path(__file__).parents[2]
-    said = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
-    assert "--datasets cloud '/a  b/c' --protocols paper grouped" in said.stdout
