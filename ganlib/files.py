@@ -1,6 +1,7 @@
 """Write files whole or not at all, open them safely, name them, lock folders."""
 
 import contextlib
+import glob
 import json
 import os
 import re
@@ -16,24 +17,15 @@ from ganlib.errors import GanlibError
 
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Write a file so that it is there whole or not at all; make its folder.
-
-    Args:
-        path: The file.
-        write: Called with a temporary path of the same suffix in the same folder, to be written.
-
-    Returns:
-        The path.
-    """
+    """Call `write` with a temporary path beside `path`, of its suffix; then move it there."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished(path)
     try:
         write(temporary)
-        temporary.replace(path)
+        return temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def write_csv(path: str | Path, table) -> Path:
@@ -48,12 +40,7 @@ def write_json(path: str | Path, values: dict) -> Path:
 
 
 def open_file(path: str | Path) -> IO[bytes]:
-    """Open a file for reading, but no pipe or device: opening one may wait for ever.
-
-    Raises:
-        OSError: If it is no file or may not be read; `strerror` says why.
-        ValueError: If its name is not UTF-8.
-    """
+    """Open a file for reading, but no pipe or device, which may wait for ever: an OSError."""
     path = Path(path)
     try:
         path.name.encode()
@@ -85,12 +72,10 @@ def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
 
     With `name`, only those of the file with this final name, in the folder itself.
     """
-    folder = Path(folder)
-    found = folder.rglob(".*.unfinished-*") if name is None else folder.glob(".*.unfinished-*")
-    for path in list(found):
+    pattern = "**/.*.unfinished-*" if name is None else f".*.unfinished-{glob.escape(name)}"
+    for path in list(Path(folder).glob(pattern)):
         process = path.name.split(".")[1]
-        ours = name is None or path.name.endswith(f"-{name}")
-        if not ours or not process.isdecimal() or _runs(int(process)):
+        if not process.isdecimal() or _runs(int(process)):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -101,32 +86,21 @@ def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
 def _runs(process: int) -> bool:
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return True
 
 
 @contextlib.contextmanager
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
-    """Let one process at a time write to a folder.
+    """Let one process at a time write to a folder, by a lock that ends with the process.
 
-    The operating system releases the lock when a process ends, however it ends.
-
-    Args:
-        folder: Made if absent; gets a file `.lock`.
-        what: What the process does, for the message of another: "make figures".
-        wait: Seconds to wait for another process. The notebook of a killed `make figures` lives on
-            for a second.
-
-    Raises:
-        GanlibError: If another process has the folder.
+    Another one waits for `wait` seconds (the notebook of a killed `make figures` lives on for a
+    second), then gets an error that says `what` the first one does: "make figures".
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, other = folder / ".lock", ""
-    lock = FileLock(path)
+    path = Path(folder, ".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, other = FileLock(path), ""
     try:
         lock.acquire(timeout=wait)
     except Timeout:

@@ -17,23 +17,16 @@ HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle h
 class Archive:
     """One Kaggle data set, as it unpacks.
 
-    Attributes:
-        name: What users call it: `'casting'` or `'cloud'`.
-        kaggle: `'owner/slug'` on kaggle.com.
-        folders: For every part the paths that may hold it, relative to the archive's root, best
-            first: as the archive unpacks, then with levels of its nesting left out.
-        counts: For every part the number of images in it.
-        exact: Whether other counts are refused. If not, more than `HELD_OUT` normal images and one
-            anomaly are enough.
-        digests: For every part the digest of Kaggle's files; empty if not on record.
+    `folders`, `counts` (of images) and `digests` are by part. A part's folders are relative to the
+    archive's root, best first: as it unpacks, then with levels of its nesting left out.
     """
 
     name: str
-    kaggle: str
+    kaggle: str  # owner/slug
     folders: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
-    exact: bool
-    digests: Mapping[str, str]
+    exact: bool  # if not, more than HELD_OUT normal images and one anomaly are enough
+    digests: Mapping[str, str]  # empty if not on record
 
     @property
     def folder(self) -> str:
@@ -47,8 +40,14 @@ class Archive:
 
     def part_folder(self, root: Path, part: str) -> Path | None:
         """Find the first of a part's folders that exists below `root`."""
-        folders = (root / folder for folder in self.folders[part])
-        return next(filter(Path.is_dir, folders), None)
+        return next(filter(Path.is_dir, (root / folder for folder in self.folders[part])), None)
+
+    def find(self, folder: Path) -> Path | None:
+        """Find the archive's root: below the folder by its name, or the folder itself."""
+        for root in (folder / self.folder, folder):
+            if any(self.part_folder(root, part) for part in self.counts):
+                return root
+        return None
 
 
 def is_anomaly(part: str) -> bool:
@@ -103,46 +102,37 @@ def archive_of(name: str) -> Archive:
 def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Path | None, str]:
     """Find the images that exist already; return their root or None, and why these."""
     generated = data_dir / "generated" / archive.folder
+    drawn = generated if (generated / MARKER).is_file() else None
     if data == "generated":
-        return (generated if (generated / MARKER).is_file() else None), "generated images asked for"
+        return drawn, "generated images asked for"
     if data not in ("auto", "kaggle"):
-        root = _find(archive, _folder(Path(data), "data", archive))
-        if root is None:
-            wanted = " or ".join(next(iter(archive.folders.values())))
+        if not Path(data).is_dir():
             raise GanlibError(
-                f"{data} does not hold the {archive.name} images: expected {wanted} in it or in "
-                f"{Path(data) / archive.folder}. Unzip the archive of {archive.url} there, or name "
-                "the folder in which it is."
+                f"{data} is not a folder. Set data to a folder with the images of {archive.name}, "
+                "or to auto, kaggle or generated."
             )
-        return root, "the folder that was asked for"
-    places = [(data_dir, f"real images found in {data_dir}")]
-    if variable := os.environ.get("GANLIB_DATA"):
-        folder = _folder(Path(variable), "the environment variable GANLIB_DATA", archive)
-        places.append((folder, "real images found in GANLIB_DATA"))
-    for folder, why in places:
-        root = _find(archive, folder)
-        if root is not None and not (root / MARKER).is_file():
-            return root, why
-    if data == "auto" and (generated / MARKER).is_file():
-        return generated, f"no real images in {data_dir}, but generated ones"
-    return None, ""
-
-
-def _folder(folder: Path, what: str, archive: Archive) -> Path:
-    """Refuse what is no folder."""
-    if not folder.is_dir():
+        if root := archive.find(Path(data)):
+            return root, "the folder that was asked for"
+        wanted = " or ".join(next(iter(archive.folders.values())))
         raise GanlibError(
-            f"{folder} is not a folder. Set {what} to a folder with the images of {archive.name}"
-            f"{', or to auto, kaggle or generated' if what == 'data' else ', or unset it'}."
+            f"{data} does not hold the {archive.name} images: expected {wanted} in it or in "
+            f"{Path(data) / archive.folder}. Unzip the archive of {archive.url} there."
         )
-    return folder
-
-
-def _find(archive: Archive, folder: Path) -> Path | None:
-    """Find the archive's root: below the folder by its name, or the folder itself."""
-    roots = (folder / archive.folder, folder)
-    parts = archive.counts
-    return next((r for r in roots if any(archive.part_folder(r, part) for part in parts)), None)
+    places = {str(data_dir): data_dir}
+    if variable := os.environ.get("GANLIB_DATA"):
+        if not Path(variable).is_dir():
+            raise GanlibError(
+                f"{variable} is not a folder. Set the environment variable GANLIB_DATA to a folder "
+                f"with the images of {archive.name}, or unset it."
+            )
+        places["GANLIB_DATA"] = Path(variable)
+    for place, folder in places.items():
+        root = archive.find(folder)
+        if root and not (root / MARKER).is_file():
+            return root, f"real images found in {place}"
+    if data == "auto" and drawn:
+        return drawn, f"no real images in {data_dir}, but generated ones"
+    return None, ""
 
 
 def read_kinds(root: Path) -> dict[str, str]:
@@ -174,6 +164,7 @@ def compare(
         return "generated", f"GENERATED images ({name}-like)", (note,)
     if digests == archive.digests:
         return "kaggle", f"{name}, Kaggle images (digest verified)", ()
+    text = f"{name}: {found} images in Kaggle's layout"
     if counts != archive.counts:
         text = f"{name} stand-in: {found} images in Kaggle's layout, not Kaggle's {expected}"
         note = (
@@ -181,20 +172,20 @@ def compare(
             f"{expected} ({' + '.join(counts)}): results on them are not comparable to results on "
             "Kaggle's."
         )
-        return "unverified", text, (note,)
-    text = f"{name}: {found} images in Kaggle's layout"
-    if not archive.digests:
+    elif not archive.digests:
+        text += ", Kaggle's digest not on record"
         note = (
             f"The digest of Kaggle's {kaggle} is not on record: the layout and the counts are "
             "Kaggle's, the bytes could not be checked."
         )
-        return "unverified", f"{text}, Kaggle's digest not on record", (note,)
-    other = [part for part in digests if digests[part] != archive.digests[part]]
-    note = (
-        f"The bytes or names of {', '.join(other)} are not those on record for Kaggle's {kaggle}: "
-        "the images may be edited or of another version."
-    )
-    return "unverified", f"{text}, digest is not Kaggle's", (note,)
+    else:
+        text += ", digest is not Kaggle's"
+        other = [part for part in digests if digests[part] != archive.digests[part]]
+        note = (
+            f"The bytes or names of {', '.join(other)} are not those on record for Kaggle's "
+            f"{kaggle}: the images may be edited or of another version."
+        )
+    return "unverified", text, (note,)
 
 
 def plus(counts: Iterable[int]) -> str:

@@ -28,9 +28,6 @@ class Batches(keras.utils.PyDataset):
         transform: Called with every batch, returns what the model gets instead.
         epoch: Number of the next epoch, at least 0; Keras's `fit` counts it up.
 
-    Raises:
-        GanlibError: If there is no row, a row is not in `images`, or a number is too small.
-
     Example:
         >>> batches = Batches(images, split.train, batch_size=32, seed=0)
         >>> dcgan.fit(batches, epochs=30, shuffle=False)  # else Keras shuffles the batches again
@@ -48,15 +45,12 @@ class Batches(keras.utils.PyDataset):
     ):
         super().__init__()
         rows = np.asarray(rows)
-        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu":
+        listed = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
+        if not listed or rows.min() < 0 or rows.max() >= len(images):
             raise GanlibError(
-                f"rows has the shape {rows.shape} and the type {rows.dtype}: expected a list of at "
-                "least one row number, as split.train."
-            )
-        if rows.min() < 0 or rows.max() >= len(images):
-            raise GanlibError(
-                f"rows reach from {rows.min()} to {rows.max()}, but there are {len(images)} "
-                "images: are they of another data set?"
+                f"rows has the shape {rows.shape}, the type {rows.dtype} and values from "
+                f"{min(rows.flat, default=None)} to {max(rows.flat, default=None)}: expected row "
+                f"numbers of {len(images)} images, at least one, as split.train."
             )
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(

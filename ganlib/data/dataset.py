@@ -62,11 +62,14 @@ class Dataset:
         return (self.description or self.name) + shape + left_out
 
 
-def part_digests(root: Path, files: pd.DataFrame, nested: bool = False) -> dict[str, str]:
+def part_digests(
+    root: Path, files: pd.DataFrame, nested: bool = False, skip: bool = False
+) -> dict[str, str]:
     """Digest the files of every part: SHA-256 over their names and contents, ordered by name.
 
     Every file adds its name in UTF-8, a NUL, its length in bytes as decimal digits, a NUL, and its
-    content. With `nested`, the folders below the root belong to the name.
+    content. With `nested`, the folders below the root belong to the name. With `skip`, why a file
+    cannot be opened takes the place of its content.
 
     Returns:
         Part to digest, 64 hexadecimal digits, in the order of the parts.
@@ -79,10 +82,14 @@ def part_digests(root: Path, files: pd.DataFrame, nested: bool = False) -> dict[
                 with open_file(root / file) as stream:
                     content = stream.read()
             except (OSError, ValueError) as error:
-                raise GanlibError(
-                    f"{shown(root / file)} cannot be read: {error}. Check the disk."
-                ) from error
-            digest.update(f"{name}\0{len(content)}\0".encode() + content)
+                why = getattr(error, "strerror", None) or str(error)
+                if not skip:
+                    raise GanlibError(
+                        f"{shown(root / file)} cannot be read: {why}. Fix or delete it, or leave "
+                        'out such files with on_error="skip".'
+                    ) from error
+                content = why.encode()
+            digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
         digests[part] = digest.hexdigest()
     return digests
 

@@ -16,7 +16,7 @@ Reference:
 
 import hashlib
 import os
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,26 +33,25 @@ LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, gr
 
 
 class Images(NamedTuple):
-    """The images in one folder, all of one part and one kind.
+    """The images in one folder, all of one part and one kind."""
 
-    Attributes:
-        part: "train_normal", "test_normal", "test_anomaly", or "normal" where nothing is divided.
-        kind: "normal" or the name of the kind's folder.
-        folder: Where they are.
-        names: Bare names, sorted.
-        masks: For some of the names the mask, a posix path relative to the root.
-    """
-
-    part: str
-    kind: str
+    part: str  # train_normal, test_normal, test_anomaly, or normal where nothing is divided
+    kind: str  # normal or the name of the kind's folder
     folder: Path
-    names: list[str]
-    masks: dict[str, str]
+    names: list[str]  # bare names, sorted
+    masks: dict[str, str]  # of some of the names, posix paths relative to the root
 
 
 def list_images(folder: Path) -> list[str]:
     """List the files in a folder that are named like images and not hidden: bare names, sorted."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
+
+
+def images_in(folder: Path, remedy: str) -> list[str]:
+    """List images as `list_images` does, or refuse a folder without any."""
+    if names := list_images(folder):
+        return names
+    raise GanlibError(f"{shown(folder)} holds no image ({', '.join(sorted(SUFFIXES))}). {remedy}")
 
 
 def list_folders(folder: Path) -> list[str]:
@@ -113,12 +112,7 @@ def can_be_compared(name: str | Path) -> bool:
 
 
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
-    """Find out which images a folder holds, by the names of files and folders alone.
-
-    Returns:
-        The images by part and kind, none of them empty; and notes on what was not read and on what
-        cannot be known.
-    """
+    """List a folder's images by part and kind, none empty, with notes on what it lacks."""
     folders = list_folders(root)
     if "train" in folders:
         images, ignored = _layout(root, folders)
@@ -128,7 +122,10 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
             f"into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
         )
     else:
-        images, ignored = _one_folder(root, folders)
+        ignored = [folder for folder in folders if list_images(root / folder)]
+        hint = f"Images are in its folder {shown(ignored[0])}. " if ignored else ""
+        names = images_in(root, f"{hint}Give a folder with images, or with {LAYOUT}.")
+        images = [Images("normal", "normal", root, names, {})]
     notes = []
     if ignored:
         listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
@@ -136,19 +133,6 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     if all(each.part != "test_anomaly" for each in images):
         notes.append(NO_ANOMALIES)
     return images, tuple(notes)
-
-
-def _one_folder(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
-    """Take all images in the folder itself as good ones; return the folders ignored, too."""
-    names = list_images(root)
-    nested = [folder for folder in folders if list_images(root / folder)]
-    if not names:
-        hint = f"Images are in its folder {shown(nested[0])}: give that one, or" if nested else "Or"
-        raise GanlibError(
-            f"{shown(root)} holds no image ({', '.join(sorted(SUFFIXES))}). {hint} give a folder "
-            f"with {LAYOUT}."
-        )
-    return [Images("normal", "normal", root, names, {})], nested
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
@@ -164,31 +148,25 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
     ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
     kinds = _kinds(root / "test") if "test" in folders else []
     masks = _masks(root, kinds) if "ground_truth" in folders else {}
-    images = []
-    for part, folder in [("train_normal", f"train/{GOOD}")] + [
-        ("test_normal" if kind == GOOD else "test_anomaly", f"test/{kind}")
-        for kind in sorted(kinds, key=lambda kind: kind != GOOD)  # good first, as in the archives
-    ]:
-        above, kind = folder.split("/")
-        names = list_images(root / folder)
-        if not names:
-            raise GanlibError(
-                f"{shown(root / folder)} holds no image ({', '.join(sorted(SUFFIXES))}). Put "
-                "images into it or remove it."
-            )
-        own = masks.get(kind, {}) if above == "test" else {}
-        images.append(Images(part, "normal" if kind == GOOD else kind, root / folder, names, own))
+    remedy = "Put images into it or remove it."
+    names = images_in(root / "train" / GOOD, remedy)
+    images = [Images("train_normal", "normal", root / "train" / GOOD, names, {})]
+    for kind in kinds:
+        folder = root / "test" / kind
+        part, called = ("test_anomaly", kind) if kind != GOOD else ("test_normal", "normal")
+        own = masks.get(kind, {})
+        images.append(Images(part, called, folder, images_in(folder, remedy), own))
     return images, ignored
 
 
 def _kinds(test: Path) -> list[str]:
-    """List the folders in `test`."""
-    kinds = list_folders(test)
+    """List the folders in `test`, good first as in the archives."""
     if loose := list_images(test):
         raise GanlibError(
             f"{shown(test)} holds {len(loose)} images itself, the first is {shown(loose[0])}: put "
             f"good ones into {shown(test / GOOD)}, others into a folder named after their defect."
         )
+    kinds = list_folders(test)
     if not kinds:
         raise GanlibError(
             f"{shown(test)} is empty. Put images into {shown(test / GOOD)} and into folders named "
@@ -200,33 +178,32 @@ def _kinds(test: Path) -> list[str]:
                 f"{shown(test / kind)} is not named after a defect. If its images are good, call "
                 f"it {GOOD}; else give it the name of their defect."
             )
-    return kinds
+    return sorted(kinds, key=lambda kind: kind != GOOD)
 
 
 def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
     """Find the image of every mask; return per kind the masks by the images' names."""
     masks: dict[str, dict[str, str]] = {}
-    truth = root / "ground_truth"
-    for kind in list_folders(truth):
-        images = list_images(root / "test" / kind) if kind in kinds else []
-        counts = Counter(Path(name).stem for name in images)
-        by_stem = {Path(name).stem: name for name in images}
-        masks[kind] = {}
-        for mask in list_images(truth / kind):
+    for kind in list_folders(root / "ground_truth"):
+        folder = root / "ground_truth" / kind
+        images, masks[kind] = defaultdict(list), {}
+        for name in list_images(root / "test" / kind) if kind in kinds else []:
+            images[Path(name).stem].append(name)
+        for mask in list_images(folder):
             stem = Path(mask).stem
-            stem = stem if stem in by_stem else stem.removesuffix("_mask")
-            if stem not in by_stem:
+            stem = stem if stem in images else stem.removesuffix("_mask")
+            if stem not in images:
                 raise GanlibError(
-                    f"{shown(truth / kind / mask)} is a mask without an image: expected "
+                    f"{shown(folder / mask)} is a mask without an image: expected "
                     f"{shown(root / 'test' / kind / stem)} with the suffix of an image. Add the "
                     "image, or remove or rename the mask."
                 )
-            name = by_stem[stem]
-            if counts[stem] > 1 or name in masks[kind]:
-                two = "images" if counts[stem] > 1 else "masks"
+            name, *others = images[stem]
+            if others or name in masks[kind]:
                 raise GanlibError(
-                    f"{shown(truth / kind / mask)}: there are two {two} called {shown(stem)}, so "
-                    "which mask belongs to which image cannot be told. Rename or remove one."
+                    f"{shown(folder / mask)}: there are two {'images' if others else 'masks'} "
+                    f"called {shown(stem)}, so which mask belongs to which image cannot be told. "
+                    "Rename or remove one."
                 )
             masks[kind][name] = f"ground_truth/{kind}/{mask}"
     return masks

@@ -35,7 +35,7 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
         image_size: Height and width of the result in pixels.
         channels: 1 for grey, 3 for RGB.
         resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
-            bars of equal width, "crop" takes its central square; see `shown_box`.
+            bars of equal width, "crop" takes its central square.
 
     Returns:
         uint8 array `(image_size, image_size, channels)`, 0..255.
@@ -43,17 +43,13 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     Raises:
         GanlibError: If the file is missing, truncated, damaged or no image, has more than
             `PIL.Image.MAX_IMAGE_PIXELS` pixels, or grey levels without a known range (floats,
-            32-bit); if an argument is out of range.
+            32-bit).
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
         image = _to_square(_read(path, channels), image_size, resize)
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8:
-        pixels = np.rint(pixels).astype(np.uint8)
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, np.newaxis]
-    return np.repeat(pixels, channels, axis=2) if pixels.shape[2] < channels else pixels
+    pixels = np.atleast_3d(_levels(image))
+    return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
 
 def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
@@ -67,17 +63,13 @@ def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.nd
 def read_picture(path: str | Path) -> Image.Image:
     """Read a picture in its own size and in RGB, otherwise as `decode` reads it."""
     with _naming(path):
-        picture = _read(path, 3)
-        if picture.mode == "F":
-            picture = Image.fromarray(np.rint(np.asarray(picture)).astype(np.uint8))
-        return picture.convert("RGB")
+        return Image.fromarray(_levels(_read(path, 3))).convert("RGB")
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
-    """Read a mask, in which all but black is defect, and bring it to a square like its image.
+    """Read a mask as a square like its image, bool `(image_size, image_size)`.
 
-    Returns:
-        bool array `(image_size, image_size)`: True if any pixel that it covers is defect.
+    True if any pixel that it covers is defect, which is all but black.
     """
     check_shape(image_size, 1, resize)
     with _naming(path):
@@ -99,8 +91,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
 def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
     """Return which part of a picture of `width` x `height` pixels `decode`'s square shows.
 
-    Returns:
-        Left, top, right and bottom in pixels of the picture; with "letterbox" beyond its edges.
+    Left, top, right and bottom in pixels of the picture; with "letterbox" beyond its edges.
     """
     check_shape(1, 1, resize)
     if resize == "squeeze":
@@ -143,14 +134,10 @@ def reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
     if isinstance(error, Image.DecompressionBombError):
-        error = _too_large()
+        limit = f"{Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS"
+        return f"it has more than {limit}, which you may raise"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shown(" ".join(text.split())[:200].rstrip("."))
-
-
-def _too_large() -> ValueError:
-    limit = f"{Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS"
-    return ValueError(f"it has more than {limit}, which you may raise")
 
 
 def _read(path: str | Path, channels: int) -> Image.Image:
@@ -175,7 +162,7 @@ def _open(content: bytes) -> Image.Image:
     image = Image.open(io.BytesIO(content), formats=FORMATS)
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:  # up to twice that, Pillow warns
-        raise _too_large()
+        raise Image.DecompressionBombError
     if image.format == "PNG":
         image.verify()  # the checksums of the pixels, which are passed over in reading
         image = Image.open(io.BytesIO(content), formats=FORMATS)
@@ -188,6 +175,12 @@ def _open(content: bytes) -> Image.Image:
         raise ValueError("it is truncated")
     image.load()
     return image
+
+
+def _levels(image: Image.Image) -> np.ndarray:
+    """Round what `_read` returns to uint8."""
+    pixels = np.asarray(image)
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
@@ -223,10 +216,6 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Copy some images out of all, without holding more of them in memory than these.
 
     Pages of a mapped file that were touched count as memory of the process until it ends.
-
-    Args:
-        images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
-        rows: int `(m,)`.
     """
     # A view of a map is one too, but says nothing of where in the file it begins.
     mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)

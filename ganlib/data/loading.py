@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,18 +16,11 @@ from tqdm import tqdm
 
 from ganlib.data.dataset import Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
-from ganlib.data.images import (
-    CODE_VERSION,
-    check_shape,
-    decode,
-    decode_mask,
-    reason,
-    try_decode,
-)
+from ganlib.data.images import CODE_VERSION, check_shape, decode_mask, reason, try_decode
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
-BATCH = 256  # images decoded but not yet written, which bounds the memory on a slow disk
+BATCH = 256  # images decoded but not yet taken, which bounds the memory on a slow disk
 SAMPLE, SAMPLE_SIZE = 32, 64  # images, and their size in pixels, for `channels_of`
 TOLERANCE = 8  # grey levels between the channels that still count as grey
 
@@ -43,7 +37,7 @@ def load_images(
         dataset: What `open_dataset` returned.
         image_size: Height and width in pixels.
         channels: 1 for grey, 3 for RGB.
-        cache_dir: Default is the dataset's `cache_dir`.
+        cache_dir: Default is the dataset's.
 
     Returns:
         Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
@@ -51,7 +45,7 @@ def load_images(
 
     Raises:
         GanlibError: If images cannot be read (the first is named, the others are counted), or the
-            disk is full.
+            cache cannot be written.
     """
     check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
@@ -59,13 +53,20 @@ def load_images(
     resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
     name = f"{dataset.name}-{dataset.digest[:12]}-{size}{resized}-v{CODE_VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
-    images = _open_cache(path, shape)
-    if images is None:
-        _write_cache(path, shape, dataset)
-        images = _open_cache(path, shape)
-    if images is None:
-        raise GanlibError(f"{path} was just written but cannot be read back. Check the disk.")
-    return images
+    if (images := _open_cache(path, shape)) is not None:
+        return images
+    needed = int(np.prod(shape, dtype=np.int64))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if needed > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
+    except OSError as error:
+        raise GanlibError(
+            f"The decoded images, {needed / 1e6:.1f} MB, cannot be written to {path}: "
+            f"{error.strerror or error}. Choose a smaller image_size or another data_dir."
+        ) from error
+    return np.load(path, mmap_mode="r")
 
 
 def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
@@ -77,101 +78,75 @@ def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
     return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
-def _write_cache(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
-    """Decode all images in parallel to a cache file."""
-    needed = int(np.prod(shape, dtype=np.int64))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        if needed > free:
-            raise OSError(errno.ENOSPC, "")
-        write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise GanlibError(
-                f"No space for the decoded images {path}: {needed / 1e6:.1f} MB needed, "
-                f"{free / 1e6:.1f} MB free. Choose a smaller image_size or another data_dir."
-            ) from error
-        raise GanlibError(
-            f"The decoded images cannot be written to {path}: {error}. Choose another data_dir."
-        ) from error
-
-
 def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
-    files = [dataset.root / file for file in dataset.files["file"]]
     failed: list[GanlibError] = []
 
-    def attempt(file: Path) -> np.ndarray | GanlibError:
-        return try_decode(file, *shape[2:], dataset.resize)
+    def take(pixels: np.ndarray | GanlibError) -> None:
+        if isinstance(pixels, GanlibError):
+            failed.append(pixels)
+        elif not failed:  # else the rest is only tried, to count the broken ones
+            out.write(pixels.tobytes())
 
     # Written in order, not through a memory map: on a full disk that would kill the process.
-    with (
-        path.open("wb") as out,
-        warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(desc=f"decoding {dataset.name}", total=len(files), unit="image", disable=None) as bar,
-    ):
+    with path.open("wb") as out:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(out, header)
-        for start in range(0, len(files), BATCH):
-            for pixels in pool.map(attempt, files[start : start + BATCH]):
-                bar.update()
-                if isinstance(pixels, GanlibError):
-                    failed.append(pixels)
-                elif not failed:  # else the rest is only tried, to count the broken ones
-                    out.write(pixels.tobytes())
+        _decode_each(dataset.root, dataset.files["file"], (*shape[2:], dataset.resize), take)
     if failed:
-        others = f" {len(failed) - 1} more of {len(files)} images have the same problem."
+        others = f" {len(failed) - 1} more of {shape[0]} images have the same problem."
         raise GanlibError(f"{failed[0]}{others if failed[1:] else ''}") from failed[0]
 
 
-def add_undecodable(
+def _decode_each(
+    root: Path, files: pd.Series, shape: tuple[int, int, str], take: Callable[..., object]
+) -> None:
+    """Call `take` with what `try_decode` returns, file by file in order; decode in parallel."""
+    with (
+        warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(desc="decoding", total=len(files), unit="image", disable=None) as bar,
+    ):
+        for start in range(0, len(files), BATCH):
+            batch = files.iloc[start : start + BATCH]
+            for pixels in pool.map(lambda file: try_decode(root / file, *shape), batch):
+                bar.update()
+                take(pixels)
+
+
+def unreadable(
     name: str, root: Path, files: pd.DataFrame, cache_dir: Path, nested: bool
-) -> pd.DataFrame:
-    """Add the reason to every file that cannot be decoded.
+) -> list[str]:
+    """Say for every file why it cannot be decoded, or an empty string.
 
-    The answer is cached in `<cache_dir>/cache/<name>-<digest>-unreadable-v<version>.json`.
+    Cached in `<cache_dir>/cache/<name>-<digest>-unreadable-v<version>.json`, in the order of the
+    files, which their digest determines.
     """
-    tried = files[files["reason"] == ""]
-    digest = digest_of(part_digests(root, tried, nested))
+    digest = digest_of(part_digests(root, files, nested, skip=True))
     record = cache_dir / "cache" / f"{name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
-    # By part and name, which is what the digest knows of a file: the folder may have moved.
-    keys = tried["part"] + "/" + (tried["file"] if nested else tried["file"].str.rpartition("/")[2])
-    try:
-        known = dict(json.loads(record.read_text()))
-    except (OSError, ValueError, TypeError):  # absent or broken
-        with (
-            warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-        ):
-            reasons = pool.map(_why_undecodable, [root / file for file in tried["file"]])
-            reasons = tqdm(reasons, f"checking {name}", len(tried), unit="image", disable=None)
-            known = {key: why for key, why in zip(keys, reasons, strict=True) if why}
-        with contextlib.suppress(OSError):  # it only saves time
-            write_safely(record, lambda path: path.write_text(json.dumps(known)))
-    reasons = files["reason"].copy()
-    reasons[keys.index] = [known.get(key, "") for key in keys]
-    return files.assign(reason=reasons)
+    with contextlib.suppress(OSError, ValueError):  # absent or broken
+        reasons = json.loads(record.read_text())
+        if isinstance(reasons, list) and len(reasons) == len(files):
+            return reasons
+    reasons = []
+    _decode_each(root, files["file"], (1, 1, "squeeze"), lambda it: reasons.append(_why(it)))
+    with contextlib.suppress(OSError):  # it only saves time
+        write_safely(record, lambda path: path.write_text(json.dumps(reasons)))
+    return reasons
 
 
-def _why_undecodable(path: Path) -> str:
+def _why(answer: np.ndarray | GanlibError) -> str:
     """Say why an image cannot be decoded, or return an empty string."""
-    try:
-        decode(path, 1, 1)
-    except GanlibError as error:
-        # Too little memory says nothing about the file.
-        if error.__cause__ is None or isinstance(error.__cause__, MemoryError):
-            raise
-        return reason(error.__cause__)
-    return ""
+    if not isinstance(answer, GanlibError):
+        return ""
+    if answer.__cause__ is None or isinstance(answer.__cause__, MemoryError):
+        raise answer  # too little memory says nothing about the file
+    return reason(answer.__cause__)
 
 
 def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Tell of which rows `(n,)` of `Dataset.files` it is known where the defects are.
+    """Tell of which rows `(n,)` of `Dataset.files` it is known where the defects are, bool `(n,)`.
 
-    Returns:
-        bool array `(n,)`: normal images and anomalies with a mask. All False if no anomaly among
-        them has one.
+    Of normal images and anomalies with a mask; of none if no anomaly among them has one.
     """
     files = dataset.files.iloc[np.asarray(rows)]
     if "mask" not in files or not (files["mask"] != "").any():
@@ -187,14 +162,13 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
     """
     files = dataset.files.iloc[np.asarray(rows)]
     masks = np.zeros((len(files), image_size, image_size), bool)
-    names = files["mask"] if "mask" in files else [""] * len(files)
-    for mask, file, label, name in zip(masks, files["file"], files["label"], names, strict=True):
-        if name:
+    for mask, row in zip(masks, files.to_dict("records"), strict=True):
+        if name := row.get("mask"):
             mask[:] = decode_mask(dataset.root / name, image_size, dataset.resize)
-        elif label:
+        elif row["label"]:
             raise GanlibError(
-                f"{shown(dataset.root / file)} shows a defect and has no mask: where it is cannot "
-                "be known. Leave such images out (ganlib.data.outlined)."
+                f"{shown(dataset.root / row['file'])} shows a defect and has no mask: where it is "
+                "cannot be known. Leave such images out (ganlib.data.outlined)."
             )
     return masks
 
@@ -202,8 +176,7 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
 def channels_of(dataset: str | Path | Dataset) -> int | None:
     """Tell how many channels a folder's images need, by a sample of the good ones.
 
-    Args:
-        dataset: What `open_dataset` takes or returned.
+    Takes what `open_dataset` takes or returned.
 
     Returns:
         1 if the sample is grey, whatever its files' modes: reduced to 64x64 pixels, which averages

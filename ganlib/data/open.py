@@ -1,6 +1,7 @@
 """Open a data set: find its images, fetch them if absent, list and check them."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,20 +19,12 @@ from ganlib.data.archives import (
 )
 from ganlib.data.dataset import RESIZES, Dataset, part_digests
 from ganlib.data.download import download
-from ganlib.data.folder import (
-    SUFFIXES,
-    Images,
-    folder_of,
-    is_folder,
-    list_folder,
-    list_images,
-    name_of,
-)
+from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
 from ganlib.data.images import size_of
-from ganlib.data.loading import add_undecodable
+from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
-from ganlib.files import open_file, shown
+from ganlib.files import shown
 
 
 def open_dataset(
@@ -63,9 +56,6 @@ def open_dataset(
         resize: How a folder's images become square, `'letterbox'`, `'crop'` or `'squeeze'`, see
             `ganlib.data.images.decode`. The archives' are square.
 
-    Returns:
-        The data set, its files digested and, of an archive, checked against its counts and digests.
-
     Raises:
         GanlibError: If the name is unknown, there are no images for `data`, or some or too many are
             missing; if a folder is in neither of the two forms.
@@ -94,18 +84,10 @@ def open_dataset(
 
 
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
-    """Find the folder that `open_dataset` would take now, without reading or fetching any image.
-
-    Returns:
-        The data set's root, or None if it would have to be downloaded or generated.
-
-    Raises:
-        GanlibError: If the name is unknown, or `data` is a folder without the data set.
-    """
+    """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
     if is_folder(name):
         return folder_of(name)
-    root, _ = find_archive(archive_of(name), data, Path(data_dir))
-    return root
+    return find_archive(archive_of(name), data, Path(data_dir))[0]
 
 
 def _fetch(
@@ -129,66 +111,79 @@ def _fetch(
 
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    """List, check and digest the images of an archive."""
     generated = (root / MARKER).is_file()
     remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
     if generated:
         remedy = f"Delete {root} to have it generated again."
-    files = _list_archive(archive, root, remedy, generated, on_error).drop(columns="mask")
-    kinds, anomalies = read_kinds(root), files.loc[files["label"] == 1, "file"]
-    files.loc[anomalies.index, "kind"] = [
-        kinds.get(Path(file).name, "anomaly") for file in anomalies
-    ]
-    counts = files["part"].value_counts().reindex(list(archive.counts)).to_dict()
-    files, skipped = _leave_out(archive.name, root, files, data_dir, on_error)
-    left = {part: int((files["part"] == part).sum()) for part in archive.counts}
-    if len(skipped) and (not all(left.values()) or left.get("normal", HELD_OUT + 1) <= HELD_OUT):
-        file, _, why = skipped.iloc[0]
-        raise GanlibError(
-            f"Too few images of {archive.name} can be read: {plus(left.values())} "
-            f"({' + '.join(left)}) in {root}; {len(skipped)} cannot, the first is {shown(file)}: "
-            f"{why}. {remedy}"
-        )
-    digests = part_digests(root, files)
-    source, description, notes = compare(archive, counts, digests, generated)
-    notes += _note_on(skipped, sum(counts.values()))
-    return Dataset(
-        archive.name, source, root, files, digests, notes, data_dir, skipped, "squeeze", description
-    )
+    files = _list_archive(archive, root, remedy, generated)
+    kinds, anomalies = read_kinds(root), files["label"] == 1
+    names = files.loc[anomalies, "file"].str.rpartition("/")[2]
+    files.loc[anomalies, "kind"] = [kinds.get(name, "anomaly") for name in names]
+    describe = partial(compare, archive, generated=generated)
+    return _sift(archive.name, root, files, data_dir, on_error, "squeeze", describe)
 
 
 def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
-    """List, check and digest the images of a user's folder."""
     name, (listed, notes) = name_of(root), list_folder(root)
-    files = _list_files(name, root, listed, on_error)
-    counts = files["part"].value_counts()
-    files, skipped = _leave_out(name, root, files, data_dir, on_error, nested=True)
-    if missing := {images.part for images in listed} - set(files["part"]):
-        file, part, why = skipped[skipped["part"].isin(missing)].iloc[0]
-        raise GanlibError(
-            f"No image of {part} in {shown(root)} can be read; the first is {shown(file)}: {why}. "
-            "Put images there that can be."
-        )
-    _check_masks(root, files)
     drawn = any((above / MARKER).is_file() for above in (root, *root.parents))
     if drawn:
         notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
-    tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
-    test = f", {plus(tested)} test" if any(tested) else ""
-    images = "GENERATED images" if drawn else "images"
-    description = f"{name}: {counts.sum() - sum(tested)} good{test} {images} in a folder"
-    notes += _note_on(skipped, len(files) + len(skipped))
-    digests = part_digests(root, files, nested=True)
+
+    def describe(counts: dict[str, int], _) -> tuple[str, str, tuple[str, ...]]:
+        tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
+        test = f", {plus(tested)} test" if any(tested) else ""
+        images = "GENERATED images" if drawn else "images"
+        good = sum(counts.values()) - sum(tested)
+        return "folder", f"{name}: {good} good{test} {images} in a folder", notes
+
+    files = _list_files(root, listed)
+    return _sift(name, root, files, data_dir, on_error, resize, describe, nested=True)
+
+
+def _sift(
+    name: str,
+    root: Path,
+    files: pd.DataFrame,
+    data_dir: Path,
+    on_error: str,
+    resize: str,
+    describe: Callable[..., tuple[str, str, tuple[str, ...]]],
+    nested: bool = False,
+) -> Dataset:
+    """Leave out what cannot be read and make the data set of the other files.
+
+    `describe` is called with all parts' counts and digests; returns source, description and notes.
+    """
+    counts = files["part"].value_counts(sort=False).to_dict()
+    reasons = unreadable(name, root, files, data_dir, nested) if on_error == "skip" else ""
+    bad = (tried := files.assign(reason=reasons))["reason"] != ""
+    skipped = tried.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
+    files = files[~bad].reset_index(drop=True)
+    for part in counts:
+        left = int((files["part"] == part).sum())
+        if left <= (HELD_OUT if part == "normal" and not nested else 0):
+            file, _, why = skipped[skipped["part"] == part].iloc[0]
+            raise GanlibError(
+                f"Too few images of {name} can be read: {left} of {part} in {shown(root)}. The "
+                f"first of {len(skipped)} that cannot is {shown(file)}: {why}. Replace them."
+            )
+    if nested:
+        _check_masks(root, files)
+    digests = part_digests(root, files, nested)
+    source, description, notes = describe(counts, digests)
+    if len(skipped):
+        parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
+        total = len(files) + len(skipped)
+        note = f"{len(skipped)} of {total} images cannot be read and were left out: {parts}."
+        notes += (note,)
     return Dataset(
-        name, "folder", root, files, digests, notes, data_dir, skipped, resize, description
+        name, source, root, files, digests, notes, data_dir, skipped, resize, description
     )
 
 
-def _list_archive(
-    archive: Archive, root: Path, remedy: str, exact: bool = False, on_error: str = "raise"
-) -> pd.DataFrame:
+def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
     """List the images of an archive as `_list_files` does, or say what is missing."""
-    listed = []
+    listed, counts, opened = [], {}, {}
     for part in archive.counts:
         folder = archive.part_folder(root, part)
         if folder is None:
@@ -196,73 +191,35 @@ def _list_archive(
                 f"{root} lacks the {part} images of {archive.name}: expected the folder "
                 f"{' or '.join(archive.folders[part])}. {remedy}"
             )
-        kind, names = "anomaly" if is_anomaly(part) else "normal", list_images(folder)
-        if not names:
-            raise GanlibError(
-                f"{folder} holds no image ({', '.join(sorted(SUFFIXES))}), expected "
-                f"{archive.counts[part]}. {remedy}"
-            )
+        names = images_in(folder, f"Expected are {archive.counts[part]}. {remedy}")
+        kind = "anomaly" if is_anomaly(part) else "normal"
         listed.append(Images(part, kind, folder, names, {}))
-    files = _list_files(archive.name, root, listed, on_error)
-    counts = {images.part: len(images.names) for images in listed}
-    # A folder that is named like an image may be one too many.
-    opened = files.loc[files["reason"] == "", "part"].value_counts().to_dict()
-    found, expected = plus(counts.values()), plus(archive.counts.values())
+        counts[part] = len(names)
+        # A folder that is named like an image may be one too many.
+        opened[part] = sum((folder / name).is_file() for name in names)
     exact = exact or archive.exact
-    enough = archive.counts in (counts, opened) or (not exact and counts["normal"] > HELD_OUT)
-    if not enough:
+    if archive.counts not in (counts, opened) and (exact or counts["normal"] <= HELD_OUT):
         least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
         raise GanlibError(
-            f"{root} holds {found} images of {archive.name} ({' + '.join(counts)}), expected "
-            f"{expected}{least}. {remedy}"
+            f"{root} holds {plus(counts.values())} images of {archive.name} "
+            f"({' + '.join(counts)}), expected {plus(archive.counts.values())}{least}. {remedy}"
         )
-    return files
+    return _list_files(root, listed).drop(columns="mask")
 
 
-def _list_files(name: str, root: Path, listed: list[Images], on_error: str) -> pd.DataFrame:
-    """Make the table of files, with the `reason` why one cannot be opened, else an empty string."""
-    tables = []
-    for images in listed:
-        below = images.folder.relative_to(root)
-        table = {
-            "file": [(below / file).as_posix() for file in images.names],
+def _list_files(root: Path, listed: list[Images]) -> pd.DataFrame:
+    rows = [
+        {
+            "file": (images.folder.relative_to(root) / file).as_posix(),
             "part": images.part,
             "label": int(is_anomaly(images.part)),
             "kind": images.kind,
-            "mask": [images.masks.get(file, "") for file in images.names],
-            "reason": [_why_closed(images.folder / file) for file in images.names],
+            "mask": images.masks.get(file, ""),
         }
-        tables.append(pd.DataFrame(table))
-    files = pd.concat(tables, ignore_index=True)
-    closed = files[files["reason"] != ""]
-    if on_error == "raise" and len(closed):
-        others = f", and {len(closed) - 1} more of {name} neither" if len(closed) > 1 else ""
-        file, why = closed.iloc[0][["file", "reason"]]
-        raise GanlibError(
-            f"{shown(root / file)} cannot be read: {why}{others}. Fix or delete it, or leave out "
-            'such files with on_error="skip".'
-        )
-    return files
-
-
-def _why_closed(path: Path) -> str:
-    """Say why a file cannot be opened, or return an empty string."""
-    try:
-        open_file(path).close()
-    except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or str(error)
-    return ""
-
-
-def _leave_out(
-    name: str, root: Path, files: pd.DataFrame, data_dir: Path, on_error: str, nested: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Separate the files that can be read (or that are not tried) from those that are left out."""
-    if on_error == "skip":
-        files = add_undecodable(name, root, files, data_dir, nested)
-    bad = files["reason"] != ""
-    skipped = files.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
-    return files[~bad].drop(columns="reason").reset_index(drop=True), skipped
+        for images in listed
+        for file in images.names
+    ]
+    return pd.DataFrame(rows)
 
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:
@@ -275,10 +232,3 @@ def _check_masks(root: Path, files: pd.DataFrame) -> None:
                 f"{shown(file)} has {image_size[0]}x{image_size[1]}: draw the mask on the image "
                 "itself, or remove it."
             )
-
-
-def _note_on(skipped: pd.DataFrame, count: int) -> tuple[str, ...]:
-    """Say how many images were left out, and of which parts."""
-    parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-    note = f"{len(skipped)} of {count} images cannot be read and were left out: {parts}."
-    return (note,) if len(skipped) else ()

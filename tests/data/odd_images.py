@@ -19,21 +19,16 @@ SIDE = 16
 Y, X = np.mgrid[:SIDE, :SIDE]
 # Different at every corner, so that a turned picture is another one.
 GREY = (12 * Y + 3 * X).astype(np.uint8)
+ALPHA = (17 * X).astype(np.uint8)
 COLOUR = np.stack([GREY, 200 - 8 * X, 40 + 5 * Y], -1).astype(np.uint8)
 
 
 class Odd(NamedTuple):
-    """One file.
-
-    Attributes:
-        make: its content, or a function that is called with the path and makes it.
-        expected: uint8 pixels `(SIDE, SIDE, 3)`, or a regular expression of the reason.
-        tolerance: largest difference of a pixel that is allowed.
-    """
+    """A file: its content or what makes it, its pixels or a regular expression of the reason."""
 
     make: bytes | Callable[[Path], object]
     expected: np.ndarray | str
-    tolerance: int = 0
+    tolerance: int = 0  # largest difference of a pixel that is allowed
 
 
 def saved(picture: np.ndarray | Image.Image, kind: str, **options) -> bytes:
@@ -76,16 +71,8 @@ def bits(pixels: np.ndarray, depth: int) -> bytes:
     return rows_of(np.packbits(planes.reshape(len(pixels), -1), axis=1))
 
 
-def with_chunk(kind: bytes, content: bytes) -> bytes:
-    return PNG[:33] + chunk(kind, content) + PNG[33:]
-
-
 def flipped(content: bytes, place: int) -> bytes:
     return content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :]
-
-
-def with_segment(marker: int, content: bytes) -> bytes:
-    return JPEG[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + JPEG[2:]
 
 
 def exif(orientation: int) -> Image.Exif:
@@ -107,19 +94,14 @@ TURNS = {
 }
 
 
-def inks(grey: np.ndarray = GREY) -> Image.Image:
-    levels = np.stack([grey // 2, 90 + 0 * grey, 30 + 0 * grey, grey // 4], -1)
+def inks() -> Image.Image:
+    levels = np.stack([GREY // 2, 90 + 0 * GREY, 30 + 0 * GREY, GREY // 4], -1)
     return Image.fromarray(levels.astype(np.uint8), "CMYK")
 
 
 def without_adobe(jpeg: bytes) -> bytes:
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
-
-
-def from_inks(levels: np.ndarray) -> np.ndarray:
-    left = 255.0 - levels
-    return np.rint(left[..., :3] * left[..., 3:] / 255)
 
 
 def palette(**options) -> bytes:
@@ -132,24 +114,8 @@ def two(left, right) -> np.ndarray:
     return np.where(X[..., np.newaxis] < 8, left, right).astype(np.uint8)
 
 
-def alpha() -> np.ndarray:
-    return (17 * X).astype(np.uint8)
-
-
 def over_black(picture: np.ndarray) -> np.ndarray:
-    return np.rint(picture * (alpha() / 255.0)[..., np.newaxis])
-
-
-def text(name: bytes, content: bytes) -> bytes:
-    return with_chunk(b"zTXt", name + b"\0\0" + zlib.compress(content))
-
-
-def bomb() -> bytes:
-    return png(bytes(2501 * 20000), 20000, 20000, depth=1)
-
-
-def link(target: str) -> Callable[[Path], None]:
-    return lambda path: path.symlink_to(target)
+    return np.rint(picture * (ALPHA / 255.0)[..., np.newaxis])
 
 
 def link_to_file(path: Path) -> None:
@@ -168,7 +134,8 @@ GOOD = {"jpg": JPEG, "png": PNG, "bmp": BMP, "tif": TIFF}
 WIDE = (257 * GREY.astype(np.uint16) + 100).astype(np.uint16)  # 100/257 of a level more
 CLEAR = int(GREY[3, 3])
 WIDE_COLOUR = rows_of(257 * COLOUR.astype(int), ">u2")
-INK_LEVELS = np.asarray(inks())
+LEFT = 255.0 - np.asarray(inks())
+FROM_INKS = np.rint(LEFT[..., :3] * LEFT[..., 3:] / 255)
 INK_JPEG = saved(inks(), "JPEG", quality=98, subsampling=0)
 SMOOTH = 4  # what JPEG at this quality changes
 
@@ -179,18 +146,12 @@ READ: dict[str, Odd] = {
     "plain.bmp": Odd(BMP, COLOUR),
     "plain.tif": Odd(TIFF, COLOUR),
     "really a png.jpg": Odd(PNG, COLOUR),
-    "really a jpeg.png": Odd(JPEG, COLOUR, SMOOTH),
     "really a gif.png": Odd(saved(GREY, "GIF"), rgb(GREY)),
     "really a webp.jpg": Odd(saved(COLOUR, "WEBP", lossless=True), COLOUR),
-    "progressive.jpg": Odd(
-        saved(COLOUR, "JPEG", quality=98, subsampling=0, progressive=True), COLOUR, SMOOTH
-    ),
-    "grey.jpg": Odd(saved(GREY, "JPEG", quality=98), rgb(GREY), SMOOTH),
-    "deflate.tif": Odd(saved(COLOUR, "TIFF", compression="tiff_adobe_deflate"), COLOUR),
     # Inks
-    "cmyk.tif": Odd(saved(inks(), "TIFF"), from_inks(INK_LEVELS), 1),
-    "cmyk inverted as Adobe does.jpg": Odd(INK_JPEG, from_inks(INK_LEVELS), SMOOTH),
-    "cmyk without a marker.jpg": Odd(without_adobe(INK_JPEG), from_inks(INK_LEVELS), SMOOTH),
+    "cmyk.tif": Odd(saved(inks(), "TIFF"), FROM_INKS, 1),
+    "cmyk inverted as Adobe does.jpg": Odd(INK_JPEG, FROM_INKS, SMOOTH),
+    "cmyk without a marker.jpg": Odd(without_adobe(INK_JPEG), FROM_INKS, SMOOTH),
     # 16 bit
     "wide.png": Odd(saved(WIDE, "PNG"), rgb(GREY)),
     "wide colours.png": Odd(png(WIDE_COLOUR, depth=16, colour=2), COLOUR),
@@ -199,7 +160,7 @@ READ: dict[str, Odd] = {
         rgb(np.where(GREY == CLEAR, 0, GREY)),
     ),
     "wide with alpha.png": Odd(
-        png(rows_of(257 * np.stack([GREY, alpha()], -1).astype(int), ">u2"), depth=16, colour=4),
+        png(rows_of(257 * np.stack([GREY, ALPHA], -1).astype(int), ">u2"), depth=16, colour=4),
         over_black(rgb(GREY)), 1,
     ),
     # Palettes, transparency, few bits
@@ -208,8 +169,8 @@ READ: dict[str, Odd] = {
     "palette with alpha.png": Odd(
         palette(transparency=bytes([51, 255])), two((40, 20, 8), (0, 20, 72)), 1
     ),
-    "alpha.png": Odd(saved(np.dstack([COLOUR, alpha()]), "PNG"), over_black(COLOUR), 1),
-    "grey with alpha.png": Odd(saved(np.dstack([GREY, alpha()]), "PNG"), over_black(rgb(GREY)), 1),
+    "alpha.png": Odd(saved(np.dstack([COLOUR, ALPHA]), "PNG"), over_black(COLOUR), 1),
+    "grey with alpha.png": Odd(saved(np.dstack([GREY, ALPHA]), "PNG"), over_black(rgb(GREY)), 1),
     "grey with a clear level.png": Odd(
         saved(GREY, "PNG", transparency=CLEAR), rgb(np.where(GREY == CLEAR, 0, GREY))
     ),
@@ -217,11 +178,8 @@ READ: dict[str, Odd] = {
         saved(two((9, 8, 7), (90, 80, 70)), "PNG", transparency=(90, 80, 70)), two((9, 8, 7), 0)
     ),
     "1 bit.png": Odd(png(bits(GREY > 99, 1), depth=1), rgb(255 * (GREY > 99))),
-    "2 bit.png": Odd(png(bits(GREY // 64, 2), depth=2), rgb(GREY // 64 * 85)),
-    "4 bit.png": Odd(png(bits(GREY // 16, 4), depth=4), rgb(GREY // 16 * 17)),
     # Several pictures: the first
     "animated gif.png": Odd(saved(GREY, "GIF", **FRAMES), rgb(GREY)),
-    "animated webp.png": Odd(saved(GREY, "WEBP", lossless=True, **FRAMES), rgb(GREY)),
     "several.jpg": Odd(saved(GREY, "MPO", quality=98, **FRAMES), rgb(GREY), SMOOTH),
     # Turned as EXIF says
     **{
@@ -236,11 +194,11 @@ READ: dict[str, Odd] = {
     ),
     # Sizes: stretched to a square
     "one pixel.png": Odd(saved(COLOUR[3:4, 5:6], "PNG"), 0 * COLOUR + COLOUR[3, 5]),
-    "one row.png": Odd(saved(COLOUR[3:4], "PNG"), 0 * COLOUR + COLOUR[3:4]),
     # What stands around the pixels
-    "corrupt profile.jpg": Odd(with_segment(0xE2, b"ICC_PROFILE\0\x01\x01rubbish"), COLOUR, SMOOTH),
+    "corrupt profile.jpg": Odd(
+        JPEG[:2] + b"\xff\xe2\0\x17ICC_PROFILE\0\x01\x01rubbish" + JPEG[2:], COLOUR, SMOOTH
+    ),
     "rubbish behind.jpg": Odd(JPEG + b"\0\xff\xda rubbish", COLOUR, SMOOTH),
-    "rubbish behind.png": Odd(PNG + b"rubbish", COLOUR),
     # Names
     "link to a file.png": Odd(link_to_file, COLOUR),
     "with a\nline break.png": Odd(PNG, COLOUR),
@@ -255,21 +213,25 @@ REFUSED: dict[str, Odd] = {
     **{
         f"cut at {n}0 percent.{suffix}": Odd(content[: len(content) * n // 10], CUT)
         for suffix, content in GOOD.items()
-        for n in range(1, 10)
+        for n in (1, 5, 9)
     },
     "empty.png": Odd(b"", "it is empty"),
     "text.jpg": Odd(b"no image\n", NONE),
     "postscript.png": Odd(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", NONE),
-    "other kind of picture.png": Odd(b"P5 2 2 255\n1234", NONE),
     "zeros.jpg": Odd(bytes(4000), NONE),
     "never written to its end.jpg": Odd(JPEG[:-100] + bytes(300), "truncated"),
     "without its end.jpg": Odd(JPEG[:-2], "truncated"),
-    "bomb.png": Odd(lambda path: path.write_bytes(bomb()), "more than 89478485 pixels"),
+    "bomb.png": Odd(
+        lambda path: path.write_bytes(png(bytes(2501 * 20000), 20000, 20000, depth=1)),
+        "more than 89478485 pixels",
+    ),
     "larger than it is.bmp": Odd(
         BMP[:18] + struct.pack("<ii", 12_000, 8_000) + BMP[26:], "more than 89478485 pixels"
     ),
-    "text bomb.png": Odd(text(b"Comment", bytes(80_000_000)), "too large|memory"),
-    "wrong sum of header.png": Odd(flipped(PNG, 30), "checksum|it holds no"),
+    "text bomb.png": Odd(
+        PNG[:33] + chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))) + PNG[33:],
+        "too large|memory",
+    ),
     "wrong sum of pixels.png": Odd(flipped(PNG, len(PNG) - 14), "checksum"),
     "wrong pixels.png": Odd(flipped(PNG, 60), "checksum"),
     "corrupt stream.png": Odd(png(b"rubbish", packed=bytes), "broken"),
@@ -286,13 +248,12 @@ REFUSED: dict[str, Odd] = {
             (16, 2, WIDE_COLOUR, b"\0\1" * 3),
         )
     },
-    "not a number.tif": Odd(saved(np.full((4, 4), np.nan, "f4"), "TIFF"), "no known range"),
     "floats.tif": Odd(saved(np.full((4, 4), 0.5, "f4"), "TIFF"), "no known range"),
-    "32 bit of small levels.tif": Odd(saved(GREY.astype("i4"), "TIFF"), "no known range"),
+    "32 bit.tif": Odd(saved(GREY.astype("i4"), "TIFF"), "no known range"),
     "folder.jpg": Odd(Path.mkdir, "directory"),
     "pipe.png": Odd(os.mkfifo, "pipe or a device"),
-    "link to nothing.png": Odd(link("nothing"), "No such file"),
-    "link to a folder.png": Odd(link("."), "directory"),
+    "link to nothing.png": Odd(lambda path: path.symlink_to("nothing"), "No such file"),
+    "link to a folder.png": Odd(lambda path: path.symlink_to("."), "directory"),
     "name of other bytes \udcff\udcfe.png": Odd(PNG, "not UTF-8"),
 }
 

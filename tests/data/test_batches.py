@@ -36,16 +36,6 @@ def an_epoch(batches):
     return [row for batch in batches for row in rows_of(batch)]
 
 
-def test_an_epoch_has_every_row_once_and_the_last_batch_has_the_rest(images):
-    batches = Batches(images, ROWS, batch_size=8, seed=1)
-    assert len(batches) == 3
-    assert [len(batch) for batch in batches] == [8, 8, 6]
-    assert sorted(an_epoch(batches)) == ROWS.tolist()
-    assert an_epoch(batches) != ROWS.tolist()
-    with pytest.raises(IndexError):
-        batches[3]
-
-
 @pytest.mark.parametrize(
     "other",
     [
@@ -68,6 +58,11 @@ def test_a_batch_has_the_pixels_of_its_rows(images, other):
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(images):
+    batches = Batches(images, ROWS, batch_size=8, seed=1)
+    assert [len(batch) for batch in batches] == [8, 8, 6]
+    assert sorted(an_epoch(batches)) == ROWS.tolist() != an_epoch(batches)
+    with pytest.raises(IndexError):
+        batches[3]
     orders = {
         (seed, epoch): tuple(an_epoch(Batches(images, ROWS, 8, seed=seed, epoch=epoch)))
         for seed in (0, 1)
@@ -167,9 +162,9 @@ def test_the_next_batch_is_read_while_a_step_runs(images):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rows": []}, "at least one row number"),
+        ({"rows": []}, "at least one"),
         ({"rows": [True, False]}, "type bool"),
-        ({"rows": [3, 50]}, "from 3 to 50, but there are 50"),
+        ({"rows": [3, 50]}, "from 3 to 50: expected .* of 50"),
         ({"rows": [-1, 4]}, "from -1 to 4"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"seed": -1}, "seed=-1"),

@@ -211,8 +211,8 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")
     for owner, name, replacement, message in (
         (Path, "replace", fails(OSError("cannot rename")), "cannot rename"),
-        (np.lib.format, "write_array_header_1_0", fails(full), r"No space.*MB needed"),
-        (shutil, "disk_usage", lambda _: Usage(9, 9, 100), r"0\.0 MB needed, 0\.0 MB free"),
+        (np.lib.format, "write_array_header_1_0", fails(full), "No space left"),
+        (shutil, "disk_usage", lambda _: Usage(9, 9, 100), r"0\.0 MB, .*No space left"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, replacement)

@@ -15,8 +15,9 @@ from PIL import Image, ImageFile
 from sets import COUNTS, ENDS, make_casting, make_cloud, opened
 
 from ganlib.data import ARCHIVES, folder, load_images, loading, open_dataset, paper_split
+from ganlib.data import dataset as dataset_module
 from ganlib.data import images as images_module
-from ganlib.data.images import decode
+from ganlib.data.images import decode, try_decode
 from ganlib.errors import GanlibError
 
 
@@ -156,7 +157,7 @@ def test_by_default_the_first_is_named_and_the_others_are_counted(cloud, tmp_pat
         load_images(skipping(cloud, tmp_path, "raise"), 4, 1)
     (cloud / "cloud/cloud/a.png").mkdir()
     (cloud / "cloud/cloud/b.png").symlink_to("nowhere")
-    with pytest.raises(GanlibError, match="Is a directory, and 1 more of cloud") as error:
+    with pytest.raises(GanlibError, match="Is a directory") as error:
         skipping(cloud, tmp_path, "raise")
     assert_is_one_line_about(error, "a.png")
     assert 'on_error="skip"' in str(error.value)
@@ -169,19 +170,18 @@ def test_what_may_not_be_read_is_left_out_or_named(cloud, tmp_path, monkeypatch)
     """From root, too, who may read everything."""
 
     def forbidden(path, *_):
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        if path.name in ("007.png", "noncloud"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
 
-    real = Path.open
+    real = dataset_module.open_file
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Path,
-            "open",
-            lambda p, *a, **k: (forbidden if p.name == "007.png" else real)(p, *a, **k),
-        )
-        dataset = skipping(cloud, tmp_path)
-        assert dataset.skipped["reason"].tolist() == ["Permission denied"]
+        patch.setattr(dataset_module, "open_file", forbidden)
+        patch.setattr(images_module, "open_file", forbidden)
+        assert skipping(cloud, tmp_path).skipped["reason"].tolist() == ["Permission denied"]
         with pytest.raises(GanlibError, match=r"007\.png cannot be read: Permission denied\. Fix"):
             skipping(cloud, tmp_path, "raise")
+    real = folder.os.listdir
     monkeypatch.setattr(folder.os, "listdir", forbidden)
     with pytest.raises(GanlibError, match=r"noncloud cannot be listed: Permission denied\."):
         skipping(cloud, tmp_path)
@@ -215,11 +215,11 @@ def test_a_folder_too_many_does_not_make_other_images_of_them(casting, tmp_path)
 def test_too_few_left_is_an_error(casting, cloud, tmp_path):
     for file in (cloud / "noncloud/noncloud").glob("00*"):
         file.write_bytes(b"rubbish")
-    with pytest.raises(GanlibError, match=r"Too few images of cloud can be read: 100 \+ 5 .*000"):
+    with pytest.raises(GanlibError, match=r"Too few images of cloud .* 100 of normal .*000"):
         skipping(cloud, tmp_path)
     for file in (casting / "test/ok_front").iterdir():
         file.write_bytes(b"rubbish")
-    with pytest.raises(GanlibError, match=r"Too few .* 5 \+ 0 \+ 4 .*; 3 cannot, the first is"):
+    with pytest.raises(GanlibError, match=r"Too few .* 0 of test_normal .* first of 3"):
         opened("casting", tmp_path, casting, on_error="skip")
 
 
@@ -235,8 +235,11 @@ def test_whether_an_image_is_an_anomaly_plays_no_part(casting, tmp_path):
 
 def test_the_same_bytes_are_tried_once(cloud, tmp_path, monkeypatch):
     (cloud / "noncloud/noncloud/003.png").write_bytes(b"rubbish")
+    (tmp_path / "d").write_text("in the way of the record, which only saves time")
+    assert len(skipping(cloud, tmp_path).skipped) == 1
+    (tmp_path / "d").unlink()
     first, tries = skipping(cloud, tmp_path), []
-    monkeypatch.setattr(loading, "decode", lambda *a: tries.append(a) or decode(*a))
+    monkeypatch.setattr(loading, "try_decode", lambda *a: tries.append(a) or try_decode(*a))
     moved = cloud.rename(tmp_path / "moved")
     assert skipping(moved, tmp_path).skipped.equals(first.skipped)
     assert tries == []
@@ -259,12 +262,6 @@ def test_too_little_memory_is_no_fault_of_the_file(cloud, tmp_path, monkeypatch)
     assert not (tmp_path / "d/cache").exists()
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(cloud, tmp_path):
-    (tmp_path / "d").write_text("in the way")
-    (cloud / "noncloud/noncloud/003.png").write_bytes(b"rubbish")
-    assert len(skipping(cloud, tmp_path).skipped) == 1
-
-
 # The long form
 
 
@@ -272,28 +269,24 @@ def test_a_cache_that_cannot_be_written_only_costs_time(cloud, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("suffix", odd_images.GOOD)
 def test_damaged_anywhere_a_file_is_refused_by_its_name(tmp_path, suffix):
-    content, path, random = (
-        odd_images.GOOD[suffix],
-        tmp_path / f"a.{suffix}",
-        np.random.default_rng(0),
-    )
+    content, path = odd_images.GOOD[suffix], tmp_path / f"a.{suffix}"
+    random = np.random.default_rng(0)
 
     def decode_or_none(content):
         path.write_bytes(content)
-        try:
-            return decode(path, SIDE, 3)
-        except GanlibError as error:
-            assert path.name in str(error)
+        pixels = try_decode(path, SIDE, 3, "squeeze")
+        if isinstance(pixels, GanlibError):
+            assert path.name in str(pixels)
             return None
+        return pixels
 
     whole = decode_or_none(content)
     for length in range(len(content)):
         pixels = decode_or_none(content[:length])
         assert pixels is None or np.array_equal(pixels, whole), length
     for _ in range(1000):
-        place, change = int(random.integers(len(content))), int(random.integers(1, 256))
-        pixels = decode_or_none(
-            content[:place] + bytes([content[place] ^ change]) + content[place + 1 :]
-        )
+        changed = bytearray(content)
+        changed[random.integers(len(content))] ^= int(random.integers(1, 256))
+        pixels = decode_or_none(bytes(changed))
         if suffix == "png":  # all of it is under checksums
-            assert pixels is None or np.array_equal(pixels, whole), (place, change)
+            assert pixels is None or np.array_equal(pixels, whole), bytes(changed)

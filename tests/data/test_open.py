@@ -147,7 +147,7 @@ def test_missing_and_empty_parts_are_named(tiny, tmp_path):
     folder = make_casting(tmp_path) / "casting_data/casting_data/test/def_front"
     for file in folder.iterdir():
         file.unlink()
-    with pytest.raises(GanlibError, match=r"test/def_front holds no image.*expected 4"):
+    with pytest.raises(GanlibError, match=r"test/def_front holds no image.*Expected are 4"):
         opened("casting", tmp_path, tmp_path)
     folder.rmdir()
     with pytest.raises(GanlibError, match=r"lacks the test_anomaly images.*test/def_front"):
