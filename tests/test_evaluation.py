@@ -34,11 +34,6 @@ def simulated(n_normal, n_anomaly, shift, random):
     return labels, random.normal(size=len(labels)) + shift * labels
 
 
-def draw(distribution, repetitions, n):
-    random = np.random.default_rng(0)
-    return DISTRIBUTIONS[distribution].rvs((repetitions, n), random_state=random)
-
-
 def test_metrics_by_hand():
     labels, scores = np.array([0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     metrics = evaluate(labels, scores)
@@ -82,14 +77,11 @@ def test_interval_of_a_published_example():
     assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.002)
 
 
-@pytest.mark.parametrize(
-    ("n", "auroc", "confidence"),
-    [((60, 60), 0.8, 0.95), ((100, 100), 0.98, 0.95), ((60, 60), 0.8, 0.5)],
-)
+@pytest.mark.parametrize(("n", "auroc", "confidence"), [(100, 0.98, 0.95), (60, 0.8, 0.5)])
 def test_intervals_hold_the_truth_at_the_stated_rate(n, auroc, confidence):
     random, held = np.random.default_rng(0), 0
     for seed in range(300):
-        labels, scores = simulated(*n, np.sqrt(2) * stats.norm.ppf(auroc), random)
+        labels, scores = simulated(n, n, np.sqrt(2) * stats.norm.ppf(auroc), random)
         low, high = auroc_interval(labels, scores, confidence=confidence, resamples=300, seed=seed)
         held += low <= auroc <= high
     error = (confidence * (1 - confidence) / 300) ** 0.5
@@ -103,8 +95,8 @@ def test_p_values_are_uniform_without_a_difference_and_small_with_one():
         first, second = common + 0.7 * random.normal(size=(2, 120))
         result = paired_difference(labels, first, second, resamples=300, seed=seed)
         p_values.append(result["p_value"])
-        if abs(result["p_value"] - 0.05) > 0.015:  # a few of the draws
-            assert (result["p_value"] < 0.05) == (result["low"] > 0 or result["high"] < 0)
+        if abs(p_values[-1] - 0.05) > 0.015:  # a few of the draws
+            assert (p_values[-1] < 0.05) == (result["low"] > 0 or result["high"] < 0)
         worse = second - labels
         found.append(paired_difference(labels, first, worse, resamples=100)["p_value"] < 0.05)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
@@ -144,8 +136,8 @@ def test_over_seeds_against_a_plain_loop():
         differences.append(total / pairs)
     expected = np.quantile(differences, [0.025, 0.975])
     assert (result["low"], result["high"]) == pytest.approx(expected, abs=0.02)
-    p_value = 2 * min(np.mean(np.array(differences) <= 0), np.mean(np.array(differences) >= 0))
-    assert result["p_value"] == pytest.approx(p_value, abs=0.05)
+    below = np.mean(np.array(differences) <= 0)
+    assert result["p_value"] == pytest.approx(2 * min(below, 1 - below), abs=0.05)
     with pytest.raises(GanlibError, match=r"Run 2 .* other test images"):
         over_seeds(tables, others[:1] * 2)
 
@@ -194,16 +186,9 @@ def test_what_few_images_can_tell(m, margin, p_value):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("labels", "scores"),
-    [
-        ([0, 1], [0, 1]),
-        ([0, 1, 1], [0, 1, 2]),
-        ([0, 0, 1, 1], [1, 1, 1, 1]),
-        ([0, 0, 0, 1, 1], [0, 1, 2, 2, 3]),
-    ],
-)
-def test_tiny_sets_give_wide_intervals_and_no_nan(labels, scores):
+@pytest.mark.parametrize("scores", [[0, 1], [0, 1, 2], [1, 1, 1, 1], [0, 1, 2, 2, 3]])
+def test_tiny_sets_give_wide_intervals_and_no_nan(scores):
+    labels = np.arange(len(scores)) > (len(scores) - 1) // 2
     low, high = auroc_interval(labels, scores)
     assert 0 <= low <= roc_auc_score(labels, scores) <= high <= 1
     assert high - low >= 0.5
@@ -236,37 +221,23 @@ def test_each_kind_against_all_normals():
     kinds = np.array(["scratch", "scratch", "", "dent", "scratch", "", "dent"])
     scores = np.array([1.0, 4, 2, 0, 2.5, 3, 5])
     rows = (labels == 0) | (kinds == "dent")
-    for options in ((None, 0.95), (groups, 0.8)):
-        table = by_kind(labels, kinds, scores, *options).set_index("kind")
-        assert table["auroc"].to_dict() == pytest.approx({"dent": 3 / 6, "scratch": 5 / 6})
-        assert table[["n", "n_normal"]].to_numpy().tolist() == [[2, 3], [2, 3]]
-        of_rows = None if options[0] is None else groups[rows]
-        expected = auroc_interval(labels[rows], scores[rows], of_rows, confidence=options[1])
-        assert tuple(table.loc["dent", ["low", "high"]]) == expected
+    table = by_kind(labels, kinds, scores, groups, 0.8).set_index("kind")
+    assert table["auroc"].to_dict() == pytest.approx({"dent": 3 / 6, "scratch": 5 / 6})
+    assert table[["n_test_normal", "n_test_anomaly"]].to_numpy().tolist() == [[3, 2], [3, 2]]
+    expected = auroc_interval(labels[rows], scores[rows], groups[rows], confidence=0.8)
+    assert tuple(table.loc["dent", ["auroc_low", "auroc_high"]]) == expected
 
 
 @pytest.mark.parametrize(("n", "rate", "smallest"), [(19, 0.05, 19), (99, 0.05, 95), (9, 0.3, 7)])
 def test_quantile_is_the_conformal_one(n, rate, smallest):
-    threshold = quantile_threshold(
-        np.random.default_rng(0).permutation(np.arange(1.0, n + 1)), rate
-    )
-    assert smallest < threshold < smallest + 1e-5
-
-
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
-@pytest.mark.parametrize(("n", "rate"), [(50, 0.05), (30, 0.2)])
-def test_quantile_keeps_its_rate_whatever_the_distribution(distribution, n, rate):
-    normals = draw(distribution, 1500, n)
-    real = DISTRIBUTIONS[distribution].sf([quantile_threshold(x, rate) for x in normals])
-    alarms = int(np.floor((n + 1) * rate))
-    expected = stats.beta(alarms, n + 1 - alarms)  # known exactly
-    assert real.mean() == pytest.approx(expected.mean(), abs=4 * expected.std() / 1500**0.5)
-    assert stats.kstest(real, expected.cdf).pvalue > 0.001
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))
+    assert smallest < quantile_threshold(scores, rate) < smallest + 1e-5
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_tail_is_near_its_rate_and_steadier_than_one_score(distribution):
-    normals, real = draw(distribution, 60, 200), DISTRIBUTIONS[distribution].sf
+    draw, real = DISTRIBUTIONS[distribution].rvs, DISTRIBUTIONS[distribution].sf
+    normals = draw((60, 200), random_state=np.random.default_rng(0))
     tail = real([tail_threshold(x, 0.05) for x in normals])
     assert tail.mean() == pytest.approx(0.05, abs=0.006)
     assert tail.std() < 0.02
@@ -321,9 +292,8 @@ def test_equal_normal_scores_are_no_alarms(value, dtype):
 
 
 def test_a_threshold_by_each_rule():
-    scores = draw("normal", 1, 100)[0].astype("float32")
-    thresholds = fit_thresholds(scores, false_alarm_rate=0.1, deviations=2)
-    assert json.loads(json.dumps(thresholds)) == {
+    scores = np.random.default_rng(0).normal(size=100).astype("float32")
+    assert fit_thresholds(scores, false_alarm_rate=0.1, deviations=2) == {
         "quantile": quantile_threshold(scores, 0.1),
         "deviations": deviation_threshold(scores, 2),
         "tail": tail_threshold(scores, 0.1),
@@ -351,11 +321,7 @@ def test_rates_are_counted_at_or_above_with_exact_intervals():
     none = rates(np.zeros(10), np.zeros(10), 1)  # textbook: up to 1 - 0.025^(1/10)
     assert (none["false_alarm_low"], none["n_anomaly"]) == (0, 0)
     assert none["false_alarm_high"] == pytest.approx(1 - 0.025**0.1)
-    half = rates(np.ones(10), np.arange(10), 5)
-    assert [half["detection_low"], half["detection_high"]] == pytest.approx(
-        [0.1871, 0.8129], abs=5e-5
-    )
-    assert rates(np.ones(10), np.arange(10), 5, confidence=0.99)["detection_low"] < 0.187
+    assert rates(np.zeros(10), np.zeros(10), 1, 0.9)["false_alarm_high"] < 1 - 0.04**0.1
     # float32(0.1) is 0.10000000149: below the threshold, though the same when both are float32
     assert rates([0], np.float32([0.1]), 0.100000002)["false_alarm_rate"] == 0
 

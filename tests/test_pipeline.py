@@ -177,6 +177,7 @@ def test_folders_are_called_by_their_names_and_those_without_anomalies_get_05(tm
     labels = [step.label for step in plan]
     assert "02_ganomaly: my-parts, paper, seed 5" in labels
     assert labels[-1] == "03_comparison: my-parts and casting"
+    assert plan[-1].parameters["datasets"] == "my-parts casting"
     (step,) = [step for step in plan if "good" in step.label]
     assert step.output == pipeline.PROJECT / "runs/smoke/good/05_your_images.ipynb"
     given = {name: step.parameters[name] for name in ("folder", "seed", "on_error", "resize")}
