@@ -87,8 +87,8 @@ def over_seeds(
         resamples: number of draws.
 
     Returns:
-        `value`, the mean over the runs; `low` and `high`, the ends of its interval; with `others`
-        the two-sided `p_value` of there being no difference, never below 2 / (resamples + 1).
+        `value`, the mean over the runs; `low` and `high`, its interval; with `others` the two-sided
+        `p_value` of there being no difference, never below 2 / (resamples + 1).
 
     Reference:
         AUROC: BCa bootstrap (Efron 1987); on simulated scores, intervals of 95 % held the truth in
@@ -102,7 +102,7 @@ def over_seeds(
         wins[i] -= _wins(other)
     low, high, p_value = _bootstrap(*_by_cluster(tables, wins), paired, confidence, resamples, seed)
     result = {"value": float(np.mean([of_run.mean() for of_run in wins])), "low": low, "high": high}
-    return {**result, "p_value": p_value} if paired else result
+    return result | ({"p_value": p_value} if paired else {})
 
 
 def by_kind(
@@ -134,10 +134,9 @@ def _wins(table: pd.DataFrame) -> np.ndarray:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy("float64")
     anomalies, normals = scores[labels == 1][:, np.newaxis], scores[labels == 0]
     if not (anomalies.size and normals.size and np.isfinite(scores).all()):
-        raise GanlibError(
-            f"{anomalies.size} anomalies and {normals.size} normal images, of whose scores "
-            f"{(~np.isfinite(scores)).sum()} are not finite: an AUROC needs finite scores of both."
-        )
+        wrong = f"of whose scores {(~np.isfinite(scores)).sum()} are not finite"
+        found = f"{anomalies.size} anomalies and {normals.size} normal images, {wrong}"
+        raise GanlibError(f"{found}: an AUROC needs finite scores of both.")
     return ((anomalies > normals).astype("float64") + (anomalies >= normals)) / 2
 
 
@@ -196,7 +195,7 @@ def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float,
 def fit_thresholds(
     normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
 ) -> dict[str, float]:
-    """Choose a threshold by each rule, from scores of held-out normal images alone."""
+    """Choose a threshold by each rule."""
     return {
         "quantile": quantile_threshold(normal_scores, false_alarm_rate),
         "deviations": deviation_threshold(normal_scores, deviations),
@@ -214,10 +213,10 @@ def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05
     n = len(scores)
     alarms = math.floor((n + 1) * rate + 1e-9)  # the new image is one of n + 1
     if alarms < 1:
-        raise GanlibError(
-            f"{n} normal scores cannot show a false-alarm rate of {rate:g}: hold out at least "
-            f"{math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}."
+        needed = (
+            f"at least {math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}"
         )
+        raise GanlibError(f"{n} normal scores cannot show a rate of {rate:g}: hold out {needed}.")
     return _just_above(np.sort(scores)[n - alarms])
 
 

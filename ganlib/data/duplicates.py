@@ -37,9 +37,8 @@ from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
 CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
-# Distance below which two images count as copies of one picture. Chosen on the normal castings
-# alone: every image has another one at 0.010 or nearer, no two of different photographs are nearer
-# than 0.040, and anything between gives the same groups; this is the geometric middle.
+# Distance below which two images count as copies: the geometric middle between 0.010, within which
+# every normal casting has another one, and 0.040, the nearest of different photographs.
 THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
@@ -63,7 +62,7 @@ def near_duplicate_groups(
     groups = np.arange(len(codes))
     for start, distances in _distances(codes, codes, later=True):
         near, other = np.nonzero(distances < threshold)
-        # An edge between groups found so far: the list of all near pairs would not fit in memory.
+        # Edges between groups found so far: all near pairs would not fit in memory.
         ends = groups[near + start], groups[other + start]
         graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
         groups = connected_components(graph, directed=False)[1][groups]
@@ -149,9 +148,9 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     places = np.stack(np.meshgrid(*middles, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # Outside the disc that fills the image, a turned copy has what its corners were filled with.
+    # Outside this disc, a turned copy has what its corners were filled with.
     disc = (np.hypot(*places.T) <= 1).astype(np.float32)
-    # The first window is that disc, with its edge at OUTER deviations.
+    # The first window is the disc, with its edge at OUTER deviations.
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):

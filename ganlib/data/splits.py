@@ -67,14 +67,13 @@ def grouped_split(
     rows, groups = np.union1d(train, normal), np.asarray(groups)
     if groups.shape != (len(dataset.files),):
         raise GanlibError(
-            f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one group for "
-            "every row of dataset.files, as groups_of(dataset) returns."
+            f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one for every "
+            "row of dataset.files."
         )
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
     sizes = np.bincount(member)
     order, few = _groups_to_hold_out(sizes, seed, 8)
-    # The first place at which both the images and the groups are enough
-    totals = np.cumsum(sizes[order])
+    totals = np.cumsum(sizes[order])  # the first places at which images and groups are enough:
     tested = max(few, int(np.searchsorted(totals, len(normal))) + 1)
     held = totals[:tested].max(initial=0)
     kept = max(tested + few, int(np.searchsorted(totals, held + -(-(len(rows) - held) // 10))) + 1)
@@ -97,10 +96,9 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     """Divide the good images into those to train on and those to fit a threshold by.
 
     Whole groups of near-copies are drawn for calibration: a copy in training would make the
-    threshold too low. A group that would exceed the share is passed over as long as a smaller one
-    does, and one with more than a third of the good images trains. Images are drawn one by one if
-    such large groups hold half of the good images, as under a fixed camera, where likeness says
-    nothing of copies; and if there are more than 5,000, which would take too long to compare.
+    threshold too low. A group with more than a third of the good images trains. Images are drawn
+    one by one if such groups hold half of the good images, as under a fixed camera, where likeness
+    says nothing of copies; and if there are more than 5,000, which take too long to compare.
 
     Args:
         share: Share of the good images for calibration, above 0, up to 0.5. Of 60 good images or
@@ -115,9 +113,9 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         )
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
+        found = f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by"
         raise GanlibError(
-            f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by: at "
-            f"least {FEWEST} are needed, 300 are a good number. Add more."
+            f"{found}: at least {FEWEST} are needed, 300 are a good number. Add more."
         )
     wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
     calibration = _draw(rows, wanted, seed, 13)
@@ -128,10 +126,8 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
         if 2 * giant >= len(rows):
-            note = (
-                f"drawn one by one, as {giant} of the good images are so alike that copies cannot "
-                "be told, for instance under a fixed camera"
-            )
+            alike = f"{giant} of the good images are so alike that copies cannot be told"
+            note = f"drawn one by one, as {alike}, for instance under a fixed camera"
         else:
             calibration = rows[np.isin(member, _groups_for(sizes, wanted, seed))]
             note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
@@ -154,9 +150,7 @@ def split_dataset(
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
     """List the images to score; neither the table nor its order tells which are anomalies.
 
-    Returns:
-        One line per image: `row` (its row in `Dataset.files`) and `role` ("train": up to 100 drawn
-        at random, "calibration" or "test").
+    Return `row` (in `Dataset.files`) and `role`: "train" (up to 100), "calibration" or "test".
     """
     tested = np.concatenate([split.test_normal, split.test_anomaly])
     roles = {
@@ -169,12 +163,11 @@ def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
 
 
 def add_truth(dataset: Dataset, split: Split, table: pd.DataFrame) -> pd.DataFrame:
-    """Add to a table from `to_score` what the images are.
+    """Add to each line of a table from `to_score` what the image is.
 
-    Returns:
-        The table, its lines in the same order, with `file`, `kind`, `label` (0 normal, 1 anomaly),
-        `group` ("train normal", "calibration", "test normal" or "test anomaly"), `cluster` (equal
-        for near-duplicates) and `scatter` (whether the paper's scatter plots show it).
+    The columns are `file`, `kind`, `label` (0 normal, 1 anomaly), `group` ("train normal",
+    "calibration", "test normal" or "test anomaly"), `cluster` (equal for near-duplicates) and
+    `scatter` (whether the paper's scatter plots show it).
     """
     rows, role = table["row"].to_numpy(), table["role"]
     known = dataset.files[["file", "kind", "label"]].iloc[rows].set_index(table.index)
@@ -228,12 +221,9 @@ def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> list[int]:
             count += sizes[group]
     # If whole groups do not come out even, or are too few: the smallest of the others.
     left = np.setdiff1d(order, drawn)
-    for group in left[sizes[left].argsort(kind="stable")]:
-        if count >= wanted and len(drawn) >= few:
-            break
-        drawn.append(group)
-        count += sizes[group]
-    return drawn
+    left = left[sizes[left].argsort(kind="stable")]
+    before = count + np.cumsum(sizes[left]) - sizes[left]
+    return [*drawn, *left[(before < wanted) | (len(drawn) + np.arange(len(left)) < few)]]
 
 
 def _limited(train, normal, anomaly, calibration, seed, limit) -> Split:
