@@ -42,30 +42,23 @@ def merits(scores: pd.DataFrame) -> pd.DataFrame:
         all with `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
     """
     test = tested(scores)
-    label, groups = test["label"], test["cluster"]
-    low, high = evaluation.auroc_interval(label, test["score"], groups)
-    whole = {
-        "kind": "all",
-        "n_test_normal": int((label == 0).sum()),
-        "n_test_anomaly": int((label == 1).sum()),
-        **evaluation.evaluate(label, test["score"]),
-        "auroc_low": low,
-        "auroc_high": high,
-    }
-    rows = pd.DataFrame([whole])
-    if test.loc[label == 1, "kind"].nunique() < 2:
-        return rows
-    kinds = evaluation.by_kind(label, test["kind"], test["score"], groups)
-    return pd.concat([rows, kinds], ignore_index=True)
+    metrics = evaluation.evaluate(test["label"], test["score"])
+    whole, kinds = (
+        evaluation.by_kind(test["label"], kinds, test["score"], test["cluster"])
+        for kinds in (np.full(len(test), "all"), test["kind"])
+    )
+    rows = [whole.assign(**metrics), kinds] if len(kinds) > 1 else [whole.assign(**metrics)]
+    columns = ["kind", "n_test_normal", "n_test_anomaly", *metrics, "auroc_low", "auroc_high"]
+    return pd.concat(rows, ignore_index=True)[columns]
 
 
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Average the seeds of each method, beside what was published.
 
     Returns:
-        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd` (NaN for a
-        single seed), `low` and `high` (95 % interval of the mean over other test images), `seeds`
-        (the AUROC of each), `n_seeds`, medians of the numbers of images and times, `published`.
+        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd`, `low` and
+        `high` (95 % interval of the mean over other test images), `seeds` (the AUROC of each),
+        `n_seeds`, medians of the numbers of images and times, `published`.
     """
     rows = []
     for _, same in runs.groupby(RUN, sort=False):

@@ -54,8 +54,8 @@ def _has_gpu() -> bool:
 
 
 def _output(*command: str) -> str:
-    quiet = {"text": True, "timeout": 20, "stderr": subprocess.DEVNULL}
     try:
-        return subprocess.check_output(command, **quiet).strip()
+        out = subprocess.check_output(command, text=True, timeout=20, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
         return ""
+    return out.strip()

@@ -149,10 +149,7 @@ def _digest(content: bytes) -> str:
 
 
 def imported_files(code: str) -> set[Path]:
-    """Find the files of ganlib that code of a notebook imports, directly or through one another.
-
-    A package counts where it is imported itself, not where one of its modules is.
-    """
+    """Find the files of ganlib that code of a notebook imports, directly or through one another."""
     found: set[Path] = set()
     sources = ["\n".join(line for line in code.splitlines() if not line.startswith(("%", "!")))]
     while sources:
@@ -207,8 +204,8 @@ def execute(step: Step) -> None:
         if "Kernel died" not in str(error):
             raise
         raise GanlibError(
-            f"{name} was killed, as happens when memory runs out. Run make figures again: it "
-            f"continues from the last checkpoint. The end of {os.path.relpath(log)} may say more."
+            f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}. Run make "
+            "figures again: it continues from the last checkpoint."
         ) from error
     figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
     made = [

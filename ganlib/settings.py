@@ -82,12 +82,9 @@ def epochs(steps: int, images: int, batch_size: int) -> int:
 
 
 def settings(profile: str, dataset: str, **overrides) -> Settings:
-    """Look up the settings of a profile.
+    """Look up the settings of a profile; any data set but "casting" and "cloud" is a folder.
 
-    Args:
-        profile: "smoke", "quick" or "paper".
-        dataset: "casting" or "cloud"; any other name gets the row "folder".
-        **overrides: values of `Settings` by name; None keeps the profile's value.
+    `overrides` are values of `Settings` by name; None keeps the profile's value.
     """
     if profile not in PROFILES:
         raise GanlibError(f"There is no profile {profile!r}: choose {' | '.join(PROFILES)}.")

@@ -82,48 +82,37 @@ def test_a_folder_without_both_kinds_gives_no_comparison(missing):
 # By groups
 
 
-@st.composite
-def grouped(draw):
-    """Draw a data set with groups of normal images, some of them large."""
-    normal, tested = draw(st.integers(30, 150)), draw(st.integers(1, 10))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    groups = np.floor(rng.random(normal + 5) ** 2 * draw(st.integers(8, 60))).astype(int)
-    counts = {"train_normal": normal - tested, "test_normal": tested, "test_anomaly": 5}
-    return bare(**counts), groups
-
-
 @settings(max_examples=100, deadline=None)
-@given(grouped(), st.integers(0, 99), st.sampled_from([None, 1, 6]))
-def test_groups_never_straddle_and_every_image_has_one_use(case, seed, limit):
-    dataset, groups = case
+@given(
+    st.integers(30, 150), st.integers(1, 10), st.integers(8, 60), st.integers(0, 2**32),
+    st.sampled_from([None, 1, 6]),
+)  # fmt: skip
+def test_groups_never_straddle_and_every_image_has_one_use(images, tested, pictures, seed, limit):
+    dataset = bare(train_normal=images - tested, test_normal=tested, test_anomaly=5)
+    random = np.random.default_rng(seed).random(images + 5)
+    groups = np.floor(random**2 * pictures).astype(int)  # some of them large
     try:
         split = grouped_split(dataset, groups, seed, limit)
     except GanlibError:
         assume(False)
     uses = [split.train, split.calibration, split.test_normal]
-    kept = np.concatenate(uses)
-    normal = np.flatnonzero(dataset.files["label"] == 0)
-    for rows in uses:
-        assert len(rows)
-        assert rows.tolist() == sorted(rows.tolist())
+    kept, normal = np.concatenate(uses), np.arange(images)
+    assert all(len(rows) and rows.tolist() == sorted(rows.tolist()) for rows in uses)
     assert sum(len(set(groups[rows])) for rows in uses) == len(set(groups[kept]))
     assert len(set(kept)) == len(kept)
     assert set(kept) <= set(normal)  # anomalies in none
     if limit is None:
-        tested = (dataset.files["part"] == "test_normal").sum()
         assert len(split.test_normal) in (tested, len(set(groups[split.test_normal])))
-        assert len(split.calibration) <= max(
-            -(-(len(normal) - tested) // 10), len(set(groups[split.calibration]))
-        )
+        tenth = -(-(images - tested) // 10)
+        assert len(split.calibration) <= max(tenth, len(set(groups[split.calibration])))
         # What is left unused is of the groups that were held out.
         assert set(groups[normal]) == set(groups[kept])
         trains = np.isin(groups[normal], groups[split.train])
         assert split.train.tolist() == normal[trains].tolist()
         for held_out in uses[1:]:
-            there = {g: (groups[normal] == g).sum() for g in groups[held_out]}
-            taken = {g: (groups[held_out] == g).sum() for g in there}
-            most = max(taken.values())
-            assert all(taken[g] >= min(there[g], most - 1) for g in there)  # evenly
+            taken = np.bincount(groups[held_out], minlength=pictures)
+            there = np.bincount(groups[normal], minlength=pictures)
+            assert (taken >= np.minimum(there, taken.max() - 1))[taken > 0].all()  # evenly
     else:
         assert max(map(len, uses)) <= limit
         whole = grouped_split(dataset, groups, seed)
@@ -179,7 +168,7 @@ def test_groups_that_give_no_split_are_refused(groups, message):
         grouped_split(bare(train_normal=100, test_normal=10, test_anomaly=10), groups)
 
 
-def test_every_draw_is_the_same_on_every_machine():
+def test_every_draw_is_the_same_on_every_machine(groups):
     dataset = bare(train_normal=900, test_normal=120, test_anomaly=150)
     for limit, expected in (
         # train, test_normal, test_anomaly, scatter_normal, scatter_anomaly, calibration
@@ -200,6 +189,9 @@ def test_every_draw_is_the_same_on_every_machine():
     table = to_score(dataset, grouped_split(dataset, np.arange(1170)))
     assert table["row"].tolist()[:4] == [0, 8, 13, 16]
     assert table.loc[table["role"] == "test", "row"].tolist()[:3] == [793, 300, 1124]
+    for of_rows, expected in (np.arange(100), [13, 16, 27]), (np.zeros(100, int), [1, 10, 18]):
+        groups(of_rows)
+        assert held_out_split(bare(normal=100))[0].calibration[:3].tolist() == expected
 
 
 def test_protocols_have_names(groups):
@@ -278,27 +270,15 @@ def test_large_groups_are_kept_together_and_giants_train(groups):
         assert len(set(of_rows[split.calibration])) == 4
 
 
-def test_what_is_held_out_is_the_same_on_every_machine(groups):
-    for of_rows, expected in (
-        (np.arange(100), [13, 16, 27, 33]),
-        (np.zeros(100, int), [1, 10, 18, 26]),
-    ):
-        groups(of_rows)
-        assert held_out_split(bare(normal=100))[0].calibration[:4].tolist() == expected
-
-
 def test_under_a_fixed_camera_images_are_drawn_one_by_one_and_that_is_said(groups):
-    for of_rows, giant in (
-        (np.zeros(100, int), 100),
-        (np.maximum(np.arange(100) - 49, 0), 50),
-        (np.arange(100) // 50, 100),
-    ):
+    row = np.arange(100)
+    for of_rows, giant in ((0 * row, 100), (np.maximum(row - 49, 0), 50), (row // 50, 100)):
         groups(of_rows)
         split, note = held_out_split(bare(normal=100))
         assert len(split.calibration) == 20
         assert f"drawn one by one, as {giant} of the good images are so alike" in note
         assert 30 < split.calibration.mean() < 70
-    groups(np.maximum(np.arange(100) - 48, 0))  # a giant of 49: more than half can be told
+    groups(np.maximum(row - 48, 0))  # a giant of 49: more than half can be told
     split, note = held_out_split(bare(normal=100))
     assert "no near-copy" in note
     assert set(range(49)) <= set(split.train)
@@ -311,14 +291,12 @@ def test_many_images_are_not_compared(monkeypatch):
     assert "drawn one by one, as more than 5,000 images are not compared" in note
 
 
-@pytest.mark.parametrize(
-    ("good", "share", "held_out"),
-    [(10, 0.05, 2), (20, 0.2, 4), (59, 0.2, 12), (60, 0.2, 19), (94, 0.2, 19), (100, 0.2, 20),
-     (100, 0.5, 50), (1000, 0.05, 50)],
-)  # fmt: skip
-def test_as_many_are_held_out_as_a_threshold_needs(groups, good, share, held_out):
-    groups(np.arange(good))
-    assert len(held_out_split(bare(normal=good), share)[0].calibration) == held_out
+def test_as_many_are_held_out_as_a_threshold_needs(groups):
+    for good, share, held_out in (
+        (10, 0.05, 2), (59, 0.2, 12), (60, 0.2, 19), (94, 0.2, 19), (100, 0.5, 50), (1000, 0.05, 50)
+    ):  # fmt: skip
+        groups(np.arange(good))
+        assert len(held_out_split(bare(normal=good), share)[0].calibration) == held_out
 
 
 def test_too_few_images_and_impossible_shares_are_refused(groups):
