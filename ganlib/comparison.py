@@ -42,64 +42,51 @@ def merits(scores: pd.DataFrame) -> pd.DataFrame:
         all with `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
     """
     test = tested(scores)
-    columns = test["label"], test["score"]
-    low, high = evaluation.auroc_interval(*columns, groups=test["cluster"])
-    whole = {
-        "kind": "all",
-        "n_test_normal": int((test["label"] == 0).sum()),
-        "n_test_anomaly": int((test["label"] == 1).sum()),
-        **evaluation.evaluate(*columns),
-        "auroc_low": low,
-        "auroc_high": high,
-    }
-    rows = pd.DataFrame([whole])
-    if test.loc[test["label"] == 1, "kind"].nunique() < 2:
-        return rows
-    kinds = evaluation.by_kind(test["label"], test["kind"], test["score"], test["cluster"])
-    names = {"n": "n_test_anomaly", "n_normal": "n_test_normal"}
-    names |= {"low": "auroc_low", "high": "auroc_high"}
-    return pd.concat([rows, kinds.rename(columns=names)], ignore_index=True)
+    metrics = evaluation.evaluate(test["label"], test["score"])
+    whole, kinds = (
+        evaluation.by_kind(test["label"], kinds, test["score"], test["cluster"])
+        for kinds in (np.full(len(test), "all"), test["kind"])
+    )
+    rows = [whole.assign(**metrics), kinds] if len(kinds) > 1 else [whole.assign(**metrics)]
+    columns = ["kind", "n_test_normal", "n_test_anomaly", *metrics, "auroc_low", "auroc_high"]
+    return pd.concat(rows, ignore_index=True)[columns]
 
 
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Average the seeds of each method, beside what was published.
 
     Returns:
-        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd` (NaN for a
-        single seed), `low` and `high` (95 % interval of the mean over other test images), `seeds`
-        (the AUROC of each), `n_seeds`, medians of the numbers of images and times, `published`.
+        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd`, `low` and
+        `high` (95 % interval of the mean over other test images), `seeds` (the AUROC of each),
+        `n_seeds`, medians of the numbers of images and times, `published`.
     """
     rows = []
     for _, same in runs.groupby(RUN, sort=False):
         mean = evaluation.over_seeds([tested(tables[folder]) for folder in same["folder"]])
         counts = same[["n_train", "n_test_normal", "n_test_anomaly"]].median().astype(int)
-        rows.append(
-            {
-                **same[[*RUN, "source", "family"]].iloc[0],
-                "auroc": mean["value"],
-                "sd": same["auroc"].std(),
-                "low": mean["low"],
-                "high": mean["high"],
-                "seeds": same["auroc"].round(4).tolist(),
-                "n_seeds": len(same),
-                **counts,
-                **same[["train_seconds", "score_ms_per_image"]].median(),
-            }
-        )
+        row = {
+            **same[[*RUN, "source", "family"]].iloc[0],
+            "auroc": mean.pop("value"),
+            "sd": same["auroc"].std(),
+            **mean,
+            "seeds": same["auroc"].round(4).tolist(),
+            "n_seeds": len(same),
+        }
+        times = same[["train_seconds", "score_ms_per_image"]].median()
+        rows.append({**row, **counts, **times})
     return pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Test GANomaly against AnoGAN, and the best GAN against the best baseline, in pairs.
 
-    The best are read off the test images, which favors both sides alike. A question is left out if
-    its methods share no seed.
+    The best are read off the test images, which favors both sides alike.
 
     Returns:
-        A row per data set, protocol and question: `a`, `b`, `difference` (AUROC of a minus that of
-        b, mean over the seeds of both), `low` and `high` (95 % interval), `p_value`.
+        A row per data set, protocol and question whose methods share a seed: `a`, `b`, `difference`
+        (AUROC of a minus that of b, mean over their seeds), `low` and `high` (95 %), `p_value`.
     """
-    numbers, rows = ["low", "high", "p_value", "difference"], []
+    numbers, rows = ["low", "high", "p_value", "value"], []
     for names, same in runs.groupby(["dataset", "protocol"], sort=False):
         folders = same.pivot_table("folder", "seed", "method", aggfunc="first")
         means = same.groupby(["family", "method"])["auroc"].mean()
@@ -110,9 +97,9 @@ def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataF
             if len(methods) == 2 and len(pairs):
                 a, b = ([tested(tables[folder]) for folder in pairs[m]] for m in methods)
                 result = evaluation.over_seeds(a, b)
-                result["difference"] = result.pop("value")
-                rows.append([*names, question, *methods, *(result[name] for name in numbers)])
-    return pd.DataFrame(rows, columns=["dataset", "protocol", "question", "a", "b", *numbers])
+                rows.append([*names, question, *methods, *map(result.get, numbers)])
+    columns = ["dataset", "protocol", "question", "a", "b", *numbers[:3], "difference"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -123,7 +110,6 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
         `threshold`, `asked` (the false-alarm rate, or NaN), and the `rates` on the test images.
     """
     rows = []
-    asked = {"quantile": FALSE_ALARM_RATE, "tail": FALSE_ALARM_RATE}
     for _, run in runs.iterrows():
         scores = tables[run["folder"]]
         held_out = scores.loc[scores["role"] == "calibration", "score"]
@@ -133,17 +119,15 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
         rules = evaluation.fit_thresholds(held_out, FALSE_ALARM_RATE)
         rules["best accuracy"] = evaluation.evaluate(*columns)["best_accuracy_threshold"]
         for rule, threshold in rules.items():
-            rows.append(
-                {
-                    **run[[*RUN, "family", "seed"]],
-                    "rule": rule,
-                    "oracle": rule == "best accuracy",
-                    "asked": asked.get(rule, float("nan")),
-                    "n_calibration": len(held_out),
-                    "threshold": threshold,
-                    **evaluation.rates(*columns, threshold),
-                }
-            )
+            row = {
+                **run[[*RUN, "family", "seed"]],
+                "rule": rule,
+                "oracle": rule == "best accuracy",
+                "asked": FALSE_ALARM_RATE if rule in ("quantile", "tail") else np.nan,
+                "n_calibration": len(held_out),
+                "threshold": threshold,
+            }
+            rows.append(row | evaluation.rates(*columns, threshold))
     return pd.DataFrame(rows)
 
 
@@ -161,10 +145,8 @@ def image_complexity(images: np.ndarray) -> np.ndarray:
     Reference:
         Serrà et al. 2020, who correct the likelihoods of generative models by it.
     """
-    sizes = []
-    for image in images:
-        file = io.BytesIO()
+    files = [io.BytesIO() for _ in images]
+    for image, file in zip(images, files, strict=True):
         image = image[..., 0] if image.shape[-1] == 1 else image
         Image.fromarray(image).save(file, "PNG", compress_level=9)
-        sizes.append(file.tell())
-    return np.array(sizes, dtype="int64")
+    return np.array([file.tell() for file in files], dtype="int64")

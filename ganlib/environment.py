@@ -13,21 +13,24 @@ PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "s
 
 
 def environment() -> dict[str, str]:
-    """Describe what a run ran on.
+    """Return `keras_backend`, `device`, `versions` of Python and packages, and the git `commit`.
 
-    Returns:
-        `keras_backend`, `device`, `versions` of Python and the packages that compute, and `commit`
-        ("unknown" outside git, with "+changes" if files differ from it).
+    The commit is "unknown" outside git, and ends in "+changes" if files differ from it.
     """
     versions = [f"python {platform.python_version()}"]
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions.append(f"{package} {version(package)}")
+    git = ("git", "-C", str(Path(__file__).parent))
+    commit = _output(*git, "rev-parse", "--short", "HEAD")
+    # Only what results come from counts as a change: figures are what a run writes.
+    sources = (".", "../notebooks", "../requirements.txt")
+    changed = commit and _output(*git, "status", "--porcelain", "--", *sources)
     return {
         "keras_backend": keras.backend.backend(),
         "device": device(),
         "versions": ", ".join(versions),
-        "commit": _commit(),
+        "commit": (commit or "unknown") + ("+changes" if changed else ""),
     }
 
 
@@ -50,18 +53,9 @@ def _has_gpu() -> bool:
     return any("gpu" in name.lower() for name in keras.distribution.list_devices())
 
 
-def _commit() -> str:
-    git = ("git", "-C", str(Path(__file__).parent))
-    commit = _output(*git, "rev-parse", "--short", "HEAD")
-    # Only what results come from counts as a change: figures are what a run writes.
-    sources = (".", "../notebooks", "../requirements.txt")
-    changed = commit and _output(*git, "status", "--porcelain", "--", *sources)
-    return (commit or "unknown") + ("+changes" if changed else "")
-
-
 def _output(*command: str) -> str:
-    quiet = {"text": True, "timeout": 20, "stderr": subprocess.DEVNULL}
     try:
-        return subprocess.check_output(command, **quiet).strip()
+        out = subprocess.check_output(command, text=True, timeout=20, stderr=subprocess.DEVNULL)
     except (OSError, subprocess.SubprocessError):
         return ""
+    return out.strip()

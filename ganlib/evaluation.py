@@ -22,12 +22,11 @@ from sklearn import metrics
 
 from ganlib.errors import GanlibError
 
+TAIL = 0.2  # share of normal scores that a curve is fitted to
+
 
 def evaluate(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Compute the metrics of anomaly scores.
-
-    The best F1 and accuracy are oracles: no user can choose a threshold on the test images.
-    """
+    """Compute metrics. The best F1 and accuracy are oracles: they take the test's own threshold."""
     labels, scores = np.asarray(labels), np.asarray(scores, dtype="float64")
     false_rate, true_rate, thresholds = metrics.roc_curve(labels, scores, drop_intermediate=False)
     thresholds[0] = np.nextafter(scores.max(), np.inf)  # scikit-learn's is infinite: call nothing
@@ -77,57 +76,55 @@ def over_seeds(
 ) -> dict[str, float]:
     """Compute the mean AUROC of several runs, or its difference from another method's.
 
-    All runs are evaluated on the same draws of test images, so that training again does not narrow
-    the interval, and what makes an image hard for both methods cancels out. Whole clusters are
-    drawn, within each label: copies of an image tell little more than one does.
+    Test images are drawn once for all runs and both methods, so that training again does not narrow
+    the interval. Whole clusters are drawn, within each label: copies of an image tell little more
+    than one does.
 
     Args:
         tables: for each run its test images, with the columns `label`, `score` and `cluster`
             (equal for near-duplicates, in all runs alike). Runs may have different test images.
         others: the same images in the same order, scored by another method, to compare with.
-        confidence: how often an interval holds the true value, 0..1.
         resamples: number of draws.
-        seed: of the draws.
 
     Returns:
-        `value`, the mean over the runs; `low` and `high`, the ends of its interval; with `others`
-        the two-sided `p_value` of there being no difference, never below 2 / (resamples + 1).
+        `value`, the mean over the runs; `low` and `high`, its interval; with `others` the two-sided
+        `p_value` of there being no difference, never below 2 / (resamples + 1).
 
     Reference:
         AUROC: BCa bootstrap (Efron 1987); on simulated scores, intervals of 95 % held the truth in
         93 % of the cases or more. Difference: percentile bootstrap. Where no draw differs (AUROC 1,
         say): the exact binomial limit of m pairs, m being the clusters of the rarer label.
     """
-    wins = [_wins(table) for table in tables]
-    paired = others is not None
+    wins, paired = [_wins(table) for table in tables], others is not None
     for i, (table, other) in enumerate(zip(tables, others, strict=True) if paired else ()):
         if not np.array_equal(table[["label", "cluster"]], other[["label", "cluster"]]):
             raise GanlibError(f"Run {i + 1} of the two methods has other test images, or order.")
         wins[i] -= _wins(other)
     low, high, p_value = _bootstrap(*_by_cluster(tables, wins), paired, confidence, resamples, seed)
     result = {"value": float(np.mean([of_run.mean() for of_run in wins])), "low": low, "high": high}
-    return {**result, "p_value": p_value} if paired else result
+    return result | ({"p_value": p_value} if paired else {})
 
 
 def by_kind(
     labels: np.ndarray, kinds: np.ndarray, scores: np.ndarray, groups=None, confidence=0.95
 ) -> pd.DataFrame:
-    """Compute `auroc`, `low` and `high` of each of the `kinds` `(n,)` against all normal images.
+    """Compute `auroc`, `auroc_low` and `auroc_high` per kind of anomaly against all normal images.
 
-    Return a row per `kind` of anomaly, with its number `n` and that of normal images, `n_normal`.
+    Return a row per `kind`, with the numbers of images `n_test_normal` and `n_test_anomaly`.
     """
     table, rows = _table(labels, scores, groups).assign(kind=np.asarray(kinds)), []
-    n_normal, normal = _wins(table).shape[1], table["label"] == 0
+    n, normal = _wins(table).shape[1], table["label"] == 0
     for kind in np.unique(table["kind"][~normal]):
         part = table[normal | (table["kind"] == kind)]
-        row = {"kind": kind, "n": len(part) - n_normal, "n_normal": n_normal}
-        row["auroc"] = float(metrics.roc_auc_score(part["label"], part["score"]))
-        rows.append({**row, **over_seeds([part], confidence=confidence)})
-    return pd.DataFrame(rows).drop(columns="value")
+        auroc = float(metrics.roc_auc_score(part["label"], part["score"]))
+        interval = over_seeds([part], confidence=confidence)
+        rows.append([kind, n, len(part) - n, auroc, interval["low"], interval["high"]])
+    columns = ["kind", "n_test_normal", "n_test_anomaly", "auroc", "auroc_low", "auroc_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _table(labels, scores, groups) -> pd.DataFrame:
-    groups = np.arange(len(labels)) if groups is None else groups
+    groups = range(len(labels)) if groups is None else groups
     columns = {"label": labels, "score": scores, "cluster": groups}
     return pd.DataFrame({name: np.asarray(values) for name, values in columns.items()})
 
@@ -137,10 +134,9 @@ def _wins(table: pd.DataFrame) -> np.ndarray:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy("float64")
     anomalies, normals = scores[labels == 1][:, np.newaxis], scores[labels == 0]
     if not (anomalies.size and normals.size and np.isfinite(scores).all()):
-        raise GanlibError(
-            f"{anomalies.size} anomalies and {normals.size} normal images, of whose scores "
-            f"{(~np.isfinite(scores)).sum()} are not finite: an AUROC needs finite scores of both."
-        )
+        wrong = f"of whose scores {(~np.isfinite(scores)).sum()} are not finite"
+        found = f"{anomalies.size} anomalies and {normals.size} normal images, {wrong}"
+        raise GanlibError(f"{found}: an AUROC needs finite scores of both.")
     return ((anomalies > normals).astype("float64") + (anomalies >= normals)) / 2
 
 
@@ -169,7 +165,10 @@ def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float,
         return max(mean - margin, lowest), min(mean + margin, 1.0), p_value
 
     def mean_of_draws(*drawn, axis):
-        a, b = map(_counts, drawn, sums.shape)
+        a, b = (
+            np.apply_along_axis(np.bincount, -1, np.atleast_2d(of_label), minlength=n)
+            for of_label, n in zip(drawn, sums.shape, strict=True)
+        )
         drawn_sums, drawn_pairs = (((a @ of_pairs) * b).sum(axis) for of_pairs in (sums, pairs))
         # Runs may share no pair of clusters, so that a draw can be empty: it counts as the mean.
         means = np.where(drawn_pairs > 0, drawn_sums / np.maximum(drawn_pairs, 1), mean)
@@ -193,17 +192,10 @@ def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float,
     return float(ends[0]), float(ends[1]), min(1.0, float(2 * (1 + fewer) / (1 + resamples)))
 
 
-def _counts(drawn: np.ndarray, n: int) -> np.ndarray:
-    """Count how often each of n was drawn, `(draws, n)`, in draws `(draws, any)` or `(any,)`."""
-    drawn = np.atleast_2d(drawn)
-    places = drawn + n * np.arange(len(drawn))[:, np.newaxis]
-    return np.bincount(places.ravel(), minlength=n * len(drawn)).reshape(-1, n).astype("float64")
-
-
 def fit_thresholds(
     normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
 ) -> dict[str, float]:
-    """Choose a threshold by each rule, from scores of held-out normal images alone."""
+    """Choose a threshold by each rule."""
     return {
         "quantile": quantile_threshold(normal_scores, false_alarm_rate),
         "deviations": deviation_threshold(normal_scores, deviations),
@@ -217,15 +209,14 @@ def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05
     This is split conformal prediction: the rate holds whatever the distribution of the scores, on
     average over draws of n images; that of one draw scatters by about sqrt(rate (1 - rate) / n).
     """
-    scores = _check_scores(normal_scores, false_alarm_rate)
-    n, rate = len(scores), false_alarm_rate
+    scores, rate = _check_scores(normal_scores, false_alarm_rate), false_alarm_rate
+    n = len(scores)
     alarms = math.floor((n + 1) * rate + 1e-9)  # the new image is one of n + 1
     if alarms < 1:
-        needed, possible = math.ceil(1 / rate - 1e-9) - 1, f"{1 / (n + 1):.3g}"
-        raise GanlibError(
-            f"{n} normal scores cannot show a false-alarm rate of {rate:g}: hold out at least "
-            f"{needed} normal images or allow a rate of at least {possible}."
+        needed = (
+            f"at least {math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}"
         )
+        raise GanlibError(f"{n} normal scores cannot show a rate of {rate:g}: hold out {needed}.")
     return _just_above(np.sort(scores)[n - alarms])
 
 
@@ -235,22 +226,20 @@ def deviation_threshold(normal_scores: np.ndarray, deviations: float = 3.0) -> f
     return _just_above(scores.mean() + deviations * scores.std(ddof=1))
 
 
-def tail_threshold(
-    normal_scores: np.ndarray, false_alarm_rate: float = 0.05, tail: float = 0.2
-) -> float:
-    """Choose the threshold on a curve fitted to the highest share `tail` of normal scores.
+def tail_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> float:
+    """Choose the threshold on a curve fitted to the highest fifth of the normal scores.
 
     It serves rates that the quantile has too few images for, but guarantees nothing: on simulated
-    scores 5 % came out as 6 % from 50 images. A rate of `tail` or more gets the quantile.
+    scores 5 % came out as 6 % from 50 images. Rates beyond the tail get the quantile.
 
     Reference:
         Peaks over threshold with a generalized Pareto, Pickands 1975. Where the excesses are too
         few or equal, or the fit has no mean or no likelihood (shape beyond -1..1): exponential.
     """
     scores = _check_scores(normal_scores, false_alarm_rate)
-    if false_alarm_rate >= tail:
+    if false_alarm_rate >= TAIL:
         return quantile_threshold(scores, false_alarm_rate)
-    start = np.quantile(scores, 1 - tail)
+    start = np.quantile(scores, 1 - TAIL)
     excesses = scores[scores > start] - start
     alarms = false_alarm_rate * len(scores) / max(len(excesses), 1)  # as a share of the tail
     if alarms >= 1:  # many scores equal `start`: hardly any is above
@@ -268,9 +257,8 @@ def rates(
 ) -> dict[str, float]:
     """Count how often a threshold, chosen beforehand, is wrong and right.
 
-    Returns:
-        `n_normal`, `n_anomaly`, and of what images there are `false_alarm_rate`, `detection_rate`,
-        with their exact intervals (Clopper and Pearson 1934), `false_alarm_low` and so on.
+    Return `n_normal`, `n_anomaly`, and of what images there are `false_alarm_rate` and
+    `detection_rate`, with exact intervals (Clopper and Pearson 1934), `false_alarm_low` and so on.
     """
     called = np.asarray(scores, dtype="float64") >= threshold
     labels, result = np.asarray(labels), {}
@@ -287,10 +275,8 @@ def rates(
 def _check_scores(normal_scores: np.ndarray, rate: float = 0.5) -> np.ndarray:
     scores = np.asarray(normal_scores, dtype="float64").ravel()
     if len(scores) < 2 or not np.isfinite(scores).all():
-        raise GanlibError(
-            f"{np.isfinite(scores).sum()} of {len(scores)} normal scores are finite numbers: a "
-            "threshold needs at least two, and all finite."
-        )
+        finite = f"{np.isfinite(scores).sum()} of {len(scores)} normal scores are finite"
+        raise GanlibError(f"{finite}: a threshold needs at least two, and all finite.")
     if not 0 < rate < 1:
         raise GanlibError(f"false_alarm_rate is {rate}: give a share between 0 and 1, as 0.05.")
     return scores

@@ -4,6 +4,7 @@ import argparse
 import ast
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -19,10 +20,11 @@ import papermill
 from papermill.exceptions import PapermillExecutionError
 
 from ganlib import data
+from ganlib.data.archives import ARCHIVES
 from ganlib.data.dataset import RESIZES
 from ganlib.data.folder import called, folder_of
 from ganlib.errors import GanlibError
-from ganlib.files import only_one, remove_unfinished, write_safely
+from ganlib.files import only_one, remove_unfinished, write_json
 from ganlib.settings import PROFILES
 
 PROJECT = Path(__file__).parent.parent
@@ -69,21 +71,18 @@ def plan(
 
     Each protocol and seed trains its own models. Figures and errata are those of the first. A
     folder (an absolute path) without test images of both kinds gets `05_your_images` alone.
-
-    Raises:
-        GanlibError: two data sets have the same name, or a folder holds no data set.
     """
     download, *train, errata, comparison = NOTEBOOKS
     runs = PROJECT / "runs" / profile
-    names = {dataset: called(dataset) for dataset in datasets}
-    if len(set(names.values())) < len(datasets):
+    names = list(map(called, datasets))
+    if len(set(names)) < len(names):
         raise GanlibError(
-            f"{' and '.join(datasets)} are called {' and '.join(map(called, datasets))} in runs "
-            "and figures: one would replace the other. Rename a folder, or name each of them once."
+            f"{' and '.join(datasets)} are called {' and '.join(names)} in runs and figures: one "
+            "would replace the other. Rename a folder, or name each of them once."
         )
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
     steps, compared = [], []
-    for dataset, name in names.items():
+    for dataset, name in zip(datasets, names, strict=True):
         first = {**common, "on_error": on_error, "resize": resize, "seed": seeds[0]}
         if not data.can_be_compared(dataset):
             steps.append(_step(YOUR_IMAGES, runs / name, name, {**first, "folder": dataset}))
@@ -91,14 +90,13 @@ def plan(
         compared.append(name)
         first |= {"dataset": dataset, "source": source}
         steps.append(_step(download, runs / name, name, first))
-        for protocol in protocols:
-            for seed in seeds:
-                folder = runs / name / protocol / f"seed-{seed}"
-                options = {**first, "protocol": protocol, "seed": seed}
-                if (protocol, seed) != (protocols[0], seeds[0]):
-                    options["figures_dir"] = folder / "figures"
-                label = f"{name}, {protocol}, seed {seed}"
-                steps += [_step(each, folder, label, options) for each in train]
+        for i, (protocol, seed) in enumerate(itertools.product(protocols, seeds)):
+            folder = runs / name / protocol / f"seed-{seed}"
+            options = {**first, "protocol": protocol, "seed": seed}
+            if i:
+                options["figures_dir"] = folder / "figures"
+            label = f"{name}, {protocol}, seed {seed}"
+            steps += [_step(each, folder, label, options) for each in train]
         steps.append(_step(errata, runs / name, f"{name}, seed {seeds[0]}", first))
     if compared:
         lists = {"datasets": compared, "protocols": protocols, "seeds": map(str, seeds)}
@@ -127,10 +125,7 @@ def is_done(step: Step) -> bool:
 
 
 def key(step: Step) -> str:
-    """Digest all that the result of a step depends on.
-
-    Contents count, not times: switching a git branch back and forth repeats nothing.
-    """
+    """Digest all that the result of a step depends on: contents, not times, of its files."""
     cells = json.loads(step.notebook.read_text())["cells"]
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
     code = "\n".join(source for kind, source in cells if kind == "code")
@@ -154,35 +149,28 @@ def _digest(content: bytes) -> str:
 
 
 def imported_files(code: str) -> set[Path]:
-    """Find the files of ganlib that code imports, directly or through one another.
-
-    A package counts where it is imported itself, not where one of its modules is.
-
-    Args:
-        code: Python source; lines of notebook magic are skipped.
-    """
+    """Find the files of ganlib that code of a notebook imports, directly or through one another."""
     found: set[Path] = set()
     sources = ["\n".join(line for line in code.splitlines() if not line.startswith(("%", "!")))]
     while sources:
+        paths = set()
         for node in ast.walk(ast.parse(sources.pop())):
-            paths = set()
             if isinstance(node, ast.Import):
-                paths = {_file(alias.name) for alias in node.names}
+                paths |= {_file(alias.name) for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-                paths = {_file(name) or _file(node.module) for name in names}
-            new = paths - found - {None}
-            found |= new
-            sources += [path.read_text() for path in new]
+                paths |= {_file(name) or _file(node.module) for name in names}
+        new = paths - found - {None}
+        found |= new
+        sources += [path.read_text() for path in new]
     return found
 
 
 def _file(module: str) -> Path | None:
     """Return the file of a module of ganlib, if it is one."""
     base = PROJECT.joinpath(*module.split("."))
-    paths = (base.with_suffix(".py"), base / "__init__.py")
-    ours = module.split(".")[0] == "ganlib"
-    return next((path for path in paths if ours and path.is_file()), None)
+    paths = [base.with_suffix(".py"), base / "__init__.py"] * module.startswith("ganlib")
+    return next(filter(Path.is_file, paths), None)
 
 
 def _images(step: Step) -> str | None:
@@ -198,11 +186,7 @@ def _images(step: Step) -> str | None:
 
 
 def execute(step: Step) -> None:
-    """Run a notebook in its own process and note that it is done.
-
-    Raises:
-        GanlibError: the notebook failed (its copy shows where), or its process was killed.
-    """
+    """Run a notebook in its own process and note that it is done."""
     step.output.parent.mkdir(parents=True, exist_ok=True)
     step.note.unlink(missing_ok=True)
     started = time.time()
@@ -212,17 +196,16 @@ def execute(step: Step) -> None:
             _execute_notebook(step)
     except PapermillExecutionError as error:
         copy = os.path.relpath(step.output)
+        message = f"{name} failed: {error.ename}: {error.evalue}\nThe whole error is in {copy}."
         if error.ename == GanlibError.__name__:
-            raise GanlibError(f"{error.evalue}\n(in {copy})") from error
-        raise GanlibError(
-            f"{name} failed: {error.ename}: {error.evalue}\nThe whole error is in {copy}."
-        ) from error
+            message = f"{error.evalue}\n(in {copy})"
+        raise GanlibError(message) from error
     except RuntimeError as error:
         if "Kernel died" not in str(error):
             raise
         raise GanlibError(
-            f"{name} was killed, as happens when memory runs out. Run make figures again: it "
-            f"continues from the last checkpoint. The end of {os.path.relpath(log)} may say more."
+            f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}. Run make "
+            "figures again: it continues from the last checkpoint."
         ) from error
     figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
     made = [
@@ -232,19 +215,19 @@ def execute(step: Step) -> None:
         if path.is_file() and path.stat().st_mtime >= started
     ]
     note = {"key": key(step), "seconds": round(time.time() - started, 1), "made": made}
-    write_safely(step.note, lambda path: path.write_text(json.dumps(note, indent=1)))
+    write_json(step.note, note)
 
 
-def _execute_notebook(step: Step, last: bool = False) -> None:
+def _execute_notebook(step: Step, again: bool = True) -> None:
     """Run papermill; once more if two kernels chose the same port, so that one did not start."""
     bar = sys.stdout.isatty() and {"desc": "  cells", "leave": False, "file": sys.stdout}
     place = {"cwd": step.notebook.parent, "kernel_name": "python3", "progress_bar": bar}
     try:
         papermill.execute_notebook(step.notebook, step.output, step.parameters, **place)
     except RuntimeError as error:
-        if last or "Kernel died before replying" not in str(error):
+        if not again or "Kernel died before replying" not in str(error):
             raise
-        _execute_notebook(step, last=True)
+        _execute_notebook(step, again=False)
 
 
 @contextlib.contextmanager
@@ -262,11 +245,7 @@ def _standard_error_in(path: Path) -> Iterator[None]:
 
 
 def run(steps: list[Step], profile: str) -> None:
-    """Execute the steps that are not done, and print progress and the time left.
-
-    Raises:
-        GanlibError: a notebook failed; what was done before it stays done.
-    """
+    """Execute the steps that are not done, and print progress and the time left."""
     waiting = [step for step in steps if not is_done(step)]
     print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
     column = list(PROFILES).index(profile)
@@ -310,7 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")
     option("--resize", choices=RESIZES, default="letterbox", help="for images of a folder")
     try:
-        _make_figures(parser.parse_args(arguments))
+        _make_figures(**vars(parser.parse_args(arguments)))
     except GanlibError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
@@ -320,26 +299,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(options: argparse.Namespace) -> None:
-    names, source = options.datasets, options.data
-    if not names:
+def _make_figures(profile, datasets, protocols, seeds, data, on_error, resize) -> None:
+    if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
+    profile = profile or default_profile()
+    words = [" ".join(map(str, each)) for each in (datasets, protocols, seeds)]
     # The notebooks run in another folder, so paths are made absolute.
-    datasets = [name if name in data.ARCHIVES else str(folder_of(name)) for name in names]
-    if source not in ("auto", "kaggle", "generated"):
-        source = str(Path(source).resolve())
+    datasets = [name if name in ARCHIVES else str(folder_of(name)) for name in datasets]
+    if data not in ("auto", "kaggle", "generated"):
+        data = str(Path(data).resolve())
     if folder := os.environ.get("GANLIB_DATA"):
         os.environ["GANLIB_DATA"] = str(Path(folder).resolve())
     models = filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))
     os.environ["GANLIB_MODELS"] = os.pathsep.join(map(os.path.abspath, models))
-    profile = options.profile or default_profile()
-    choice = (profile, datasets, options.protocols, options.seeds, source)
-    words = [" ".join(map(str, each)) for each in (names, options.protocols, options.seeds)]
-    print("Profile {}; {}; protocol {}; seed {}; data: {}.".format(profile, *words, source))
+    print("Profile {}; {}; protocol {}; seed {}; data: {}.".format(profile, *words, data))
     with only_one(PROJECT / "runs", "make figures", wait=0):
-        for folder in ("runs", "figures", "data"):
-            remove_unfinished(PROJECT / folder)
-        run(plan(*choice, options.on_error, options.resize), profile)
+        for name in ("runs", "figures", "data"):
+            remove_unfinished(PROJECT / name)
+        run(plan(profile, datasets, protocols, seeds, data, on_error, resize), profile)
 
 
 if __name__ == "__main__":

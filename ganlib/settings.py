@@ -11,39 +11,23 @@ class Settings:
     """Sizes and lengths of one run on one data set.
 
     Steps are updates of one batch each. Keras trains whole epochs, so a number of steps is a
-    minimum.
-
-    Attributes:
-        image_size: height and width of the images the networks see, pixels.
-        channels: 1 (grey) or 3 (RGB).
-        latent_dim: length of z.
-        filters: width of the networks, see `ganlib.models.networks`.
-        batch_size: images per training step.
-        dcgan_steps: training steps of DCGAN.
-        dcgan_learning_rate: Adam's learning rate for both networks of DCGAN.
-        steps: training steps of every other model.
-        learning_rate: Adam's learning rate for every other model.
-        beta_1: Adam's first decay in all trainings.
-        search_steps: updates of z per image in AnoGAN's search.
-        search_learning_rate: Adam's learning rate for z.
-        search_batch_size: images searched at once.
-        limit: use at most this many training images, and test images of each kind; 0: all.
+    minimum. Rates are Adam's.
     """
 
-    image_size: int
-    channels: int
-    latent_dim: int = 100
-    filters: int = 64
-    batch_size: int = 32
-    dcgan_steps: int = 9000
-    dcgan_learning_rate: float = 1e-4
-    steps: int = 1000
-    learning_rate: float = 1e-3
-    beta_1: float = 0.5
-    search_steps: int = 200
-    search_learning_rate: float = 0.1
-    search_batch_size: int = 32
-    limit: int = 0
+    image_size: int  # height and width of the images the networks see, pixels
+    channels: int  # 1 (grey) or 3 (RGB)
+    latent_dim: int = 100  # length of z
+    filters: int = 64  # width of the networks, see `ganlib.models.networks`
+    batch_size: int = 32  # images per training step
+    dcgan_steps: int = 9000  # training steps of DCGAN
+    dcgan_learning_rate: float = 1e-4  # of both networks of DCGAN
+    steps: int = 1000  # training steps of every other model
+    learning_rate: float = 1e-3  # of every other model
+    beta_1: float = 0.5  # first decay in all trainings
+    search_steps: int = 200  # updates of z per image in AnoGAN's search
+    search_learning_rate: float = 0.1  # of z
+    search_batch_size: int = 32  # images searched at once
+    limit: int = 0  # at most so many training images, and test images of each kind; 0: all
 
 
 # Runs every line in seconds; the pictures are worth nothing.
@@ -98,22 +82,15 @@ def epochs(steps: int, images: int, batch_size: int) -> int:
 
 
 def settings(profile: str, dataset: str, **overrides) -> Settings:
-    """Look up the settings of a profile.
+    """Look up the settings of a profile; any data set but "casting" and "cloud" is a folder.
 
-    Args:
-        profile: "smoke", "quick" or "paper".
-        dataset: "casting" or "cloud"; any other name gets the row "folder".
-        **overrides: values of `Settings` by name; None keeps the profile's value.
-
-    Raises:
-        GanlibError: there is no such profile or setting.
+    `overrides` are values of `Settings` by name; None keeps the profile's value.
     """
     if profile not in PROFILES:
         raise GanlibError(f"There is no profile {profile!r}: choose {' | '.join(PROFILES)}.")
     names = [field.name for field in fields(Settings)]
-    for name in overrides:
-        if name not in names:
-            raise GanlibError(f"There is no setting {name!r}: choose among {', '.join(names)}.")
+    if unknown := set(overrides).difference(names):
+        raise GanlibError(f"There is no setting {min(unknown)!r}: choose among {', '.join(names)}.")
     rows = PROFILES[profile]
     changed = {name: value for name, value in overrides.items() if value is not None}
     return replace(rows.get(str(dataset), rows["folder"]), **changed)

@@ -140,14 +140,11 @@ def test_percentiles_are_among_the_test_normals():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_complexity_is_the_size_of_the_png(channels):
-    images = np.full((3, 32, 32, channels), 90, "uint8")
-    noise = np.random.default_rng(0).integers(0, 256, images.shape[1:], dtype="uint8")
-    images[0], images[2, :16] = noise, noise[:16]
-    sizes = comparison.image_complexity(images)
-    assert sizes[1] < sizes[2] < sizes[0]
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype="uint8")
+    sizes = comparison.image_complexity(np.stack([noise, np.full_like(noise, 90)]))
     file = io.BytesIO()
     Image.fromarray(noise.squeeze()).save(file, "PNG", compress_level=9)
-    assert sizes[0] == len(file.getvalue())
+    assert sizes[1] < sizes[0] == len(file.getvalue())
 
 
 def test_tables_need_no_keras():

@@ -34,19 +34,12 @@ def simulated(n_normal, n_anomaly, shift, random):
     return labels, random.normal(size=len(labels)) + shift * labels
 
 
-def draw(distribution, repetitions, n):
-    random = np.random.default_rng(0)
-    return DISTRIBUTIONS[distribution].rvs((repetitions, n), random_state=random)
-
-
 def test_metrics_by_hand():
     labels, scores = np.array([0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     metrics = evaluate(labels, scores)
     assert metrics["auroc"] == pytest.approx(8 / 9)  # of nine pairs, 0.3 < 0.4 is wrong
     assert metrics["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
-    assert metrics["best_f1"] == pytest.approx(2 * 3 / (3 + 4))  # from 0.3 up, one false alarm
     assert metrics["best_f1_threshold"] == pytest.approx(0.3)
-    assert metrics["best_accuracy"] == pytest.approx(5 / 6)
     assert evaluate(labels, np.zeros(6))["auroc"] == 0.5
     reverse = evaluate(np.array([0, 0, 0, 1]), np.array([3.0, 2.0, 1.0, 0.0]))
     assert (reverse["auroc"], reverse["best_accuracy"]) == (0, 0.75)  # by calling nothing
@@ -62,10 +55,9 @@ def test_oracles_agree_with_trying_every_threshold():
         called = scores >= threshold
         accuracies.append((called == labels).mean())
         f1s.append(2 * (called & (labels == 1)).sum() / (called.sum() + labels.sum()))
-    assert metrics["best_accuracy"] == pytest.approx(max(accuracies))
+    accuracy = ((scores >= metrics["best_accuracy_threshold"]) == labels).mean()
+    assert metrics["best_accuracy"] == pytest.approx(max(accuracies)) == accuracy
     assert metrics["best_f1"] == pytest.approx(max(f1s))
-    called = scores >= metrics["best_accuracy_threshold"]
-    assert (called == labels).mean() == pytest.approx(max(accuracies))
 
 
 def test_min_max():
@@ -73,23 +65,11 @@ def test_min_max():
     np.testing.assert_array_equal(min_max(np.array([2, 2])), [0.0, 0.0])
 
 
-def test_interval_of_a_published_example():
-    """Hanley and McNeil 1982, Table I: 109 CT images rated 1 to 5; area 0.893, its error 0.032."""
-    labels = np.repeat([0, 1], [58, 51])
-    ratings = np.repeat([1, 2, 3, 4, 5, 1, 2, 3, 4, 5], [33, 6, 6, 11, 2, 3, 2, 2, 11, 33])
-    assert evaluate(labels, ratings)["auroc"] == pytest.approx(0.893, abs=0.0005)
-    low, high = auroc_interval(labels, ratings)
-    assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.002)
-
-
-@pytest.mark.parametrize(
-    ("n", "auroc", "confidence"),
-    [((60, 60), 0.8, 0.95), ((100, 100), 0.98, 0.95), ((60, 60), 0.8, 0.5)],
-)
+@pytest.mark.parametrize(("n", "auroc", "confidence"), [(100, 0.98, 0.95), (60, 0.8, 0.5)])
 def test_intervals_hold_the_truth_at_the_stated_rate(n, auroc, confidence):
     random, held = np.random.default_rng(0), 0
     for seed in range(300):
-        labels, scores = simulated(*n, np.sqrt(2) * stats.norm.ppf(auroc), random)
+        labels, scores = simulated(n, n, np.sqrt(2) * stats.norm.ppf(auroc), random)
         low, high = auroc_interval(labels, scores, confidence=confidence, resamples=300, seed=seed)
         held += low <= auroc <= high
     error = (confidence * (1 - confidence) / 300) ** 0.5
@@ -103,8 +83,8 @@ def test_p_values_are_uniform_without_a_difference_and_small_with_one():
         first, second = common + 0.7 * random.normal(size=(2, 120))
         result = paired_difference(labels, first, second, resamples=300, seed=seed)
         p_values.append(result["p_value"])
-        if abs(result["p_value"] - 0.05) > 0.015:  # a few of the draws
-            assert (result["p_value"] < 0.05) == (result["low"] > 0 or result["high"] < 0)
+        if abs(p_values[-1] - 0.05) > 0.015:  # a few of the draws
+            assert (p_values[-1] < 0.05) == (result["low"] > 0 or result["high"] < 0)
         worse = second - labels
         found.append(paired_difference(labels, first, worse, resamples=100)["p_value"] < 0.05)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
@@ -121,17 +101,12 @@ def test_over_seeds_against_a_plain_loop():
         tables.append(table)
         others.append(table.assign(score=(scores + random.normal(size=100)).round(1)))
     result = over_seeds(tables, others, resamples=4000)
-    members = [
-        {name: part.index for name, part in table.groupby(["label", "cluster"])} for table in tables
-    ]
-    clusters = [sorted({c for m in members for (of, c) in m if of == label}) for label in (0, 1)]
+    members = [table.groupby(["label", "cluster"]).indices for table in tables]
+    names = sorted({name for of_run in members for name in of_run})
+    clusters = [[name for name in names if name[0] == label] for label in (0, 1)]
     differences = []
     for _ in range(1000):
-        drawn = [
-            (label, c)
-            for label in (0, 1)
-            for c in random.choice(clusters[label], len(clusters[label]))
-        ]
+        drawn = [of[i] for of in clusters for i in random.integers(0, len(of), len(of))]
         total = pairs = 0
         for member, table, other in zip(members, tables, others, strict=True):
             rows = np.concatenate([member.get(name, []) for name in drawn]).astype(int)
@@ -144,8 +119,8 @@ def test_over_seeds_against_a_plain_loop():
         differences.append(total / pairs)
     expected = np.quantile(differences, [0.025, 0.975])
     assert (result["low"], result["high"]) == pytest.approx(expected, abs=0.02)
-    p_value = 2 * min(np.mean(np.array(differences) <= 0), np.mean(np.array(differences) >= 0))
-    assert result["p_value"] == pytest.approx(p_value, abs=0.05)
+    below = np.mean(np.array(differences) <= 0)
+    assert result["p_value"] == pytest.approx(2 * min(below, 1 - below), abs=0.05)
     with pytest.raises(GanlibError, match=r"Run 2 .* other test images"):
         over_seeds(tables, others[:1] * 2)
 
@@ -194,16 +169,9 @@ def test_what_few_images_can_tell(m, margin, p_value):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    ("labels", "scores"),
-    [
-        ([0, 1], [0, 1]),
-        ([0, 1, 1], [0, 1, 2]),
-        ([0, 0, 1, 1], [1, 1, 1, 1]),
-        ([0, 0, 0, 1, 1], [0, 1, 2, 2, 3]),
-    ],
-)
-def test_tiny_sets_give_wide_intervals_and_no_nan(labels, scores):
+@pytest.mark.parametrize("scores", [[0, 1], [0, 1, 2], [1, 1, 1, 1], [0, 1, 2, 2, 3]])
+def test_tiny_sets_give_wide_intervals_and_no_nan(scores):
+    labels = np.arange(len(scores)) > (len(scores) - 1) // 2
     low, high = auroc_interval(labels, scores)
     assert 0 <= low <= roc_auc_score(labels, scores) <= high <= 1
     assert high - low >= 0.5
@@ -217,7 +185,6 @@ def test_draws_repeat_and_may_be_too_few_for_bca():
     interval = auroc_interval(labels, scores)
     assert interval == auroc_interval(labels, np.exp(scores))  # only ranks count
     assert interval != auroc_interval(labels, scores, seed=1)
-    assert np.isfinite(auroc_interval(labels, scores, resamples=1)).all()
     for seed in range(20):  # now and then all three draws lie on one side of the AUROC
         low, high = auroc_interval(labels, scores, resamples=3, seed=seed)
         assert low <= high
@@ -236,37 +203,23 @@ def test_each_kind_against_all_normals():
     kinds = np.array(["scratch", "scratch", "", "dent", "scratch", "", "dent"])
     scores = np.array([1.0, 4, 2, 0, 2.5, 3, 5])
     rows = (labels == 0) | (kinds == "dent")
-    for options in ((None, 0.95), (groups, 0.8)):
-        table = by_kind(labels, kinds, scores, *options).set_index("kind")
-        assert table["auroc"].to_dict() == pytest.approx({"dent": 3 / 6, "scratch": 5 / 6})
-        assert table[["n", "n_normal"]].to_numpy().tolist() == [[2, 3], [2, 3]]
-        of_rows = None if options[0] is None else groups[rows]
-        expected = auroc_interval(labels[rows], scores[rows], of_rows, confidence=options[1])
-        assert tuple(table.loc["dent", ["low", "high"]]) == expected
+    table = by_kind(labels, kinds, scores, groups, 0.8).set_index("kind")
+    assert table["auroc"].to_dict() == pytest.approx({"dent": 3 / 6, "scratch": 5 / 6})
+    assert table[["n_test_normal", "n_test_anomaly"]].to_numpy().tolist() == [[3, 2], [3, 2]]
+    expected = auroc_interval(labels[rows], scores[rows], groups[rows], confidence=0.8)
+    assert tuple(table.loc["dent", ["auroc_low", "auroc_high"]]) == expected
 
 
 @pytest.mark.parametrize(("n", "rate", "smallest"), [(19, 0.05, 19), (99, 0.05, 95), (9, 0.3, 7)])
 def test_quantile_is_the_conformal_one(n, rate, smallest):
-    threshold = quantile_threshold(
-        np.random.default_rng(0).permutation(np.arange(1.0, n + 1)), rate
-    )
-    assert smallest < threshold < smallest + 1e-5
-
-
-@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
-@pytest.mark.parametrize(("n", "rate"), [(50, 0.05), (30, 0.2)])
-def test_quantile_keeps_its_rate_whatever_the_distribution(distribution, n, rate):
-    normals = draw(distribution, 1500, n)
-    real = DISTRIBUTIONS[distribution].sf([quantile_threshold(x, rate) for x in normals])
-    alarms = int(np.floor((n + 1) * rate))
-    expected = stats.beta(alarms, n + 1 - alarms)  # known exactly
-    assert real.mean() == pytest.approx(expected.mean(), abs=4 * expected.std() / 1500**0.5)
-    assert stats.kstest(real, expected.cdf).pvalue > 0.001
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))
+    assert smallest < quantile_threshold(scores, rate) < smallest + 1e-5
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_tail_is_near_its_rate_and_steadier_than_one_score(distribution):
-    normals, real = draw(distribution, 60, 200), DISTRIBUTIONS[distribution].sf
+    draw, real = DISTRIBUTIONS[distribution].rvs, DISTRIBUTIONS[distribution].sf
+    normals = draw((60, 200), random_state=np.random.default_rng(0))
     tail = real([tail_threshold(x, 0.05) for x in normals])
     assert tail.mean() == pytest.approx(0.05, abs=0.006)
     assert tail.std() < 0.02
@@ -281,21 +234,21 @@ def exponential(scores, rate):
     return start + excesses.mean() * np.log(len(excesses) / (rate * len(scores)))
 
 
-@pytest.mark.parametrize(
-    "scores",
-    [
-        np.r_[np.zeros(31), np.arange(1.0, 10)],  # nine excesses: one too few
-        np.r_[np.zeros(160), np.ones(40)],  # enough, but all equal
-        stats.genpareto(1.5).ppf((np.arange(2000) + 0.5) / 2000),  # no mean
-        stats.genpareto(-1.5).ppf((np.arange(2000) + 0.5) / 2000),  # no likelihood
-    ],
-    ids=["nine", "equal", "no mean", "no likelihood"],
-)
-def test_a_tail_that_no_curve_fits_is_exponential(scores):
-    assert tail_threshold(scores, 0.05) == pytest.approx(exponential(scores, 0.05), rel=1e-6)
+NO_CURVE = {
+    "nine excesses": np.r_[np.zeros(31), np.arange(1.0, 10)],  # one too few
+    "equal ones": np.r_[np.zeros(160), np.ones(40)],
+    "no mean": stats.genpareto(1.5).ppf((np.arange(2000) + 0.5) / 2000),
+    "no likelihood": stats.genpareto(-1.5).ppf((np.arange(2000) + 0.5) / 2000),
+}
 
 
-@pytest.mark.parametrize("unit", [1, 1e5, 1e-5])
+@pytest.mark.parametrize("case", NO_CURVE)
+def test_a_tail_that_no_curve_fits_is_exponential(case):
+    expected = exponential(NO_CURVE[case], 0.05)
+    assert tail_threshold(NO_CURVE[case], 0.05) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e5, 1e-5])
 def test_ten_excesses_are_enough_for_a_curve_in_any_unit(unit):
     scores = np.r_[np.zeros(40), stats.genpareto(0.3).ppf((np.arange(10) + 0.5) / 10)]
     start = np.quantile(scores, 0.8)
@@ -321,9 +274,8 @@ def test_equal_normal_scores_are_no_alarms(value, dtype):
 
 
 def test_a_threshold_by_each_rule():
-    scores = draw("normal", 1, 100)[0].astype("float32")
-    thresholds = fit_thresholds(scores, false_alarm_rate=0.1, deviations=2)
-    assert json.loads(json.dumps(thresholds)) == {
+    scores = np.random.default_rng(0).normal(size=100).astype("float32")
+    assert fit_thresholds(scores, false_alarm_rate=0.1, deviations=2) == {
         "quantile": quantile_threshold(scores, 0.1),
         "deviations": deviation_threshold(scores, 2),
         "tail": tail_threshold(scores, 0.1),
@@ -351,11 +303,7 @@ def test_rates_are_counted_at_or_above_with_exact_intervals():
     none = rates(np.zeros(10), np.zeros(10), 1)  # textbook: up to 1 - 0.025^(1/10)
     assert (none["false_alarm_low"], none["n_anomaly"]) == (0, 0)
     assert none["false_alarm_high"] == pytest.approx(1 - 0.025**0.1)
-    half = rates(np.ones(10), np.arange(10), 5)
-    assert [half["detection_low"], half["detection_high"]] == pytest.approx(
-        [0.1871, 0.8129], abs=5e-5
-    )
-    assert rates(np.ones(10), np.arange(10), 5, confidence=0.99)["detection_low"] < 0.187
+    assert rates(np.zeros(10), np.zeros(10), 1, 0.9)["false_alarm_high"] < 1 - 0.04**0.1
     # float32(0.1) is 0.10000000149: below the threshold, though the same when both are float32
     assert rates([0], np.float32([0.1]), 0.100000002)["false_alarm_rate"] == 0
 
@@ -388,18 +336,16 @@ def test_pro_is_the_overlap_at_every_threshold():
     assert pro(masks, heat) == pytest.approx(overlaps.mean(), abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("masks", "heat", "message"),
-    [
-        (np.zeros((1, 2, 2)), np.zeros((1, 2, 2)), "0 of 4 pixels"),
-        (np.ones((1, 2, 2)), np.zeros((1, 2, 2)), "4 of 4 pixels"),
-        (np.eye(2)[None], np.zeros((1, 2, 3)), r"\(1, 2, 2\) and .* \(1, 2, 3\) do not match"),
-        (np.eye(2)[None], np.full((1, 2, 2), np.nan), "not finite"),
-    ],
-)
-def test_maps_that_cannot_be_evaluated(masks, heat, message):
-    for function in (pro, pixel_auroc):
-        with pytest.raises(GanlibError, match=message):
-            function(masks, heat)
+def test_maps_that_cannot_be_evaluated():
+    part, flat = np.eye(2)[None], np.zeros((1, 2, 2))
+    for masks, heat, message in (
+        (flat, flat, "0 of 4 pixels"),
+        (flat + 1, flat, "4 of 4 pixels"),
+        (part, np.zeros((1, 2, 3)), r"\(1, 2, 2\) and .* \(1, 2, 3\) do not match"),
+        (part, flat + np.nan, "not finite"),
+    ):
+        for function in (pro, pixel_auroc):
+            with pytest.raises(GanlibError, match=message):
+                function(masks, heat)
     with pytest.raises(GanlibError, match="limit is 0"):
-        pro(masks, heat, 0.0)
+        pro(part, flat, 0.0)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from unittest import mock
 
 import nbformat
 import pytest
@@ -37,10 +38,8 @@ def begin(folder):
         imports = "" if name.startswith("03") else "from ganlib import shared\n"
         (library / f"{module}.py").write_text(imports)
         body = BODY.format(module=module, name=name) + "# METHODS" * name.startswith("02b")
-        cells = [
-            nbformat.v4.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}),
-            nbformat.v4.new_code_cell(body),
-        ]
+        cells = [nbformat.v4.new_code_cell(text) for text in (PARAMETERS, body)]
+        cells[0].metadata["tags"] = ["parameters"]
         kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
@@ -79,7 +78,7 @@ def waiting(**options):
     return [s.notebook.stem for s in steps(**options) if not pipeline.is_done(s)]
 
 
-def append(path, text):
+def append(path, text="y = 2\n"):
     path.write_text(path.read_text() + text)
 
 
@@ -89,23 +88,19 @@ def append_cell(path):
     nbformat.write(notebook, path)
 
 
+GANOMALY = "figures/smoke/02_ganomaly_casting_0.txt"
+# What changes, how, and which notebooks are repeated
 CHANGES = {
     "nothing": (lambda p: None, []),
     "time stamps alone": (lambda p: os.utime(p / "ganlib/shared.py"), []),
     "library file of one notebook": (
-        lambda p: append(p / "ganlib/code_02.py", "y = 2\n"),
+        lambda p: append(p / "ganlib/code_02.py"),
         ["02_ganomaly", "03_comparison"],
     ),
-    "library file imported by another": (lambda p: append(p / "ganlib/shared.py", "y = 2\n"), ALL),
-    "notebook": (
-        lambda p: append_cell(p / "notebooks/01_dcgan_anogan.ipynb"),
-        ["01_dcgan_anogan", "03_comparison"],
-    ),
+    "library file imported by another": (lambda p: append(p / "ganlib/shared.py"), ALL),
+    "notebook": (lambda p: append_cell(p / "notebooks/01_dcgan_anogan.ipynb"), [ALL[1], ALL[-1]]),
     "images": (lambda p: (p / "images/b.png").write_bytes(b"2"), ALL),
-    "a figure is gone": (
-        lambda p: (p / "figures/smoke/02_ganomaly_casting_0.txt").unlink(),
-        ["02_ganomaly"],
-    ),
+    "a figure is gone": (lambda p: (p / GANOMALY).unlink(), ["02_ganomaly"]),
 }
 
 
@@ -131,20 +126,14 @@ def test_another_source_backend_or_seed_repeats(project, monkeypatch):
 
 
 def test_only_what_is_waiting_is_executed_and_noted(project, capsys):
-    made = "figures/smoke/02_ganomaly_casting_0.txt"
-    (project / made).unlink()
+    (project / GANOMALY).unlink()
     pipeline.run(steps(), "smoke")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "5 of 6 notebooks are up to date."
     assert said[1].startswith("[1/1] 02_ganomaly: casting, paper, seed 0 (about ")
-    assert said[2].startswith("Done in ")
-    note = json.loads(
-        (project / "runs/smoke/casting/paper/seed-0/02_ganomaly.done.json").read_text()
-    )
-    assert made in note["made"]
-    assert note["seconds"] > 0
-    pipeline.run(steps(), "smoke")
-    assert capsys.readouterr().out.startswith("6 of 6 notebooks are up to date.\nDone")
+    note = project / "runs/smoke/casting/paper/seed-0/02_ganomaly.done.json"
+    assert GANOMALY in json.loads(note.read_text())["made"]
+    assert waiting() == []
 
 
 def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
@@ -177,6 +166,7 @@ def test_folders_are_called_by_their_names_and_those_without_anomalies_get_05(tm
     labels = [step.label for step in plan]
     assert "02_ganomaly: my-parts, paper, seed 5" in labels
     assert labels[-1] == "03_comparison: my-parts and casting"
+    assert plan[-1].parameters["datasets"] == "my-parts casting"
     (step,) = [step for step in plan if "good" in step.label]
     assert step.output == pipeline.PROJECT / "runs/smoke/good/05_your_images.ipynb"
     given = {name: step.parameters[name] for name in ("folder", "seed", "on_error", "resize")}
@@ -205,11 +195,8 @@ def test_make_hands_quotes_over_and_the_command_takes_them(tmp_path, monkeypatch
     monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
     monkeypatch.chdir(tmp_path)
     assert pipeline.main(["--profile", "smoke", "--datasets", "cloud 'my  parts'"]) == 0
-    assert {step.parameters.get("dataset") for step in plans[0]} == {
-        "cloud",
-        str(tmp_path / "my  parts"),
-        None,
-    }
+    found = {step.parameters.get("dataset") for step in plans[0]}
+    assert found == {"cloud", str(tmp_path / "my  parts"), None}
 
 
 @pytest.mark.parametrize(
@@ -229,22 +216,14 @@ def test_a_notebook_that_ends_badly_says_why_and_is_repeated(project, code, mess
     assert waiting() == ["02_ganomaly", "03_comparison"]
 
 
-@pytest.mark.parametrize("deaths", [1, 2])
-def test_a_kernel_that_did_not_start_is_started_once_more(project, monkeypatch, deaths):
-    calls = []
-
-    def execute(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) <= deaths:
-            raise RuntimeError("Kernel died before replying to kernel_info")
-
+def test_a_kernel_that_did_not_start_is_started_once_more(project, monkeypatch):
+    died = RuntimeError("Kernel died before replying to kernel_info")
+    execute = mock.Mock(side_effect=[died, None, died, died])
     monkeypatch.setattr(pipeline.papermill, "execute_notebook", execute)
-    if deaths == 1:
+    pipeline.execute(steps()[0])
+    with pytest.raises(GanlibError, match="was killed"):
         pipeline.execute(steps()[0])
-    else:
-        with pytest.raises(GanlibError, match="was killed"):
-            pipeline.execute(steps()[0])
-    assert len(calls) == 2
+    assert execute.call_count == 4
 
 
 def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_are_removed(
@@ -275,9 +254,7 @@ def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_are_removed(
         (["--datasets", ""], "at least one name"),
         (["--datasets", "'a b"], "--datasets"),
         (["--seeds", "one"], "'one'"),
-        (["--protocols", "group"], "'group'"),
         (["--protocols"], "--protocols"),
-        (["--on-error", "ignore"], "'ignore'"),
         (["--resize", "stretch"], "'stretch'"),
     ],
 )
@@ -289,10 +266,7 @@ def test_wrong_arguments_are_one_line_and_status_1(arguments, word, capsys):
 
 
 def test_an_interruption_says_how_to_continue(monkeypatch, capsys):
-    def interrupt(options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(pipeline, "_make_figures", interrupt)
+    monkeypatch.setattr(pipeline, "_make_figures", mock.Mock(side_effect=KeyboardInterrupt))
     assert pipeline.main([]) == 130
     assert "continue" in capsys.readouterr().err
 

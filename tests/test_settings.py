@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -24,22 +26,15 @@ def test_any_other_data_set_is_a_folder_as_large_as_casting(profile):
 
 
 def test_every_value_can_be_replaced_and_none_keeps_it():
-    usual = settings("quick", "casting")
     changed = settings("quick", "casting", filters=7, image_size=None)
-    assert (changed.filters, changed.image_size) == (7, usual.image_size)
+    assert changed == replace(settings("quick", "casting"), filters=7)
 
 
-@pytest.mark.parametrize(
-    ("profile", "overrides", "message"),
-    [
-        ("fast", {}, "no profile 'fast': choose smoke | quick | paper"),
-        ("quick", {"epochs": 3}, "no setting 'epochs': choose among image_size"),
-    ],
-)
-def test_unknown_names_are_refused_with_those_that_exist(profile, overrides, message):
-    with pytest.raises(GanlibError) as error:
-        settings(profile, "cloud", **overrides)
-    assert message in str(error.value)
+def test_unknown_names_are_refused_with_those_that_exist():
+    with pytest.raises(GanlibError, match=r"no profile 'fast': choose smoke \| quick \| paper"):
+        settings("fast", "cloud")
+    with pytest.raises(GanlibError, match="no setting 'epochs': choose among image_size"):
+        settings("quick", "cloud", epochs=3)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,16 @@
 """Near-duplicates: images that are the same picture turned, mirrored, straightened or brightened.
 
-1. *Pose.* An image's centre and its second moments, weighted with the squared contrast, say where
-   its content lies, how large it is and how it is squeezed. Undoing them takes out shifts, zooms
-   and slants. They are taken twice, the second time in the window that the first ones give.
+1. *Pose.* Centre and second moments of an image, weighted with the squared contrast, say where its
+   content lies and how it is stretched. Undoing them takes out shifts, zooms and slants. They are
+   taken twice, the second time in the window that the first ones give.
 2. *Rings.* The straightened image is read on rings around its centre. Every ring loses its mean,
    which all round parts have in common; length 1 takes out brightness and contrast.
 3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
    one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
 
 Copies turned by any angle are found where the object lies within the frame, as castings do; where a
-picture fills the frame, as satellite chips do, copies by flips and quarter turns. Two photographs
-of one part are not copies.
+picture fills the frame, copies by flips and quarter turns. Two photographs of one part are not
+copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels are averaged.
 
 Reference:
     Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
@@ -18,10 +18,12 @@ Reference:
     the turn that they leave open is searched.
 """
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from scipy.fft import irfft
 from scipy.ndimage import map_coordinates
 from scipy.sparse import coo_array
@@ -35,9 +37,8 @@ from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
 CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
-# Distance below which two images count as copies of one picture. Chosen on the normal castings
-# alone: every image has another one at 0.010 or nearer, no two of different photographs are nearer
-# than 0.040, and anything between gives the same groups; this is the geometric middle.
+# Distance below which two images count as copies: the geometric middle between 0.010, within which
+# every normal casting has another one, and 0.040, the nearest of different photographs.
 THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
@@ -49,52 +50,35 @@ PAIRS = 2**19  # pairs that are compared at a time, about 250 MB
 def near_duplicate_groups(
     images: np.ndarray, threshold: float = THRESHOLD, rows: np.ndarray | None = None
 ) -> np.ndarray:
-    """Put images into groups so that no two groups hold near-duplicates of each other.
+    """Put images, or those of some `rows`, into groups without near-duplicates between them.
 
-    Groups are the connected components of "nearer than the threshold" (single linkage): whichever
-    groups are held out, no image in them has a near-duplicate outside. So a chain of images, each
-    near the next, is one group.
-
-    Args:
-        images: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
-        threshold: Distance in 0..1 below which two images belong together.
-        rows: int `(n,)`, these images alone; default is all.
+    Groups are the connected components of "nearer than the threshold" (single linkage): a chain of
+    images, each near the next, is one group.
 
     Returns:
-        int64 array `(n,)`: every image's group, numbered from 0 in the order of its first image.
-
-    Raises:
-        GanlibError: If `images` is not such an array.
+        int64 `(n,)`: every image's group, numbered from 0 in the order of its first image.
     """
     codes = _describe(images, rows)
     groups = np.arange(len(codes))
     for start, distances in _distances(codes, codes, later=True):
         near, other = np.nonzero(distances < threshold)
-        # An edge between groups found so far: the list of all near pairs would not fit in memory.
+        # Edges between groups found so far: all near pairs would not fit in memory.
         ends = groups[near + start], groups[other + start]
         graph = coo_array((np.ones(len(near), bool), ends), shape=(len(codes), len(codes)))
         groups = connected_components(graph, directed=False)[1][groups]
-    _, first, groups = np.unique(groups, return_index=True, return_inverse=True)
-    return first.argsort().argsort()[groups].astype(np.int64)
+    return pd.factorize(groups)[0].astype(np.int64)
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find for every image the nearest one among others.
 
-    Args:
-        queries: uint8 array `(n, height, width, channels)`, 0..255; channels are averaged.
-        references: uint8 array `(m, ...)`, the others.
-
     Returns:
         The index of the nearest reference, int64 `(n,)`, the first of equally near ones; and its
         distance, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
-
-    Raises:
-        GanlibError: If there is no reference to choose from, or the arrays are no images.
     """
     codes, among = _describe(queries), _describe(references)
     if not len(among):
-        raise GanlibError("Among no images there is no neighbour to find. Give at least one.")
+        raise GanlibError("There is no neighbour to find among no images: give at least one.")
     index, distance = np.empty(len(codes), np.int64), np.empty(len(codes), np.float32)
     for start, distances in _distances(codes, among):
         rows = slice(start, start + len(distances))
@@ -105,25 +89,20 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
     """Find which images of a data set are copies of one picture; cached on disk.
 
-    Normal images and anomalies are grouped apart, each with `near_duplicate_groups` at 128x128
-    grey, so that anomalies have no say in how normal images are held out.
+    Normal images and anomalies are grouped apart, so that anomalies have no say in how normal
+    images are held out.
 
     Returns:
-        int64 array, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the
-        order of their first row, then the anomalies' groups.
-
-    Raises:
-        GanlibError: If an image cannot be read.
+        int64, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the order
+        of their first row, then the anomalies' groups.
     """
     version = f"v{DECODE_VERSION}.{CODE_VERSION}"
     name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}-{version}.npy"
     path = dataset.cache_dir / "cache" / name
-    try:
+    with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         groups = np.load(path)
         if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:
             return groups
-    except (OSError, ValueError, EOFError):  # absent or broken
-        pass
     images, labels = images_to_compare(dataset), dataset.files["label"].to_numpy()
     groups, count = np.empty(len(labels), np.int64), 0
     for label in (0, 1):
@@ -135,20 +114,16 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
 
 
 def images_to_compare(dataset: Dataset) -> np.ndarray:
-    """Load a data set's images in grey, 128x128 and squeezed: all letterboxes are alike."""
+    """Load images in grey, 128x128 and squeezed: all letterboxes are alike."""
     return load_images(replace(dataset, resize="squeeze"), SIZE, 1)
 
 
 def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Read the rings of straightened images; return their spectra `(n, ANGLES // 2 + 1, RINGS)`.
-
-    The sum over all entries of one spectrum times the conjugate of another, turned back to angles,
-    is the correlation of the two images at every turn.
-    """
+    """Return the spectra of the rings of straightened images, `(n, ANGLES // 2 + 1, RINGS)`."""
     if images.ndim != 4 or images.dtype != np.uint8:
         raise GanlibError(
             f"Images of shape {images.shape} and type {images.dtype} cannot be compared: expected "
-            "uint8 of shape (n, height, width, channels), as `load_images` returns."
+            "(n, height, width, channels) and uint8."
         )
     rows = np.arange(len(images)) if rows is None else rows
     codes = np.empty((len(rows), ANGLES // 2 + 1, RINGS), np.complex64)
@@ -164,22 +139,18 @@ def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
 
 
 def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find where the content of images `(n, height, width)` lies and how it is stretched.
+    """Find the content of images `(n, height, width)`, which reach from -1 to 1 both ways.
 
-    Returns:
-        Its centre `(n, 2)` as (y, x), and the square root of its covariance `(n, 2, 2)`, in units
-        in which the image reaches from -1 to 1 both ways.
+    Return its centre `(n, 2)` as (y, x), and the square root of its covariance `(n, 2, 2)`.
     """
-    n, height, width = grey.shape
-    # The middles of pixels that reach from -1 to 1
-    middles = ((2 * np.arange(count) + 1) / count - 1 for count in (height, width))
-    y, x = np.meshgrid(*middles, indexing="ij")
-    places = np.stack([y, x], -1).reshape(-1, 2).astype(np.float32)
+    n, *sides = grey.shape
+    middles = ((2 * np.arange(side) + 1) / side - 1 for side in sides)
+    places = np.stack(np.meshgrid(*middles, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # Outside the disc that fills the image, a turned copy has what its corners were filled with.
+    # Outside this disc, a turned copy has what its corners were filled with.
     disc = (np.hypot(*places.T) <= 1).astype(np.float32)
-    # The first window is that disc, with its edge at OUTER deviations.
+    # The first window is the disc, with its edge at OUTER deviations.
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):
@@ -187,10 +158,8 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # |inverse (place - centre)|^2, multiplied out to a product with the powers of the places
         square = inverse @ inverse
         linear = np.einsum("nij,nj->ni", square, centre)
-        factors = np.stack(
-            [-2 * linear[:, 0], -2 * linear[:, 1], square[:, 0, 0], 2 * square[:, 0, 1],
-             square[:, 1, 1]], -1
-        )  # fmt: skip
+        quadratic = square.reshape(n, 4)[:, [0, 1, 3]] * np.float32([1, 2, 1])
+        factors = np.concatenate([-2 * linear, quadratic], 1)
         radius = factors @ powers.T + np.einsum("ni,ni->n", linear, centre)[:, None]
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
         # A soft edge, so that nothing jumps from pixel to pixel
@@ -202,15 +171,11 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centre = moments[:, :2]
         covariance = moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
         covariance = covariance - centre[:, :, None] * centre[:, None, :]
-        root = _square_root(covariance)
+        # The root of a 2x2 matrix in closed form
+        area = np.sqrt(np.maximum(np.linalg.det(covariance), 1e-12))[:, None, None]
+        trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
+        root = (covariance + area * np.eye(2)) / np.sqrt(trace + 2 * area)
     return centre, root
-
-
-def _square_root(matrices: np.ndarray) -> np.ndarray:
-    """Take the square roots of symmetric positive definite matrices `(n, 2, 2)`."""
-    determinant = np.sqrt(np.maximum(np.linalg.det(matrices), 1e-12))[:, None, None]
-    trace = np.trace(matrices, axis1=1, axis2=2)[:, None, None]
-    return (matrices + determinant * np.eye(2)) / np.sqrt(trace + 2 * determinant)
 
 
 def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.ndarray:
@@ -232,7 +197,8 @@ def _distances(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
-    `later` leaves out the references before a chunk's first row, for pairs within one set.
+    One spectrum times the conjugate of another, turned back to angles, is their correlation at
+    every turn. `later` leaves out the references before a chunk's first row.
     """
     columns = np.ascontiguousarray(references.transpose(1, 2, 0))
     step = max(1, PAIRS // 2 // max(1, len(references)))
