@@ -105,9 +105,6 @@ def train(
     ] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
-    channels: Annotated[
-        int | None, typer.Option(help="1 grey, 3 RGB. [default: like the images]")
-    ] = None,
     resize: Annotated[
         Literal["letterbox", "crop", "squeeze"],
         typer.Option(help="How images become square: with bars, cut, or squeezed."),
@@ -139,7 +136,7 @@ def train(
             f"{folder}/",
             image_size=image_size,
             filters=filters,
-            channels=channels or data.channels_of(dataset),
+            channels=data.channels_of(dataset),
             steps=steps,
             dcgan_steps=steps,
         )
@@ -223,7 +220,7 @@ def score(
             if print_lines and entry.error:
                 print(f"UNREADABLE\t\t{entry.file}\t{entry.error}")
             elif print_lines:
-                verdict = "normal" if entry.is_anomaly is False else "ANOMALY"
+                verdict = "ANOMALY" if entry.is_anomaly else "normal"
                 print(f"{verdict}\t{entry.score:.4g}\t{entry.file}")
 
         scored = ", ".join(map(str, images))

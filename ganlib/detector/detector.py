@@ -1,5 +1,7 @@
 """A trained model with all that turns its scores into verdicts, in one file."""
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -30,12 +32,10 @@ class Detector(AnomalyModel):
         heat_unit: the standard deviations that a heat of 1 stands for.
 
     Example:
-        >>> detector = Detector(ganomaly, card={"images": "bottle"})
-        >>> detector.calibrate_on(ganomaly.detect(held_out_normals), false_alarm_rate=0.05)
+        >>> detector = Detector(ganomaly)
+        >>> detector.calibrate_on(ganomaly.detect(held_out_normals))
         >>> detector.save("bottle.keras")
-        >>> detector = ganlib.load_model("bottle.keras")
-        >>> detector.is_anomaly(images[:1])
-        array([ True])
+        >>> ganlib.load_model("bottle.keras").is_anomaly(images)
     """
 
     def __init__(
@@ -54,11 +54,10 @@ class Detector(AnomalyModel):
         self.card = dict(card or {})
         self.normal_scores = np.sort(np.asarray(normal_scores or [], "float32"))
         shape = (self.image_size, self.image_size)
-        self.residual_mean = self.add_weight(shape, "zeros", trainable=False, name="residual_mean")
-        self.residual_deviation = self.add_weight(
-            shape, "ones", trainable=False, name="residual_deviation"
-        )
-        self.heat_unit = self.add_weight((), "ones", trainable=False, name="heat_unit")
+        add = functools.partial(self.add_weight, trainable=False)
+        self.residual_mean = add(shape, "zeros", name="residual_mean")
+        self.residual_deviation = add(shape, "ones", name="residual_deviation")
+        self.heat_unit = add((), "ones", name="heat_unit")
 
     @property
     def resize(self) -> str:
@@ -94,7 +93,7 @@ class Detector(AnomalyModel):
         return ops.maximum(excess / (self.residual_deviation * self.heat_unit), 0.0)
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images, see `AnomalyModel.detect`."""
+        """Score images."""
         return self.examine(images)[0]
 
     def examine(self, images: np.ndarray) -> tuple[Detection, np.ndarray]:

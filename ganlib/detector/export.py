@@ -50,8 +50,6 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
 
     Args:
         path: what to write; its name ends as `SUFFIXES` says. An older model there is replaced.
-        format: "onnx", "litert" (TensorFlow Lite), "saved_model" (a folder, for TensorFlow) or
-            "openvino".
 
     Returns:
         The paths written: the model, with OpenVINO its `.bin`, and last `<path>.json`.
@@ -90,10 +88,8 @@ def _check(detector: Detector, path: Path, format: str) -> None:
         name = type(detector).__name__
         raise GanlibError(f"This {name} is no calibrated detector: see Detector.calibrate_on.")
     if type(detector.model).detect is not AnomalyModel.detect:
-        raise GanlibError(
-            f"{type(detector.model).__name__} searches for each image, which cannot be exported. "
-            "Train another method, for instance GANomaly."
-        )
+        name = type(detector.model).__name__
+        raise GanlibError(f"{name} searches for each image: export another method's detector.")
     suffix = SUFFIXES[format]
     if path.suffix != suffix and (suffix or path.suffix in SUFFIXES.values()):
         ending = f"a file that ends in {suffix}" if suffix else "a folder without such an ending"
@@ -101,21 +97,15 @@ def _check(detector: Detector, path: Path, format: str) -> None:
     if path.is_dir() if suffix else path.exists() and not (path / "saved_model.pb").is_file():
         raise GanlibError(f"{shown(path)} exists and is not such a model: choose another name.")
     if keras.backend.backend() != "tensorflow":
-        raise GanlibError(
-            f"Keras runs on {keras.backend.backend()}, and exporting takes TensorFlow: set the "
-            "environment variable KERAS_BACKEND=tensorflow."
-        )
+        name = keras.backend.backend()
+        raise GanlibError(f"Keras runs on {name}: export with KERAS_BACKEND=tensorflow.")
     if format == "openvino":
         # Otherwise it reports to its makers that it was imported and what it converts.
         sys.modules.setdefault("openvino_telemetry", None)
-    package = PACKAGES.get(format, "tensorflow")
     try:
-        importlib.import_module(package)
+        importlib.import_module(PACKAGES.get(format, "tensorflow"))
     except ImportError as error:
-        raise GanlibError(
-            f"Exporting to {format} needs the package {package}, which cannot be imported "
-            f"({error}): pip install 'ganlib[export]'."
-        ) from error
+        raise GanlibError(f"{format}: {error}; pip install 'ganlib[export]'.") from error
 
 
 def _about(detector: Detector, name: str, format: str) -> dict:

@@ -3,8 +3,6 @@
 import base64
 import hashlib
 import io
-import json
-import math
 import time
 from array import array
 from collections import Counter
@@ -15,7 +13,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ganlib import figures
 from ganlib.detector.detector import Detector
@@ -30,9 +28,9 @@ class Entry(NamedTuple):
 
     Attributes:
         file: its name, which may hold any character.
-        score: None if there is none.
-        above: share of held-out normal images with a lower score, 0..1; None: unknown.
-        is_anomaly: the verdict; None if there is none.
+        score: None if there is an error, as the next two.
+        above: share of held-out normal images with a lower score, 0..1.
+        is_anomaly: the verdict.
         error: why the image could not be scored; empty if it was.
         picture: a WebP file, see `strip`; may be empty.
     """
@@ -45,14 +43,12 @@ class Entry(NamedTuple):
     picture: bytes = b""
 
 
-def strip(
-    image: np.ndarray, reconstruction: np.ndarray, heat_overlay: np.ndarray, size: int = 96
-) -> bytes:
-    """Draw three uint8 `(h, w, 1 or 3)` side by side, each at most `size` high: a WebP file."""
-    picture = Image.new("RGBA", (3 * size + 2 * GAP, size))
-    for place, part in enumerate((image, reconstruction, heat_overlay)):
-        drawn = Image.fromarray(part[..., 0] if part.shape[-1] == 1 else part).convert("RGBA")
-        drawn = ImageOps.pad(drawn, (size, size), Image.Resampling.BILINEAR)
+def strip(*squares: np.ndarray, size: int = 96) -> bytes:
+    """Draw squares, uint8 `(h, h, 1 or 3)`, side by side and `size` high: a WebP file."""
+    picture = Image.new("RGBA", (len(squares) * (size + GAP) - GAP, size))
+    for place, square in enumerate(squares):
+        drawn = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
+        drawn = drawn.convert("RGBA").resize((size, size), Image.Resampling.BILINEAR)
         picture.paste(drawn, (place * (size + GAP), 0))
     file = io.BytesIO()
     picture.save(file, "WEBP", quality=75, method=2)  # 4, the default, takes half as long again
@@ -73,27 +69,21 @@ def write_report(
         loader=PackageLoader("ganlib.detector", "."),
         autoescape=True,
         trim_blocks=True,
-        lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    page.filters |= {"csp": _csp, "images": _images, "short": _short, "plain": _plain}
+    page.filters |= {"csp": _csp, "images": _images}
     scores, verdicts = array("d"), Counter()  # filled while the page is written
-    normal = np.asarray(detector.normal_scores, "float64")
-    card, threshold = dict(detector.card), detector.threshold
-    facts = {"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")}
-    if threshold is not None:
-        facts["Threshold"] = _short(threshold)
+    normal, card = detector.normal_scores, detector.card
     pieces = page.get_template("report.html").generate(
         title=f"{card.get('images', name)}: scored images",
-        facts=facts,
-        threshold=threshold,
+        facts={"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")},
+        threshold=detector.threshold,
         rate=card.get("false_alarm_rate"),
         held_out=len(normal),
-        notes=card.pop("notes", []),
-        card=card,
+        notes=card.get("notes", []),
         entries=_data(entries, scores, verdicts),
         verdicts=verdicts,
-        chart=lambda: _chart(normal, np.asarray(scores), threshold),
+        chart=lambda: _chart(normal, np.asarray(scores), detector.threshold),
     )
 
     def write(unfinished: Path) -> None:
@@ -107,29 +97,23 @@ def write_report(
 def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterator[dict]:
     """Yield what the page knows of each entry, and collect scores and verdicts."""
     for entry in entries:
-        data = {"file": entry.file, "error": entry.error, "score": None, "above": None}
-        if entry.error or not math.isfinite(entry.score):
-            data["verdict"] = "unreadable"
-            data["error"] = entry.error or f"its score is {entry.score}"
+        verdict = "anomaly" if entry.is_anomaly else "normal"
+        if entry.error:
+            verdict = "unreadable"
         else:
-            names = {None: "none", True: "anomaly", False: "normal"}
-            data |= {"verdict": names[entry.is_anomaly], "score": entry.score, "above": entry.above}
             scores.append(entry.score)
-        verdicts[data["verdict"]] += 1
-        yield {"data": data, "picture": base64.b64encode(entry.picture).decode()}
+        verdicts[verdict] += 1
+        picture = base64.b64encode(entry.picture).decode()
+        yield {"data": entry._asdict() | {"picture": "", "verdict": verdict}, "picture": picture}
 
 
-def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float | None) -> str:
-    """Draw how scores are distributed, as a PNG file in base64; "" without a threshold."""
-    if threshold is None:
-        return ""
+def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
+    """Draw how scores are distributed, as a PNG file in base64."""
     groups = {"held-out good images": normal, "scored images": scores}
     # A few very high scores would squeeze all others into one bar.
     most = CLIP * max(threshold, *normal)
     groups = {name: np.minimum(values, most) for name, values in groups.items() if len(values)}
-    caption = (
-        f"Scores above {_short(most)} are drawn there." if max(scores, default=0) > most else ""
-    )
+    caption = f"Scores above {most:.4g} are drawn there."
     figure, file = figures.score_histogram(groups, threshold, "", caption), io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
@@ -143,12 +127,3 @@ def _csp(text: str) -> str:
 
 def _images(n: int) -> str:
     return f"{n:,} {'image' if n == 1 else 'images'}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.4g}"
-
-
-def _plain(value: object) -> str:
-    nested = isinstance(value, list | tuple | dict)
-    return json.dumps(value, ensure_ascii=False, default=str) if nested else str(value)

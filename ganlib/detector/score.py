@@ -142,10 +142,11 @@ def score_files(
         on_scored: called with every answer; those of the journal come first.
 
     Raises:
-        GanlibError: an image cannot be read, or another process writes to the same place.
+        GanlibError: an image cannot be read, another process writes to the same place, or the
+            detector is not calibrated.
     """
-    if on_error not in ("raise", "skip"):
-        raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
+    if detector.threshold is None:
+        raise GanlibError("This detector has no threshold yet: call calibrate_on.")
     first = next(filter(None, outputs), None)
     scores = anomalies = 0
     with ExitStack() as stack:
@@ -184,7 +185,7 @@ def _answers(
     for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            caption = _caption(entry, detector.threshold, len(detector.normal_scores))
+            caption = _caption(entry, detector)
             picture = draw_heat(one.file, one.heat_map, detector.resize, caption)
             path = Path(outputs.heat_maps) / names[one.file]
             write_safely(path, lambda at, picture=picture: picture.save(at, compress_level=1))
@@ -195,29 +196,26 @@ def _answers(
 
 
 def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
-    if one.error:
-        return Entry(one.file, error=one.error)
-    threshold, picture = detector.threshold, b""
+    if one.error or not np.isfinite(one.score):
+        return Entry(one.file, error=one.error or f"its score is {one.score}")
+    picture = b""
     if with_picture:
         picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
     return Entry(
         one.file,
         score=float(str(one.score)),  # with the digits of a float32, as the table shows them
-        above=float(detector.above(one.score)) if len(detector.normal_scores) else None,
-        is_anomaly=None if threshold is None else float(one.score) >= threshold,
+        above=float(detector.above(one.score)),
+        is_anomaly=float(one.score) >= detector.threshold,
         picture=picture,
     )
 
 
-def _caption(entry: Entry, threshold: float | None, normals: int) -> str:
-    words = [f"score {entry.score:.4g}"]
-    if entry.above is not None:
-        below = round(entry.above * normals)
-        words.append(f"above {below} of {normals} held-out good images")
-    if threshold is not None:
-        verdict = "ANOMALY" if entry.is_anomaly else "normal"
-        words.append(f"threshold {threshold:.4g}: {verdict}")
-    return " · ".join(words)
+def _caption(entry: Entry, detector: Detector) -> str:
+    normals, verdict = len(detector.normal_scores), "ANOMALY" if entry.is_anomaly else "normal"
+    return (
+        f"score {entry.score:.4g} · above {entry.above * normals:.0f} of {normals} held-out good "
+        f"images · threshold {detector.threshold:.4g}: {verdict}"
+    )
 
 
 def _picture_names(files: Sequence[str]) -> dict[str, str]:
