@@ -61,20 +61,20 @@ app = typer.Typer(
 )
 
 
-def _ending(suffix: str):
+def _file(suffix: str, help: str, *names: str):
     def check(path: Path | None) -> Path | None:
         if path is not None and path.suffix.lower() != suffix:
             raise typer.BadParameter(f"{path} does not end in {suffix}.")
         return path
 
-    return check
+    return typer.Option(*names, dir_okay=False, callback=check, help=help)
 
 
 DetectorFile = Annotated[Path, typer.Argument(help="A file from `train`.", metavar="DETECTOR")]
 Rate = typer.Option(min=0.0001, max=0.9999, help="Share of good images that may be flagged.")
 OnError = Annotated[
     Literal["raise", "skip"],
-    typer.Option(help="For an image that cannot be read: stop, or leave it out and count it."),
+    typer.Option(help="At an image that cannot be read: stop, or leave it out."),
 ]
 
 
@@ -87,22 +87,11 @@ def train(
         ),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            dir_okay=False,
-            callback=_ending(".keras"),
-            help="The detector. [default: FOLDER.keras]",
-        ),
+        Path | None, _file(".keras", "[default: FOLDER.keras]", "--output", "-o")
     ] = None,
-    method: Annotated[
-        str, typer.Option(help="GANomaly, AnoGAN, ..., or your own, see GANLIB_MODELS.")
-    ] = "GANomaly",
+    method: Annotated[str, typer.Option(help="Or AnoGAN, ..., or your own.")] = "GANomaly",
     minutes: Annotated[float, typer.Option(min=0.0001, help="Time limit for training.")] = 10.0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Training steps. [default: of the profile quick]")
-    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
     resize: Annotated[
@@ -179,17 +168,10 @@ def _load(path: Path):
 def score(
     detector: DetectorFile,
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    csv: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, callback=_ending(".csv"), help="Write a table."),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, callback=_ending(".html"), help="Write a page with pictures."),
-    ] = None,
+    csv: Annotated[Path | None, _file(".csv", "Write a table.")] = None,
+    report: Annotated[Path | None, _file(".html", "Write a page with pictures.")] = None,
     heatmaps: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Write each image with its heat map to this folder."),
+        Path | None, typer.Option(file_okay=False, help="Write heat maps to this folder.")
     ] = None,
     false_alarm_rate: Annotated[float | None, Rate] = None,
     on_error: OnError = "raise",
@@ -225,8 +207,8 @@ def score(
 
         scored = ", ".join(map(str, images))
         counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
-    unreadable = f" {counts.unreadable} could not be read." if counts.unreadable else ""
-    summary = f"{counts.anomalies} of {counts.scored} images flagged as anomalies.{unreadable}"
+    summary = "{anomalies} of {scored} images flagged as anomalies, {unreadable} unreadable."
+    summary = summary.format(**counts._asdict())
     print(summary, file=sys.stderr if print_lines else sys.stdout)
     for path in filter(None, outputs):
         print(path)

@@ -48,10 +48,8 @@ def load_model(path: str | Path) -> Trainable:
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[0][:300].rstrip(".:")
-        raise GanlibError(
-            f"{shown(path)} is damaged, or its weights do not fit the model ({reason}). Copy or "
-            "save it again."
-        ) from error
+        found = f"is damaged, or its weights do not fit the model ({reason})"
+        raise GanlibError(f"{shown(path)} {found}. Copy or save it again.") from error
     return model
 
 

@@ -52,7 +52,7 @@ def score_folder(
     folder, detector = Path(folder).resolve(), Path(detector).resolve()
     files = find_images([folder])
     if not detector.is_file():
-        raise GanlibError(f"There is no detector {detector}: give a file that `save` has written.")
+        raise GanlibError(f"There is no detector {detector}.")
     chunks = [files[start : start + chunk_size] for start in range(0, len(files), chunk_size)]
     changed = detector.stat().st_mtime_ns  # a worker may remember another detector of this name
     # Not pure: files may have changed since an earlier call with the same arguments.
@@ -60,10 +60,7 @@ def score_folder(
     try:
         table = pd.concat(client.gather(tasks), ignore_index=True)
     except KilledWorker as error:
-        raise GanlibError(
-            f"Workers died again and again at the same images: {error}. If memory is short, choose "
-            "a smaller chunk_size or fewer workers."
-        ) from error
+        raise GanlibError(f"Workers kept dying: {error}. Try a smaller chunk_size.") from error
     finally:
         client.cancel(tasks)
     table["file"] = [Path(file).relative_to(folder).as_posix() for file in table["file"]]

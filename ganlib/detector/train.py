@@ -43,8 +43,7 @@ def train_detector(
         The calibrated detector, and name of a loss to its value after each epoch.
 
     Raises:
-        GanlibError: there is no such method, an image cannot be read, a loss is not finite, or
-            there are too few images.
+        GanlibError: there is no such method, or an image cannot be read, or a loss is not finite.
     """
     if method not in METHODS:
         raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
@@ -72,10 +71,8 @@ def train_detector(
     held_out, notes = len(split.calibration), [*dataset.notes, *notes]
     lowest = 1 / (held_out + 1)
     if false_alarm_rate < lowest:
-        notes.append(
-            f"{held_out} held-out good images are too few for a false-alarm rate of "
-            f"{false_alarm_rate:g}: the threshold is for {lowest:.3g}."
-        )
+        few = f"{held_out} held-out good images are too few for a rate of {false_alarm_rate:g}"
+        notes.append(f"{few}: the threshold is for {lowest:.3g}.")
         false_alarm_rate = lowest
     card = {
         "images": dataset.caption,
