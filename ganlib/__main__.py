@@ -15,6 +15,7 @@ from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
+os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
@@ -59,32 +60,45 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _file(suffix: str, help: str, *names: str):
+    def check(path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() != suffix:
+            raise typer.BadParameter(f"{path} does not end in {suffix}.")
+        return path
+
+    return typer.Option(*names, dir_okay=False, callback=check, help=help)
+
+
 DetectorFile = Annotated[Path, typer.Argument(help="A file from `train`.", metavar="DETECTOR")]
+Rate = typer.Option(min=0.0001, max=0.9999, help="Share of good images that may be flagged.")
 OnError = Annotated[
     Literal["raise", "skip"],
-    typer.Option(help="For an image that cannot be read: stop, or leave it out and count it."),
+    typer.Option(help="At an image that cannot be read: stop, or leave it out."),
 ]
 
 
-@app.command(epilog="Example: python -m ganlib train parts/ -o parts.keras --minutes 5")
+@app.command()
 def train(
-    folder: Annotated[Path, typer.Argument(help="Good images, or a folder in MVTec's layout.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
+        ),
+    ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The detector. [default: FOLDER.keras]")
+        Path | None, _file(".keras", "[default: FOLDER.keras]", "--output", "-o")
     ] = None,
-    method: Annotated[str, typer.Option(help="Also AnoGAN, ..., or your own.")] = "GANomaly",
-    minutes: Annotated[float, typer.Option(help="Time limit for training, in minutes.")] = 10.0,
-    steps: Annotated[int | None, typer.Option(help="Most steps. [default: as in quick]")] = None,
+    method: Annotated[str, typer.Option(help="Or AnoGAN, ..., or your own.")] = "GANomaly",
+    minutes: Annotated[float, typer.Option(min=0.0001, help="Time limit for training.")] = 10.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
-    channels: Annotated[
-        int | None, typer.Option(help="1 grey, 3 RGB. [default: as in files]")
-    ] = None,
     resize: Annotated[
         Literal["letterbox", "crop", "squeeze"],
         typer.Option(help="How images become square: with bars, cut, or squeezed."),
     ] = "letterbox",
-    false_alarm_rate: Annotated[float, typer.Option(help="Of good images, may be flagged.")] = 0.05,
+    false_alarm_rate: Annotated[float, Rate] = 0.05,
     seed: Annotated[int, typer.Option(help="Of weights, order and what is held out.")] = 0,
     on_error: OnError = "raise",
 ) -> None:
@@ -93,60 +107,49 @@ def train(
     A fifth of them is held out to choose the threshold. If the command is interrupted, the same
     command continues.
     """
-    if minutes <= 0 or (steps is not None and steps < 1) or not 0 < false_alarm_rate < 1:
-        raise GanlibError(
-            f"--minutes {minutes:g}, --steps {steps}, --false-alarm-rate {false_alarm_rate:g}: "
-            "expected a time above 0, at least 1 step and a share between 0 and 1."
-        )
-    if output is None:
-        output = Path(f"{folder.resolve().name}.keras")
-    if output.suffix != ".keras" or output.is_dir():
-        raise GanlibError(f"--output is {output}: give the name of a file that ends in .keras.")
     from ganlib import data
     from ganlib.detector.train import judge, train_detector
     from ganlib.settings import settings
 
+    output = output or Path(f"{folder.resolve().name}.keras")
     # Keeps the state of an interrupted training; otherwise it is deleted.
     work = output.parent / f".{output.name}.unfinished"
     remove_unfinished(output.parent, output.name)
     try:
-        options = {"data_dir": work, "resize": resize, "on_error": on_error, "on_message": _say}
-        dataset = data.open_dataset(f"{folder}/", **options)
-        split, note = data.held_out_split(dataset, seed=seed)
-        channels = channels or data.channels_of(dataset)
-        sizes = {"image_size": image_size, "channels": channels, "filters": filters}
-        chosen = settings("quick", f"{folder}/", **sizes, steps=steps, dcgan_steps=steps)
-        images, checkpoint, rate = (
-            (dataset, split, chosen),
-            work / "checkpoint.npz",
-            false_alarm_rate,
+        dataset = data.open_dataset(
+            f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
         )
-        trained = train_detector(*images, checkpoint, minutes, seed, rate, (note,), method)
-        detector = trained.detector
+        split, note = data.held_out_split(dataset, seed=seed)
+        chosen = settings(
+            "quick",
+            f"{folder}/",
+            image_size=image_size,
+            filters=filters,
+            channels=data.channels_of(dataset),
+            steps=steps,
+            dcgan_steps=steps,
+        )
+        about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
+        detector, _ = train_detector(*about, false_alarm_rate, (note,), method)
         metrics = judge(detector, dataset, split)
         detector.card = {**detector.card, "test": metrics}
         write_safely(output, detector.save)
     finally:
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
-    _say(f"{detector.card['steps']} steps in {trained.seconds:.0f} s.")
+    _say("{steps} steps in {train_seconds:.0f} s.".format(**detector.card))
     for sentence in [*detector.card["notes"], *_sentences(metrics)]:
         _say(sentence)
     print(output)
 
 
 def _sentences(metrics: dict) -> list[str]:
-    sentences = []
-    if "auroc" in metrics:
-        text = "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}]."
-        sentences.append(text.format(**metrics))
-    if metrics.get("n_normal"):
-        text = "{false_alarm_rate:.1%} of {n_normal} good test images are flagged as anomalies."
-        sentences.append(text.format(**metrics))
-    if metrics.get("n_anomaly"):
-        text = "{detection_rate:.1%} of {n_anomaly} test anomalies are found."
-        sentences.append(text.format(**metrics))
-    return sentences
+    known = {
+        "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
+        "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
+        "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
+    }
+    return [text.format(**metrics) for name, text in known.items() if name in metrics]
 
 
 def _load(path: Path):
@@ -156,20 +159,21 @@ def _load(path: Path):
     model = load_model(path)
     if not isinstance(model, Detector):
         raise GanlibError(
-            f"{path} holds {type(model).__name__}, expected a detector. Train one on your images: "
-            "python -m ganlib train FOLDER."
+            f"{path} holds {type(model).__name__}, expected a detector: see python -m ganlib train."
         )
     return model
 
 
-@app.command(epilog="Example: python -m ganlib score parts.keras new/ --csv scores.csv")
+@app.command()
 def score(
     detector: DetectorFile,
     images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    csv: Annotated[Path | None, typer.Option(help="Write a table.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page with pictures.")] = None,
-    heatmaps: Annotated[Path | None, typer.Option(help="Write heat maps to this folder.")] = None,
-    false_alarm_rate: Annotated[float | None, typer.Option(help="Use another threshold.")] = None,
+    csv: Annotated[Path | None, _file(".csv", "Write a table.")] = None,
+    report: Annotated[Path | None, _file(".html", "Write a page with pictures.")] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Write heat maps to this folder.")
+    ] = None,
+    false_alarm_rate: Annotated[float | None, Rate] = None,
     on_error: OnError = "raise",
     fail_on_anomaly: Annotated[
         bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if an anomaly is found.")
@@ -180,11 +184,6 @@ def score(
     Without --csv, --report or --heatmaps, print a line per image: verdict, score, file. With them,
     the same command continues an interrupted one.
     """
-    for path, suffix in ((csv, ".csv"), (report, ".html")):
-        if path is not None and (path.suffix.lower() != suffix or path.is_dir()):
-            raise GanlibError(f"{path}: give the name of a file that ends in {suffix}.")
-    if heatmaps is not None and heatmaps.exists() and not heatmaps.is_dir():
-        raise GanlibError(f"{heatmaps} is a file: give a folder for the heat maps.")
     from tqdm import tqdm
 
     from ganlib.detector.score import Outputs, find_images, score_files
@@ -203,13 +202,13 @@ def score(
             if print_lines and entry.error:
                 print(f"UNREADABLE\t\t{entry.file}\t{entry.error}")
             elif print_lines:
-                verdict = {None: "", True: "ANOMALY", False: "normal"}[entry.is_anomaly]
+                verdict = "ANOMALY" if entry.is_anomaly else "normal"
                 print(f"{verdict}\t{entry.score:.4g}\t{entry.file}")
 
         scored = ", ".join(map(str, images))
         counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
-    unreadable = f" {counts.unreadable} could not be read." if counts.unreadable else ""
-    summary = f"{counts.anomalies} of {counts.scored} images flagged as anomalies.{unreadable}"
+    summary = "{anomalies} of {scored} images flagged as anomalies, {unreadable} unreadable."
+    summary = summary.format(**counts._asdict())
     print(summary, file=sys.stderr if print_lines else sys.stdout)
     for path in filter(None, outputs):
         print(path)
@@ -217,7 +216,7 @@ def score(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: python -m ganlib export parts.keras parts.onnx")
+@app.command()
 def export(
     detector: DetectorFile,
     output: Annotated[Path, typer.Argument(help="The file, with the suffix of the format.")],
@@ -236,27 +235,12 @@ def export(
         print(path)
 
 
-@app.command(epilog="Example: python -m ganlib inspect parts.keras")
-def inspect(
-    detector: DetectorFile,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Print a detector's card: its images, its training, its threshold."""
+@app.command()
+def inspect(detector: DetectorFile) -> None:
+    """Print a detector's card as JSON: its images, its training, its thresholds."""
     model = _load(detector)
-    scores = model.normal_scores
-    card = {**model.card, "thresholds": model.thresholds, "normal_scores": None}
-    if len(scores):
-        lowest, median, highest = map(float, scores[[0, len(scores) // 2, -1]])
-        summary = {"n": len(scores), "lowest": lowest, "median": median, "highest": highest}
-        card["normal_scores"] = summary
-    if as_json:
-        print(json.dumps(card, indent=1))
-        return
-    width = max(map(len, card))
-    for name, value in card.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        for line in value if name == "notes" else [text]:
-            print(f"{name:{width}}  {line}")
+    card = {**model.card, "thresholds": model.thresholds}
+    print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
 
 
 def _say(sentence: str) -> None:

@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 
 from ganlib import data, evaluation, figures, training
-from ganlib.data.batches import Batches
 from ganlib.environment import device, environment
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, slug, write_csv, write_json, write_safely
 from ganlib.models import devices
 from ganlib.models.base import AnomalyModel, Trainable
 from ganlib.models.detection import Detection
-from ganlib.settings import epochs, settings
+from ganlib.settings import settings
 
 
 class Run:
@@ -112,23 +111,14 @@ class Run:
             model: from `build`; it is compiled here unless it already is.
             callbacks: Keras's.
             name: of the checkpoint, where a run trains several models of a class.
-            **options: `transform` of `Batches`, `verbose` of Keras's `fit`.
+            **options: see `ganlib.training.train`.
 
         Returns:
             Name of each loss to its value after each epoch.
         """
-        chosen, rows, kind = asdict(self.settings), self.split.train, type(model).__name__.lower()
-        for each in ("steps", "learning_rate"):  # DCGAN has its own
-            chosen[each] = chosen.get(f"{kind}_{each}", chosen[each])
-        size, transform = chosen["batch_size"], options.pop("transform", None)
-        batches = Batches(self.images, rows, size, self.seed, transform=transform)
-        count = epochs(chosen["steps"], len(rows), size)
-        with devices.every_device():
-            if not model.compiled:
-                rate, beta_1 = chosen["learning_rate"], chosen["beta_1"]
-                model.compile(keras.optimizers.Adam(rate, beta_1, epsilon=1e-8))
-            path = self.folder / f"{name or kind}.npz"
-            history, seconds = training.fit(model, batches, count, path, callbacks, **options)
+        path = self.folder / f"{name or type(model).__name__.lower()}.npz"
+        about = (self.images, self.split.train, self.settings, self.seed, path, callbacks)
+        history, seconds = training.train(model, *about, **options)
         self.train_seconds += seconds
         return history
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +16,11 @@ from ganlib.data.batches import Batches
 from ganlib.data.images import read_rows
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, write_safely
+from ganlib.models import devices
 from ganlib.models.base import feed
+from ganlib.models.dcgan import DCGAN
+from ganlib.settings import Settings
+from ganlib.settings import epochs as epochs_of
 
 SHARE = 1 / 20  # of the time of training that writing checkpoints may take
 
@@ -31,6 +35,35 @@ class Training(NamedTuple):
 
     history: dict[str, list[float]]
     seconds: float
+
+
+def train(
+    model: keras.Model,
+    images: np.ndarray,
+    rows: np.ndarray,
+    settings: Settings,
+    seed: int,
+    checkpoint: str | Path,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    minutes: float | None = None,
+    transform: Callable | None = None,
+    verbose: int = 2,
+) -> Training:
+    """Train a model on some rows of images as the settings say, on all devices; see `fit`.
+
+    Args:
+        model: is compiled unless it already is.
+        transform: see `Batches`.
+    """
+    steps, rate = settings.steps, settings.learning_rate
+    if isinstance(model, DCGAN):
+        steps, rate = settings.dcgan_steps, settings.dcgan_learning_rate
+    batches = Batches(images, rows, settings.batch_size, seed, transform=transform)
+    epochs = epochs_of(steps, len(rows), settings.batch_size)
+    with devices.every_device():
+        if not model.compiled:
+            model.compile(keras.optimizers.Adam(rate, settings.beta_1, epsilon=1e-8))
+        return fit(model, batches, epochs, checkpoint, callbacks, minutes, verbose)
 
 
 def fit(

@@ -1,5 +1,7 @@
 """A trained model with all that turns its scores into verdicts, in one file."""
 
+import functools
+
 import numpy as np
 from keras import ops
 
@@ -22,24 +24,18 @@ class Detector(AnomalyModel):
         card: where the detector comes from, as values that JSON can hold.
         score: "heat", the highest of the heat map, or "own", the model's score.
         normal_scores: scores of the held-out normal images, set by `calibrate_on`.
-        **kwargs: see `AnomalyModel`; `thresholds` are set by `calibrate_on`.
 
     Attributes:
-        residual_mean: float32 weight `(image_size, image_size)`, grey levels, at every pixel the
-            mean of the smoothed residuals of the held-out normal images.
+        residual_mean: `(image_size, image_size)`, grey levels, at every pixel the mean of the
+            smoothed residuals of the held-out normal images.
         residual_deviation: their standard deviation.
-        heat_unit: scalar weight, the standard deviations that a heat of 1 stands for.
-
-    Raises:
-        GanlibError: `score` is none of the two.
+        heat_unit: the standard deviations that a heat of 1 stands for.
 
     Example:
-        >>> detector = Detector(ganomaly, card={"images": "bottle"})
-        >>> detector.calibrate_on(ganomaly.detect(held_out_normals), false_alarm_rate=0.05)
+        >>> detector = Detector(ganomaly)
+        >>> detector.calibrate_on(ganomaly.detect(held_out_normals))
         >>> detector.save("bottle.keras")
-        >>> detector = ganlib.load_model("bottle.keras")
-        >>> detector.is_anomaly(images[:1])
-        array([ True])
+        >>> ganlib.load_model("bottle.keras").is_anomaly(images)
     """
 
     def __init__(
@@ -58,12 +54,10 @@ class Detector(AnomalyModel):
         self.card = dict(card or {})
         self.normal_scores = np.sort(np.asarray(normal_scores or [], "float32"))
         shape = (self.image_size, self.image_size)
-        self.residual_mean = self._statistic("residual_mean", shape, "zeros")
-        self.residual_deviation = self._statistic("residual_deviation", shape, "ones")
-        self.heat_unit = self._statistic("heat_unit", (), "ones")
-
-    def _statistic(self, name: str, shape: tuple, initializer: str):
-        return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
+        add = functools.partial(self.add_weight, trainable=False)
+        self.residual_mean = add(shape, "zeros", name="residual_mean")
+        self.residual_deviation = add(shape, "ones", name="residual_deviation")
+        self.heat_unit = add((), "ones", name="heat_unit")
 
     @property
     def resize(self) -> str:
@@ -75,18 +69,12 @@ class Detector(AnomalyModel):
         """Images with this score or a higher one are anomalies; None before calibration."""
         return (self.thresholds or {}).get("quantile")
 
-    @property
-    def one_pass(self) -> bool:
-        """Whether the model answers in one pass, without a search, and can be exported."""
-        return type(self.model).detect is AnomalyModel.detect
-
     def call(self, images, training=None):
         """Compute all answers at once, for `export`; the model must answer in one pass.
 
         Returns:
-            A dictionary of float32: `score` `(n,)`; `reconstruction` and `residual`
-            `(n, image_size, image_size, channels)`, 0..255; `heat_map`
-            `(n, image_size, image_size)`.
+            float32 `score` `(n,)`; `reconstruction` and `residual`, as large as the images,
+            0..255; `heat_map` `(n, image_size, image_size)`.
         """
         outputs = self.model(images, training=False)
         images = scale(images)
@@ -105,11 +93,11 @@ class Detector(AnomalyModel):
         return ops.maximum(excess / (self.residual_deviation * self.heat_unit), 0.0)
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images, see `AnomalyModel.detect`."""
+        """Score images."""
         return self.examine(images)[0]
 
     def examine(self, images: np.ndarray) -> tuple[Detection, np.ndarray]:
-        """Score images, see `AnomalyModel.detect`; returns their heat maps too."""
+        """Score images, see `AnomalyModel.detect`, and return their heat maps too."""
         detection = self.model.detect(images)
         heat = self.heat_maps(detection.residuals)
         if self.by_heat:
@@ -119,16 +107,12 @@ class Detector(AnomalyModel):
     def heat_maps(self, residuals: np.ndarray) -> np.ndarray:
         """Compute where images differ more from their reconstructions than normal ones do there.
 
-        Residuals are averaged over channels, smoothed, and compared with those of the held-out
-        normal images pixel by pixel: an edge that is never rebuilt well is not hot. The scale is
-        the detector's, so heat maps of several images can be compared.
-
-        Args:
-            residuals: float32 `(n, image_size, image_size, channels)`, of a `Detection`.
+        Residuals of a `Detection` are averaged over channels, smoothed, and compared with those of
+        the held-out normal images pixel by pixel: an edge that is never rebuilt well is not hot.
 
         Returns:
-            float32 `(n, image_size, image_size)`, 0 and up. Of normal images, the false-alarm rate
-            of `calibrate_on` reaches 1 anywhere.
+            float32 `(n, image_size, image_size)`, 0 and up, on one scale for all images. Of normal
+            images, the false-alarm rate of `calibrate_on` reaches 1 anywhere.
         """
         return predict(self._heat, residuals)
 
@@ -136,14 +120,10 @@ class Detector(AnomalyModel):
         """Choose threshold and scale of the heat maps by normal images that were not trained on.
 
         The heat of each image is measured by the mean and deviation of all the others: with its
-        own, it would be lower than that of a new image.
+        own, it would be lower than that of a new image. See `calibrate` for the rate.
 
         Args:
             normal: the answers of `model` to these images.
-            false_alarm_rate: share of normal images that may be flagged, 0..1.
-
-        Raises:
-            GanlibError: the images are too few for the rate.
         """
         maps = predict(lambda part: _smooth(part, self.image_size), normal.residuals)
         highest = _highest_left_out(maps.astype("float64"))

@@ -35,6 +35,7 @@ import ganlib
 from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
 from ganlib.files import shown, unfinished
+from ganlib.models.base import AnomalyModel
 from ganlib.models.fast import plain_convolutions
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "", "openvino": ".xml"}
@@ -48,10 +49,7 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
     outputs are those of `Detector.call`.
 
     Args:
-        detector: a detector.
         path: what to write; its name ends as `SUFFIXES` says. An older model there is replaced.
-        format: "onnx", "litert" (TensorFlow Lite), "saved_model" (a folder, for TensorFlow) or
-            "openvino".
 
     Returns:
         The paths written: the model, with OpenVINO its `.bin`, and last `<path>.json`.
@@ -59,10 +57,6 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
     Raises:
         GanlibError: the detector cannot be exported, the format or the name is wrong, or a package
             is missing.
-
-    Example:
-        >>> export(load_model("detector.keras"), "detector.onnx")
-        [PosixPath('detector.onnx'), PosixPath('detector.onnx.json')]
     """
     path = Path(path)
     _check(detector, path, format)
@@ -82,9 +76,7 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
         (folder / f"{path.name}.json").write_text(about, encoding="utf-8")
         return _move(folder, path)
     except OSError as error:
-        raise GanlibError(
-            f"{shown(path)} cannot be written: {error}. Choose another place, or free some space."
-        ) from error
+        raise GanlibError(f"{shown(path)} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -92,47 +84,33 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
 def _check(detector: Detector, path: Path, format: str) -> None:
     if format not in SUFFIXES:
         raise GanlibError(f"format is {format!r}: choose one of {', '.join(SUFFIXES)}.")
-    if not isinstance(detector, Detector):
-        raise GanlibError(
-            f"This is a {type(detector).__name__}, and only a Detector can be exported: wrap the "
-            "model as Detector(model) and call calibrate_on."
-        )
-    if not detector.one_pass:
-        raise GanlibError(
-            f"{type(detector.model).__name__} searches for each image, which cannot be exported. "
-            "Train another method, for instance GANomaly."
-        )
-    if detector.thresholds is None:
-        raise GanlibError("This detector has no threshold yet: call calibrate_on, then export it.")
+    if not isinstance(detector, Detector) or detector.threshold is None:
+        name = type(detector).__name__
+        raise GanlibError(f"This {name} is no calibrated detector: see Detector.calibrate_on.")
+    if type(detector.model).detect is not AnomalyModel.detect:
+        name = type(detector.model).__name__
+        raise GanlibError(f"{name} searches for each image: export another method's detector.")
     suffix = SUFFIXES[format]
     if path.suffix != suffix and (suffix or path.suffix in SUFFIXES.values()):
-        ending = f"ends in {suffix}" if suffix else "is a folder and has no such ending"
-        raise GanlibError(f"path is {shown(path)}, but the name of a model of {format} {ending}.")
+        ending = f"a file that ends in {suffix}" if suffix else "a folder without such an ending"
+        raise GanlibError(f"path is {shown(path)}: a model of {format} is {ending}.")
     if path.is_dir() if suffix else path.exists() and not (path / "saved_model.pb").is_file():
         raise GanlibError(f"{shown(path)} exists and is not such a model: choose another name.")
     if keras.backend.backend() != "tensorflow":
-        raise GanlibError(
-            f"Keras runs on {keras.backend.backend()}, and exporting takes TensorFlow: set the "
-            "environment variable KERAS_BACKEND=tensorflow and load the detector again."
-        )
+        name = keras.backend.backend()
+        raise GanlibError(f"Keras runs on {name}: export with KERAS_BACKEND=tensorflow.")
     if format == "openvino":
         # Otherwise it reports to its makers that it was imported and what it converts.
         sys.modules.setdefault("openvino_telemetry", None)
-    package = PACKAGES.get(format, "tensorflow")
     try:
-        importlib.import_module(package)
+        importlib.import_module(PACKAGES.get(format, "tensorflow"))
     except ImportError as error:
-        raise GanlibError(
-            f"Exporting to {format} needs the package {package}, which cannot be imported "
-            f"({error}): pip install {package}, or all formats with pip install 'ganlib[export]'."
-        ) from error
+        raise GanlibError(f"{format}: {error}; pip install 'ganlib[export]'.") from error
 
 
 def _about(detector: Detector, name: str, format: str) -> dict:
     """Describe what a program needs to know."""
     size, channels = detector.image_size, detector.channels
-    rate = detector.card.get("false_alarm_rate")
-    share = "the allowed share" if rate is None else f"a share of {rate:g}"
     return {
         "model": name,
         "format": format,
@@ -142,18 +120,13 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "resize": detector.resize,
         "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.threshold,
-        "input": {
-            "name": "images",
-            "type": "uint8",
-            "shape": [None, size, size, channels],
-            "values": "0..255, not scaled",
-        },
+        "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},
         "outputs": {
             "score": "(n,) float32: an anomaly if at or above the threshold",
             "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
             "residual": "the same, |image - reconstruction|, 0..255",
-            "heat_map": "(n, image_size, image_size) float32, 0 and up: 1.0 is the level that "
-            f"{share} of held-out normal images reach anywhere",
+            "heat_map": "(n, image_size, image_size) float32, 0 and up; the card's "
+            "false_alarm_rate of held-out normal images reach 1.0 anywhere",
         },
         "thresholds": dict(detector.thresholds),
         "card": dict(detector.card),
@@ -167,8 +140,8 @@ def _move(folder: Path, path: Path) -> list[Path]:
     about.unlink(missing_ok=True)
     if path.is_dir():
         path.rename(folder / "replaced")
-    weights = sorted(folder.glob(f"{path.stem}.bin"))
-    names = [path.name, *(file.name for file in weights), about.name]
-    for name in names:
-        (folder / name).replace(path.with_name(name))
-    return [path.with_name(name) for name in names]
+    weights = path.with_suffix(".bin")
+    paths = [path, *([weights] if (folder / weights.name).exists() else []), about]
+    for place in paths:
+        (folder / place.name).replace(place)
+    return paths

@@ -14,17 +14,9 @@ COOL, HOT = np.array([255, 225, 0]), np.array([225, 0, 30])
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
-    """Draw a heat map over an image of the same size.
+    """Draw a heat map `(h, w)` over an image `(h, w, 1 or 3)`, to uint8 `(h, w, 3)`.
 
-    Colors depend on the heat alone, so pictures can be compared: none below 0.5, yellow at 0.5, red
-    from 2 on.
-
-    Args:
-        image: uint8 `(height, width, 1 or 3)`, 0..255.
-        heat_map: float `(height, width)`, see `Detector.heat_maps`.
-
-    Returns:
-        uint8 `(height, width, 3)`.
+    Colors depend on the heat alone, so pictures can be compared: yellow from 0.5, red from 2 on.
     """
     strength = np.clip((heat_map - BEGINS) / (FULL - BEGINS), 0, 1)[..., np.newaxis]
     color = COOL + strength * (HOT - COOL)
@@ -34,13 +26,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
 
 
 def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> np.ndarray:
-    """Scale the heat map of a square to the picture that the square was made of.
-
-    Args:
-        heat_map: float32 `(image_size, image_size)`.
-        width: of the picture in pixels, after its EXIF orientation is applied.
-        height: likewise.
-        resize: how the square was made: "squeeze", "letterbox" or "crop".
+    """Scale the heat map of a square to the picture, of this size, that `resize` made it of.
 
     Returns:
         float32 `(height, width)`; 0 where the square does not show the picture.
@@ -58,16 +44,10 @@ def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str)
     """Draw an image file with its heat map over it and a caption below.
 
     Args:
-        path: the image file.
-        heat_map: float32 `(image_size, image_size)`, of the square that `decode` makes of it.
-        resize: how that square was made.
-        caption: for instance score and verdict.
+        heat_map: float32 `(image_size, image_size)`, of the square that `resize` makes of it.
 
     Returns:
         An RGB picture as wide as the image, but at least 240 pixels.
-
-    Raises:
-        GanlibError: the file cannot be read.
     """
     image = np.asarray(read_picture(path))
     height, width = image.shape[:2]

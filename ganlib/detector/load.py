@@ -1,8 +1,7 @@
 """Load a saved model without running or unpickling anything from the file.
 
-A `.keras` file is an archive of a description and of weights. The description is read as plain
-JSON: the name of a class of this process, and numbers, texts and lists as its arguments. Keras
-deserializes none of it.
+The description in a `.keras` file is read as plain JSON: the name of a class of this process, and
+numbers, texts and lists as its arguments. Keras deserializes none of it.
 """
 
 import io
@@ -25,31 +24,17 @@ MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
 def load_model(path: str | Path) -> Trainable:
     """Load a detector or a model that `save` has written.
 
-    Your own model can be loaded once its module is imported, or its file is named in the
-    environment variable GANLIB_MODELS.
-
-    Args:
-        path: the `.keras` file.
-
-    Returns:
-        The model with its thresholds, uncompiled.
+    It comes back uncompiled, with its thresholds. Your own model can be loaded once its module is
+    imported, or its file is named in the environment variable GANLIB_MODELS.
 
     Raises:
         GanlibError: there is no such file, it is damaged, holds something that `save` does not
             write, or is of a model that is not registered.
-
-    Example:
-        >>> detector = load_model("parts.keras")
-        >>> detector.is_anomaly(images)
     """
     path = Path(path)
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise GanlibError(f"{shown(path)} {found}: expected a .keras file that `save` has written.")
-    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise GanlibError(
-            f"{shown(path)} is not a .keras file that `save` has written. Copy it again."
-        )
+    if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):
+        found = "is not a .keras file" if path.exists() else "does not exist"
+        raise GanlibError(f"{shown(path)} {found}: expected one that `save` has written, whole.")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
@@ -63,10 +48,8 @@ def load_model(path: str | Path) -> Trainable:
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = (lines or [type(error).__name__])[0][:300].rstrip(".:")
-        raise GanlibError(
-            f"{shown(path)} is damaged, or its weights do not fit the model ({reason}). Copy it "
-            "again, or save the model again with this version of ganlib."
-        ) from error
+        found = f"is damaged, or its weights do not fit the model ({reason})"
+        raise GanlibError(f"{shown(path)} {found}. Copy or save it again.") from error
     return model
 
 

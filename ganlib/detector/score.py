@@ -10,12 +10,11 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from keras import ops
 
 from ganlib.data.folder import SUFFIXES, list_folders, list_images
 from ganlib.data.images import try_decode
@@ -38,14 +37,7 @@ class Counts(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """Where to write what; None is not written.
-
-    Attributes:
-        csv: a table with a row per image, in their order: `file`, `score`, `above_normals` (share
-            of held-out normal images with a lower score), `is_anomaly` and `error`.
-        report: an HTML page, see `ganlib.detector.report`.
-        heat_maps: a folder for a picture per image, see `ganlib.detector.heat`.
-    """
+    """A table, an HTML page, and a folder for a picture per image; None is not written."""
 
     csv: Path | None = None
     report: Path | None = None
@@ -64,13 +56,7 @@ class Scored(NamedTuple):
 
 
 def find_images(places: Iterable[str | Path]) -> list[str]:
-    """List image files.
-
-    Args:
-        places: files with any suffix, and folders, which are searched with all folders in them.
-
-    Returns:
-        Paths that begin as those given, sorted within a folder, each once.
+    """List image files, each once, given files with any suffix and folders of folders of images.
 
     Raises:
         GanlibError: a place does not exist, or has no image.
@@ -81,10 +67,8 @@ def find_images(places: Iterable[str | Path]) -> list[str]:
         # A broken link is an image that cannot be read.
         if not inside or not (place.exists() or place.is_symlink()):
             what = "has no image" if place.exists() else "does not exist"
-            raise GanlibError(
-                f"{shown(place)} {what}: give image files or folders of them "
-                f"({', '.join(sorted(SUFFIXES))})."
-            )
+            known = ", ".join(sorted(SUFFIXES))
+            raise GanlibError(f"{shown(place)} {what}: give images or folders of them ({known}).")
         found += inside
     return list(dict.fromkeys(found))
 
@@ -99,15 +83,10 @@ def _below(folder: Path) -> Iterator[str]:
 def score_images(
     detector: Detector, files: Sequence[str], on_error: str = "raise"
 ) -> Iterator[Scored]:
-    """Score image files; the next ones are decoded meanwhile.
+    """Score image files, in their order; the next ones are decoded meanwhile.
 
     Args:
-        detector: its card says how images become square.
-        files: paths.
         on_error: an image that cannot be read: "raise" an error, or "skip" and yield the reason.
-
-    Yields:
-        A `Scored` per file, in their order.
 
     Raises:
         GanlibError: an image cannot be read, after those before it were yielded.
@@ -116,23 +95,20 @@ def score_images(
     pool = ThreadPoolExecutor()
 
     def decode(start: int) -> list:
-        return [
-            pool.submit(try_decode, Path(file), *shape) for file in files[start : start + CHUNK]
-        ]
+        chunk = files[start : start + CHUNK]
+        return [(file, pool.submit(try_decode, Path(file), *shape)) for file in chunk]
 
     try:
         following = decode(0)
         for start in range(0, len(files), CHUNK):
             decoding, following = following, decode(start + CHUNK)
-            images = [future.result() for future in decoding]
-            readable = [image for image in images if not isinstance(image, GanlibError)]
+            images = [(file, future.result()) for file, future in decoding]
+            readable = [image for _, image in images if not isinstance(image, GanlibError)]
             answers = iter(())
             if readable:
-                detection, heat = detector.examine(np.stack(readable))
-                answers = zip(
-                    detection.scores, readable, detection.reconstructions, heat, strict=True
-                )
-            for file, image in zip(files[start : start + CHUNK], images, strict=True):
+                (scores, reconstructions, _), heat = detector.examine(np.stack(readable))
+                answers = zip(scores, readable, reconstructions, heat, strict=True)
+            for file, image in images:
                 if not isinstance(image, GanlibError):
                     yield Scored(file, "", *next(answers))
                 elif on_error == "raise":
@@ -159,20 +135,19 @@ def score_files(
     end each output is written, whole or not at all, and the journal is deleted.
 
     Args:
-        detector: a detector.
         files: paths, each once, from `find_images`.
-        outputs: what to write.
         detector_name: name of the detector's file, for the report.
         scored: what was scored, for the report.
-        on_error: "raise" or "skip", see `score_images`.
+        on_error: see `score_images`.
         on_scored: called with every answer; those of the journal come first.
 
     Raises:
-        GanlibError: an image cannot be read, or another process writes to the same place.
+        GanlibError: an image cannot be read, another process writes to the same place, or the
+            detector is not calibrated.
     """
-    if on_error not in ("raise", "skip"):
-        raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
-    first = next((path for path in outputs if path is not None), None)
+    if detector.threshold is None:
+        raise GanlibError("This detector has no threshold yet: call calibrate_on.")
+    first = next(filter(None, outputs), None)
     scores = anomalies = 0
     with ExitStack() as stack:
         if first is None:
@@ -210,47 +185,45 @@ def _answers(
     for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            caption = _caption(entry, detector.threshold, len(detector.normal_scores))
+            caption = _caption(entry, detector)
             picture = draw_heat(one.file, one.heat_map, detector.resize, caption)
             path = Path(outputs.heat_maps) / names[one.file]
             write_safely(path, lambda at, picture=picture: picture.save(at, compress_level=1))
         journal.add(entry, stamps[one.file])
         if number % CHUNK == 0:
-            journal.commit()
+            journal.database.commit()
         yield entry
 
 
 def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
-    if one.error:
-        return Entry(one.file, error=one.error)
-    threshold = detector.threshold
-    heat = overlay(one.image, one.heat_map) if with_picture else None
+    if one.error or not np.isfinite(one.score):
+        return Entry(one.file, error=one.error or f"its score is {one.score}")
+    picture = b""
+    if with_picture:
+        picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
     return Entry(
         one.file,
         score=float(str(one.score)),  # with the digits of a float32, as the table shows them
-        above=float(detector.above(one.score)) if len(detector.normal_scores) else None,
-        is_anomaly=None if threshold is None else bool(float(one.score) >= threshold),
-        picture=strip(one.image, one.reconstruction, heat) if with_picture else b"",
+        above=float(detector.above(one.score)),
+        is_anomaly=float(one.score) >= detector.threshold,
+        picture=picture,
     )
 
 
-def _caption(entry: Entry, threshold: float | None, normals: int) -> str:
-    words = [f"score {entry.score:.4g}"]
-    if entry.above is not None:
-        share = "all" if entry.above == 1 else f"{entry.above:.0%} of"
-        words.append(f"above {share} {normals} held-out good images")
-    if threshold is not None:
-        verdict = "ANOMALY" if entry.is_anomaly else "normal"
-        words.append(f"threshold {threshold:.4g}: {verdict}")
-    return " · ".join(words)
+def _caption(entry: Entry, detector: Detector) -> str:
+    normals, verdict = len(detector.normal_scores), "ANOMALY" if entry.is_anomaly else "normal"
+    return (
+        f"score {entry.score:.4g} · above {entry.above * normals:.0f} of {normals} held-out good "
+        f"images · threshold {detector.threshold:.4g}: {verdict}"
+    )
 
 
 def _picture_names(files: Sequence[str]) -> dict[str, str]:
     """Choose a different name for the heat map of every file, similar to the file's."""
     names, taken = {}, set()
     for file in files:
-        stem = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:]
-        name, number = f"{stem}.png", 1
+        stem, number = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:], 1
+        name = f"{stem}.png"
         while name.casefold() in taken:
             number += 1
             name = f"{stem}-{number}.png"
@@ -269,20 +242,18 @@ def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
 
 def _stamp(file: str) -> str:
     """Return what changes when a file is written; "" if it cannot be opened."""
-    try:
+    with suppress(OSError):
         status = Path(file).stat()
-    except OSError:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns}"
+        return f"{status.st_size} {status.st_mtime_ns}"
+    return ""
 
 
 def _digest(detector: Detector, outputs: Outputs) -> str:
     """Digest all that answers depend on but the images."""
-    digest = hashlib.sha256()
-    for variable in detector.variables:
-        digest.update(ops.convert_to_numpy(variable.value).tobytes())
     about = [detector.get_config(), outputs.report is not None, str(outputs.heat_maps)]
-    digest.update(json.dumps(about, default=str).encode())
+    digest = hashlib.sha256(json.dumps(about, default=str).encode())
+    for weights in detector.get_weights():
+        digest.update(weights.tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -290,30 +261,26 @@ class _Journal:
     """Answers on disk by the name of the file, with what `_stamp` said of it."""
 
     def __init__(self, path: Path):
-        self._database = sqlite3.connect(path)
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS entries (file PRIMARY KEY, stamp, entry, picture)"
-        )
+        self.database = sqlite3.connect(path)
+        columns = "file PRIMARY KEY, stamp, entry, picture"
+        self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")
 
     def has(self, file: str, stamp: str) -> bool:
         query = "SELECT stamp FROM entries WHERE file = ?"
-        row = self._database.execute(query, [os.fsencode(file)]).fetchone()
+        row = self.database.execute(query, [os.fsencode(file)]).fetchone()
         return row == (stamp,) and stamp != ""
 
     def add(self, entry: Entry, stamp: str) -> None:
         # An error is tried again: rights to read may change, which leaves no trace.
         stamp, answer = "" if entry.error else stamp, json.dumps(entry._replace(picture=None))
         row = [os.fsencode(entry.file), stamp, answer, entry.picture]
-        self._database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
+        self.database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
 
     def entry(self, file: str) -> Entry:
         query = "SELECT entry, picture FROM entries WHERE file = ?"
-        entry, picture = self._database.execute(query, [os.fsencode(file)]).fetchone()
+        entry, picture = self.database.execute(query, [os.fsencode(file)]).fetchone()
         return Entry(*json.loads(entry))._replace(picture=picture)
 
-    def commit(self) -> None:
-        self._database.commit()
-
     def close(self) -> None:
-        self._database.commit()
-        self._database.close()
+        self.database.commit()
+        self.database.close()

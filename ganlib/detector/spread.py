@@ -1,9 +1,8 @@
 """Score a large folder on several processes or machines with Dask (`pip install ganlib[spread]`).
 
-Start one worker per GPU, or on processors a few workers with one thread each that share the cores:
-a backend uses all cores by itself. For that, set `TF_NUM_INTRAOP_THREADS` (TensorFlow) or
-`XLA_FLAGS` (JAX), and `OMP_NUM_THREADS`, of the workers to cores / workers; a `LocalCluster` takes
-them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
+Start one worker per GPU, or on processors a few with one thread each that share the cores: set
+`TF_NUM_INTRAOP_THREADS` (TensorFlow) or `XLA_FLAGS` (JAX), and `OMP_NUM_THREADS`, of the workers to
+cores / workers; a `LocalCluster` takes them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
 """
 
 import functools
@@ -17,7 +16,7 @@ from ganlib.detector.detector import Detector
 from ganlib.detector.load import load_model
 from ganlib.detector.score import find_images
 from ganlib.errors import GanlibError
-from ganlib.files import write_safely
+from ganlib.files import write_csv
 
 
 def score_folder(
@@ -26,27 +25,22 @@ def score_folder(
     csv_path: str | Path,
     client,
     chunk_size: int = 128,
-    rule: str = "quantile",
 ) -> pd.DataFrame:
     """Score every image of a folder, and of the folders in it, and write one table.
 
-    If a worker is killed, another one repeats its chunks. The table is written at the end, whole or
-    not at all.
+    If a worker is killed, another one repeats its chunks.
 
     Args:
         detector: a saved detector or model. It and the folder need the same path on every worker.
-        folder: where the images are.
-        csv_path: the table.
         client: `distributed.Client` of the workers.
-        chunk_size: images that a worker has in memory at once, at least 1.
-        rule: which threshold decides, if there are any.
+        chunk_size: images that a worker has in memory at once.
 
     Returns:
         The table: `file`, relative to the folder; `score`; and `is_anomaly` with a calibrated
         detector.
 
     Raises:
-        GanlibError: an argument is wrong, an image cannot be read, or workers kept dying.
+        GanlibError: a file is missing or cannot be read, or workers kept dying.
 
     Example:
         >>> from distributed import Client, LocalCluster
@@ -58,38 +52,30 @@ def score_folder(
     folder, detector = Path(folder).resolve(), Path(detector).resolve()
     files = find_images([folder])
     if not detector.is_file():
-        raise GanlibError(f"There is no detector {detector}: give a file that `save` has written.")
-    if chunk_size < 1:
-        raise GanlibError(f"chunk_size is {chunk_size}: choose at least 1.")
+        raise GanlibError(f"There is no detector {detector}.")
     chunks = [files[start : start + chunk_size] for start in range(0, len(files), chunk_size)]
     changed = detector.stat().st_mtime_ns  # a worker may remember another detector of this name
     # Not pure: files may have changed since an earlier call with the same arguments.
-    tasks = client.map(_score, chunks, detector=detector, changed=changed, rule=rule, pure=False)
+    tasks = client.map(_score, chunks, detector=detector, changed=changed, pure=False)
     try:
         table = pd.concat(client.gather(tasks), ignore_index=True)
     except KilledWorker as error:
-        raise GanlibError(
-            f"Workers died again and again at the same images: {error}. They probably have too "
-            "little memory: choose a smaller chunk_size or fewer workers."
-        ) from error
+        raise GanlibError(f"Workers kept dying: {error}. Try a smaller chunk_size.") from error
     finally:
         client.cancel(tasks)
     table["file"] = [Path(file).relative_to(folder).as_posix() for file in table["file"]]
-    write_safely(csv_path, lambda path: table.to_csv(path, index=False))
+    write_csv(csv_path, table)
     return table
 
 
-def _score(files: list[str], detector: Path, changed: int, rule: str) -> pd.DataFrame:
+def _score(files: list[str], detector: Path, changed: int) -> pd.DataFrame:
     """Score one chunk in a worker."""
     model = _load(detector, changed)
-    thresholds = model.thresholds or {}
-    if thresholds and rule not in thresholds:
-        raise GanlibError(f"rule is {rule!r}: choose one of {', '.join(thresholds)}.")
     resize = model.resize if isinstance(model, Detector) else "squeeze"
     images = [decode(file, model.image_size, model.channels, resize) for file in files]
     table = pd.DataFrame({"file": files, "score": model.detect(np.stack(images)).scores})
-    if thresholds:
-        table["is_anomaly"] = table["score"].astype("float64") >= thresholds[rule]
+    if model.thresholds:
+        table["is_anomaly"] = table["score"].astype("float64") >= model.thresholds["quantile"]
     return table
 
 

@@ -131,11 +131,13 @@ class AnomalyModel(Trainable):
     Attributes:
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN" or "baseline".
+        stages: how many models `train` fits, one after the other; they share a time limit.
         any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
     """
 
     method: str | None = None
     family = "GAN"
+    stages = 1
     any_scale = False
 
     def __init_subclass__(cls, **kwargs):

@@ -34,7 +34,7 @@ class FAnoGAN(AnomalyModel):
         N(0, 1); f is the last hidden layer of this discriminator.
     """
 
-    method, family = "f-AnoGAN", "GAN"
+    method, family, stages = "f-AnoGAN", "GAN", 2
 
     def __init__(self, dcgan: DCGAN, filters: int = 64, kappa: float = 1.0, **kwargs):
         image_size, _, channels = dcgan.generator.output_shape[1:]

@@ -6,7 +6,6 @@ from PIL import Image
 
 from ganlib.data.images import decode
 from ganlib.detector.heat import BEGINS, FULL, at_own_size, draw_heat, overlay
-from ganlib.errors import GanlibError
 
 
 def test_colour_depends_on_the_heat_alone_not_on_the_rest_of_the_image():
@@ -46,12 +45,6 @@ def test_the_heat_of_a_spot_lies_on_the_spot(tmp_path, size, resize):
     assert found[top + 5, left + 5] > 150
 
 
-def test_what_was_cut_off_has_no_heat():
-    found = at_own_size(np.ones((8, 8), "float32"), 20, 10, "crop")
-    assert (found[:, 5:15] == 1).all()
-    assert not found[:, :5].any() and not found[:, 15:].any()
-
-
 def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
     Image.fromarray(np.full((200, 400), 90, "uint8")).save(tmp_path / "part.png")
     heat = np.zeros((16, 16), "float32")
@@ -71,9 +64,3 @@ def test_a_turned_photograph_is_drawn_as_viewers_show_it(tmp_path):
     picture = draw_heat(tmp_path / "p.jpg", np.zeros((8, 8), "float32"), "letterbox", "")
     assert picture.width == 240  # as wide as words need; the image is 100 wide and 300 high
     assert picture.height > 300
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    (tmp_path / "no.png").write_text("no")
-    with pytest.raises(GanlibError, match=r"no\.png cannot be read"):
-        draw_heat(tmp_path / "no.png", np.zeros((8, 8), "float32"), "crop", "")
