@@ -55,15 +55,13 @@ def write_dataset(
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
     archive, (draw, anomalies, *prefixes) = ARCHIVES[name], SETS[name]
     draw([], seed, image_size)  # validates seed and size before a folder is made
-    for part, count in (counts or {}).items():
-        if part not in archive.counts or count < 0:
-            known = ", ".join(archive.counts)
-            raise GanlibError(f"counts has {part!r}: {count}; expected 0 or more of {known}")
+    counts = {**archive.counts, **(counts or {})}
+    if set(counts) != set(archive.counts) or min(counts.values()) < 0:
+        raise GanlibError(f"counts is {counts}; expected 0 or more of {', '.join(archive.counts)}")
     root = Path(root).resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
-    counts = {**archive.counts, **(counts or {})}
     plan = [(part, i) for part, count in counts.items() for i in range(count)]
     numbers, table = Counter(), [("file", "kind")]
     with TemporaryDirectory(prefix=f"{unfinished(root).name}-", dir=root.parent) as scratch:
@@ -127,18 +125,17 @@ def _series(draw, known, channels, kinds, seed, size, start):
     return images
 
 
-def _stream(seed, purpose, number):
-    # crc32 and not `hash`, which differs from process to process
+def _stream(seed, purpose, number):  # not `hash`, which differs from process to process
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode()), number]))
 
 
 def _noise(rng, size, *cells):
-    """Sum smooth noise of several frequencies, `(size, size)`, about -1..1."""
+    """Sum smooth noise of several frequencies, `(size, size, 1)`, about -1..1."""
     total = np.zeros((size, size))
     for octave, n in enumerate(cells):
         grid = Image.fromarray(rng.uniform(-1, 1, (n, n)).astype(np.float32))
         total += 0.7**octave * np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
-    return total / 1.3
+    return total[..., None] / 1.3
 
 
 def _ring(rng, angle, knots):
@@ -196,7 +193,7 @@ def _part(seed, number, kind, size):
     sector = (angle - lamp - rng.uniform(1, 2.2)) % (2 * np.pi) / rng.uniform(0.6, 1.7)
     shine -= rng.uniform(0.08, 0.4) * np.clip(12 * sector, 0, 1) * np.clip(1 - sector, 0, 1)
     shine += 0.012 * _ring(rng, angle, 90) + 0.015 * _ring(rng, r * np.pi, 120)
-    shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)
+    shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)[..., 0]
     shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
     blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
     blades = 1 + 1.1 * blades**6 * _bump(r - 0.42, 0.13)
@@ -223,7 +220,7 @@ def _part(seed, number, kind, size):
 def _defect(rng, kind, image, place):
     """Add a dark defect with a bright edge: a nick in rim or groove, torn flash, pits, or lines."""
     r, angle, where = np.abs(place), np.angle(place), np.exp(1j * rng.uniform(-np.pi, np.pi))
-    level, cover = rng.uniform(35, 65), np.zeros_like(image)
+    level, cover = rng.uniform(35, 65), 0 * image
     if kind == "dent":
         edge, sign = rng.choice([(1.0, -1), (0.625, 1)])
         side = np.angle(place / where) * edge
@@ -234,8 +231,8 @@ def _defect(rng, kind, image, place):
         ragged = np.clip(0.6 + 0.5 * _ring(rng, angle, 40) + 0.5 * _ring(rng, angle, 110), 0, 1.3)
         reach = rng.uniform(0.06, 0.1) * ragged * np.clip(0.3 + 1.2 * _ring(rng, angle, 9), 0, 1)
         cover = _inside(r - 1 - reach, 0.02) * _inside(0.98 - r, 0.02) * np.clip(50 * reach, 0, 1)
-        torn = np.clip(4 * _ring(rng, angle, 60) - 0.6, 0, 1) * _bump(r - 1 - 0.4 * reach, 0.025)
-        level = level + 150 * torn
+        torn = np.clip(4 * _ring(rng, angle, 60) - 0.6, 0, 1)
+        level = level + 150 * torn * _bump(r - 1 - 0.4 * reach, 0.025)
     for _ in range(rng.integers(1, 4)):
         at = place / where - rng.uniform(0.7, 0.93) * np.exp(1j * rng.uniform(-0.4, 0.4))
         if kind == "blow_hole":
@@ -246,17 +243,16 @@ def _defect(rng, kind, image, place):
             line = _bump(at.imag + 0.4 * at.real**2, rng.uniform(0.018, 0.028))
             line = line * np.sqrt(_bump(at.real, rng.uniform(0.2, 0.4)))
             cover = np.maximum(cover, line * _inside(np.abs(r - 0.81) - 0.17, 0.02))
-    image = image + 40 * np.clip(2 * ndimage.gaussian_filter(cover, 2), 0, 1)
-    return _mix(image, level, cover)
+    halo = 40 * np.clip(2 * ndimage.gaussian_filter(cover, 2), 0, 1)
+    return _mix(image + halo, level, cover)
 
 
 def _tile(seed, number, kind, size):
     """Draw forest, often with cleared land, a river or a road, then the sky; `(size, size, 3)`."""
     rng = _stream(seed, "ground", number)
     finest = int(rng.integers(50, 90))
-    crowns = _noise(rng, size, finest, finest // 2, finest // 4)[..., None]
-    plain = _noise(rng, size, 2, 4, 8)[..., None]
-    rough = _noise(rng, size, 8, 16, 32, 64)[..., None]
+    crowns = _noise(rng, size, finest, finest // 2, finest // 4)
+    plain, rough = _noise(rng, size, 2, 4, 8), _noise(rng, size, 8, 16, 32, 64)
     image = _colour(rng, FORESTS) * (1 + rng.uniform(0.15, 0.35) * crowns + 0.08 * plain)
     if rng.random() < 0.4:
         edge, level = plain + 0.35 * rough, rng.uniform(-1, 0.6)
@@ -287,7 +283,9 @@ def _colour(rng, colours):
 def _line(rng, size, bend):
     """Measure the distance from a winding line, `(size, size, 1)` in sides of the tile."""
     axis, lie = (np.arange(size) + 0.5) / size - rng.uniform(0.3, 0.7), rng.uniform(-np.pi, np.pi)
-    level = axis * np.cos(lie) + axis[:, None] * np.sin(lie) + bend * _noise(rng, size, 3, 7)
+    level = (
+        axis * np.cos(lie) + axis[:, None] * np.sin(lie) + bend * _noise(rng, size, 3, 7)[..., 0]
+    )
     slope = np.hypot(*np.gradient(level)) * size  # divided out, or steep lines would be thin
     return (np.abs(level) / np.maximum(slope, 0.3))[..., None]
 
@@ -295,18 +293,18 @@ def _line(rng, size, bend):
 def _sky(rng, kind, image, size):
     """Put clouds or haze in front of the ground."""
     if kind == "haze":
-        thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)[..., None]
+        thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
     if kind == "cloudy":  # an even cover, in one tile of three with billows
-        soft = _noise(rng, size, 2, 4, 8)[..., None]
+        soft = _noise(rng, size, 2, 4, 8)
         cover = _colour(rng, AIR) * rng.uniform(0.8, 1.3)
         if rng.random() < 2 / 3:
             return _mix(image, cover * (1 + rng.uniform(0.01, 0.05) * soft), rng.uniform(0.93, 1))
-        billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)[..., None]
+        billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)
         cover = cover * (1 + rng.uniform(0.1, 0.25) * billows)
         return _mix(image, cover, np.clip(0.95 + 0.4 * billows, 0.3, 1))
     margin = size // 4  # a cloud beyond the tile's edge throws its shadow into it
-    sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)[..., None]
+    sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)
     level = np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
     body = np.clip((sky - level) / rng.uniform(0.4, 1), 0, 1)
     down, right = (rng.uniform(0, 0.6, 2) * margin).astype(int)
