@@ -43,10 +43,7 @@ def write_dataset(
 
     `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
     images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
-    of pictures of some parts (keys as in `Archive.counts`).
-
-    Returns:
-        `root` as an absolute path.
+    of pictures of some parts (keys as in `Archive.counts`). Return `root` as an absolute path.
 
     Raises:
         GanlibError: If an argument is out of range, or `root` holds files.
@@ -93,7 +90,7 @@ def write_dataset(
 def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
     """Draw one casting per kind, uint8 `(len(kinds), image_size, image_size, 1)`, 0..255.
 
-    Picture i depends on `(seed, start + i, kinds[i])` alone, so a series can be drawn in pieces.
+    Picture i depends on `(seed, start + i, kinds[i])` alone.
 
     Raises:
         GanlibError: If a kind is unknown, seed or start below 0, or the size below 16.
@@ -184,7 +181,6 @@ def _part(seed, number, kind, size):
     shadow = np.clip(1 - (np.abs(place + 0.08 * light) - 1) / rng.uniform(0.18, 0.3), 0, 1) ** 2
     table = rng.uniform(150, 180) - 8 * (kind != "normal") + (place * rng.uniform(-10, 10)).real
     image = table * (1 - rng.uniform(0.45, 0.75) * shadow)
-
     # The machined disc mirrors the lamp in opposite sectors; a dark one ends sharply.
     shine = 1.03 - 1.25 * (r - 0.83) ** 2 + 0.08 * _bump(r - 0.665, 0.03)
     for spread, strength in ((4, 0.26), (30, 0.18), (260, 0.07)):
@@ -196,8 +192,7 @@ def _part(seed, number, kind, size):
     shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)[..., 0]
     shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
     blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
-    blades = 1 + 1.1 * blades**6 * _bump(r - 0.42, 0.13)
-    blades += np.clip(_ring(rng, angle, 40), 0, 1) * _bump(r - 0.5, 0.05)
+    blades = 1 + 1.2 * blades**6 * _bump(r - 0.42, 0.13)
     # Radius, how much nearer than the disc, grey level, change towards the lamp, texture
     layers = (
         (1.0, 0.0, 178, 0.0, shine),
@@ -209,8 +204,8 @@ def _part(seed, number, kind, size):
     )
     for radius, nearer, level, change, texture in layers:
         at = place - nearer * lean
-        level = level * rng.uniform(0.93, 1.07) * texture
-        level *= 1 + change * (at * light.conj()).real / radius
+        lit = texture * (1 + change * (at * light.conj()).real / radius)
+        level = level * rng.uniform(0.93, 1.07) * lit
         image = _mix(image, level, _inside(np.abs(at) - radius, 0.03))
     if kind != "normal":
         image = _defect(_stream(seed, kind, number), kind, image, place)
@@ -260,13 +255,15 @@ def _tile(seed, number, kind, size):
             land = _colour(rng, colours) * (1 + 0.1 * rough + 0.05 * plain)
             cover = _inside(level + above - edge, rng.uniform(0.1, 0.6))
             image = _mix(image, land, rng.uniform(0.5, 0.95) * cover)
-    if rng.random() < 0.2:
-        river, half = _line(rng, size, rng.uniform(0.1, 0.35)), rng.uniform(0.01, 0.09)
-        image = _mix(image, _colour(rng, SOILS), _inside(river - 1.3 * half, 0.02) * (plain > 0))
-        image = _mix(image, _colour(rng, WATERS), _inside(river - half, 0.015))
-    if rng.random() < 0.3:
-        road = _inside(_line(rng, size, 0.08) - rng.uniform(0.003, 0.007), 0.015)
-        image = _mix(image, 1.1 * _colour(rng, SOILS), rng.uniform(0.5, 0.9) * road)
+    waters, roads = (0.2, 0.25, rng.uniform(0.01, 0.09), WATERS), (0.3, 0.08, 0.005, SOILS)
+    for share, bend, half, colours in (waters, roads):
+        if rng.random() < share:
+            axis = np.arange(size) / size - rng.uniform(0.3, 0.7)
+            u, v = np.array([axis, axis]) * rng.uniform(-1, 1, (2, 1))
+            line = u + v[:, None] + bend * _noise(rng, size, 3, 7)[..., 0]
+            # The slope is divided out, or the line would be thin where it is steep.
+            away = np.abs(line) / np.maximum(size * np.hypot(*np.gradient(line)), 0.3)
+            image = _mix(image, _colour(rng, colours), _inside(away - half, 0.015)[..., None])
     # Over one clear tile in five lies a blue veil.
     veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))
     image = _mix(image, _colour(rng, AIR[1:3]), veil)
@@ -280,24 +277,13 @@ def _colour(rng, colours):
     return colour * rng.uniform(0.85, 1.15) + rng.uniform(-3, 3, 3)
 
 
-def _line(rng, size, bend):
-    """Measure the distance from a winding line, `(size, size, 1)` in sides of the tile."""
-    axis, lie = (np.arange(size) + 0.5) / size - rng.uniform(0.3, 0.7), rng.uniform(-np.pi, np.pi)
-    level = (
-        axis * np.cos(lie) + axis[:, None] * np.sin(lie) + bend * _noise(rng, size, 3, 7)[..., 0]
-    )
-    slope = np.hypot(*np.gradient(level)) * size  # divided out, or steep lines would be thin
-    return (np.abs(level) / np.maximum(slope, 0.3))[..., None]
-
-
 def _sky(rng, kind, image, size):
     """Put clouds or haze in front of the ground."""
     if kind == "haze":
         thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
     if kind == "cloudy":  # an even cover, in one tile of three with billows
-        soft = _noise(rng, size, 2, 4, 8)
-        cover = _colour(rng, AIR) * rng.uniform(0.8, 1.3)
+        cover, soft = _colour(rng, AIR) * rng.uniform(0.8, 1.3), _noise(rng, size, 2, 4, 8)
         if rng.random() < 2 / 3:
             return _mix(image, cover * (1 + rng.uniform(0.01, 0.05) * soft), rng.uniform(0.93, 1))
         billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)
