@@ -1,10 +1,12 @@
 """Draw stand-ins for the two data sets, for use where the real images cannot be had.
 
-Each casting is one of `PARTS` sound parts, turned, slanted, mirrored and brightened: as in the real
-set, the paper's split has copies of each part on both sides. Anomalies show other parts. Satellite
-tiles show clear ground, or the same ground under clouds or haze.
+Castings are made as the real set was: each picture is one of `PARTS` sound parts, with its own
+texture and light, turned, slanted, mirrored and brightened. So the paper's split has copies of each
+part on both sides. Anomalies show other parts. Satellite tiles show clear ground, or the same
+ground under clouds or haze.
 """
 
+import csv
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -13,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
 from ganlib.data.archives import ARCHIVES, MARKER, is_anomaly
 from ganlib.errors import GanlibError
-from ganlib.files import unfinished, write_csv
+from ganlib.files import unfinished
 
 VERSION = 2  # raise it whenever a seed gives other pictures than before
 CASTING_KINDS = ("normal", "dent", "burr", "blow_hole", "scratch")
@@ -43,17 +44,23 @@ def write_dataset(
     `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
     images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
     of pictures of some parts (keys as in `Archive.counts`). Return `root` as an absolute path.
+
+    Raises:
+        GanlibError: If an argument is out of range, or `root` holds files.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
     archive, (draw, anomalies, *prefixes) = ARCHIVES[name], SETS[name]
     draw([], seed, image_size)  # validates seed and size before a folder is made
-    root, counts = Path(root).resolve(), {**archive.counts, **(counts or {})}
+    counts = {**archive.counts, **(counts or {})}
+    if set(counts) != set(archive.counts) or min(counts.values()) < 0:
+        raise GanlibError(f"counts is {counts}; expected 0 or more of {', '.join(archive.counts)}")
+    root = Path(root).resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     plan = [(part, i) for part, count in counts.items() for i in range(count)]
-    numbers, table = Counter(), []
+    numbers, table = Counter(), [("file", "kind")]
     with TemporaryDirectory(prefix=f"{unfinished(root).name}-", dir=root.parent) as scratch:
         tree = Path(scratch) / root.name  # the scratch folder itself is closed to other users
         for part in counts:
@@ -65,9 +72,10 @@ def write_dataset(
             path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
             image = draw([kind], seed, image_size, start)[0].squeeze()
             Image.fromarray(image).save(path, compress_level=1)
-            table.append((path.name, kind))
-        table = pd.DataFrame(table, columns=["file", "kind"])
-        write_csv(tree / f"{name}_kinds.csv", table[table["kind"] != "normal"])
+            if is_anomaly(part):
+                table.append((path.name, kind))
+        with (tree / f"{name}_kinds.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(table)
         (tree / MARKER).write_text(
             "Generated pictures, no photographs: a stand-in that ganlib drew.\n"
             "Numbers measured on them say nothing about the real images.\n\n"
@@ -82,7 +90,10 @@ def write_dataset(
 def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
     """Draw one casting per kind, uint8 `(len(kinds), image_size, image_size, 1)`, 0..255.
 
-    Picture i depends on `(seed, start + i, kinds[i])` alone, so a series can be drawn in pieces.
+    Picture i depends on `(seed, start + i, kinds[i])` alone.
+
+    Raises:
+        GanlibError: If a kind is unknown, seed or start below 0, or the size below 16.
     """
     return _series(_casting, CASTING_KINDS, 1, kinds, seed, image_size, start)
 
@@ -100,29 +111,28 @@ SETS = {
 
 
 def _series(draw, known, channels, kinds, seed, size, start):
+    """Validate the arguments and draw every picture."""
     if isinstance(kinds, str) or not set(kinds) <= set(known):
         raise GanlibError(f"kinds is {kinds!r}; expected a list of {', '.join(known)}")
     if size < 16 or seed < 0 or start < 0:
         raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected 16, 0, 0 or more")
     images = np.empty((len(kinds), size, size, channels), np.uint8)
-    for i, kind in enumerate(kinds):
-        image = draw(seed, start + i, kind, size).round().clip(0, 255)
-        images[i] = image.reshape(images.shape[1:])
+    for image, number, kind in zip(images, range(start, start + len(kinds)), kinds, strict=True):
+        image[:] = draw(seed, number, kind, size).round().clip(0, 255).reshape(image.shape)
     return images
 
 
-def _stream(seed, purpose, number):
-    # crc32 and not `hash`, which differs from process to process
+def _stream(seed, purpose, number):  # not `hash`, which differs from process to process
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode()), number]))
 
 
 def _noise(rng, size, *cells):
-    """Sum smooth noise of several frequencies, `(size, size)`, about -1..1."""
+    """Sum smooth noise of several frequencies, `(size, size, 1)`, about -1..1."""
     total = np.zeros((size, size))
     for octave, n in enumerate(cells):
         grid = Image.fromarray(rng.uniform(-1, 1, (n, n)).astype(np.float32))
         total += 0.7**octave * np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC))
-    return total / 1.3
+    return total[..., None] / 1.3
 
 
 def _ring(rng, angle, knots):
@@ -171,7 +181,6 @@ def _part(seed, number, kind, size):
     shadow = np.clip(1 - (np.abs(place + 0.08 * light) - 1) / rng.uniform(0.18, 0.3), 0, 1) ** 2
     table = rng.uniform(150, 180) - 8 * (kind != "normal") + (place * rng.uniform(-10, 10)).real
     image = table * (1 - rng.uniform(0.45, 0.75) * shadow)
-
     # The machined disc mirrors the lamp in opposite sectors; a dark one ends sharply.
     shine = 1.03 - 1.25 * (r - 0.83) ** 2 + 0.08 * _bump(r - 0.665, 0.03)
     for spread, strength in ((4, 0.26), (30, 0.18), (260, 0.07)):
@@ -180,11 +189,10 @@ def _part(seed, number, kind, size):
     sector = (angle - lamp - rng.uniform(1, 2.2)) % (2 * np.pi) / rng.uniform(0.6, 1.7)
     shine -= rng.uniform(0.08, 0.4) * np.clip(12 * sector, 0, 1) * np.clip(1 - sector, 0, 1)
     shine += 0.012 * _ring(rng, angle, 90) + 0.015 * _ring(rng, r * np.pi, 120)
-    shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)
+    shine += 0.05 * _noise(rng, CANVAS, 12, 24, 60, 140)[..., 0]
     shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
     blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
-    blades = 1 + 1.1 * blades**6 * _bump(r - 0.42, 0.13)
-    blades += np.clip(_ring(rng, angle, 40), 0, 1) * _bump(r - 0.5, 0.05)
+    blades = 1 + 1.2 * blades**6 * _bump(r - 0.42, 0.13)
     # Radius, how much nearer than the disc, grey level, change towards the lamp, texture
     layers = (
         (1.0, 0.0, 178, 0.0, shine),
@@ -196,8 +204,8 @@ def _part(seed, number, kind, size):
     )
     for radius, nearer, level, change, texture in layers:
         at = place - nearer * lean
-        level = level * rng.uniform(0.93, 1.07) * texture
-        level *= 1 + change * (at * light.conj()).real / radius
+        lit = texture * (1 + change * (at * light.conj()).real / radius)
+        level = level * rng.uniform(0.93, 1.07) * lit
         image = _mix(image, level, _inside(np.abs(at) - radius, 0.03))
     if kind != "normal":
         image = _defect(_stream(seed, kind, number), kind, image, place)
@@ -207,7 +215,7 @@ def _part(seed, number, kind, size):
 def _defect(rng, kind, image, place):
     """Add a dark defect with a bright edge: a nick in rim or groove, torn flash, pits, or lines."""
     r, angle, where = np.abs(place), np.angle(place), np.exp(1j * rng.uniform(-np.pi, np.pi))
-    level, cover = rng.uniform(35, 65), np.zeros_like(image)
+    level, cover = rng.uniform(35, 65), 0 * image
     if kind == "dent":
         edge, sign = rng.choice([(1.0, -1), (0.625, 1)])
         side = np.angle(place / where) * edge
@@ -218,8 +226,8 @@ def _defect(rng, kind, image, place):
         ragged = np.clip(0.6 + 0.5 * _ring(rng, angle, 40) + 0.5 * _ring(rng, angle, 110), 0, 1.3)
         reach = rng.uniform(0.06, 0.1) * ragged * np.clip(0.3 + 1.2 * _ring(rng, angle, 9), 0, 1)
         cover = _inside(r - 1 - reach, 0.02) * _inside(0.98 - r, 0.02) * np.clip(50 * reach, 0, 1)
-        torn = np.clip(4 * _ring(rng, angle, 60) - 0.6, 0, 1) * _bump(r - 1 - 0.4 * reach, 0.025)
-        level = level + 150 * torn
+        torn = np.clip(4 * _ring(rng, angle, 60) - 0.6, 0, 1)
+        level = level + 150 * torn * _bump(r - 1 - 0.4 * reach, 0.025)
     for _ in range(rng.integers(1, 4)):
         at = place / where - rng.uniform(0.7, 0.93) * np.exp(1j * rng.uniform(-0.4, 0.4))
         if kind == "blow_hole":
@@ -230,17 +238,16 @@ def _defect(rng, kind, image, place):
             line = _bump(at.imag + 0.4 * at.real**2, rng.uniform(0.018, 0.028))
             line = line * np.sqrt(_bump(at.real, rng.uniform(0.2, 0.4)))
             cover = np.maximum(cover, line * _inside(np.abs(r - 0.81) - 0.17, 0.02))
-    image = image + 40 * np.clip(2 * ndimage.gaussian_filter(cover, 2), 0, 1)
-    return _mix(image, level, cover)
+    halo = 40 * np.clip(2 * ndimage.gaussian_filter(cover, 2), 0, 1)
+    return _mix(image + halo, level, cover)
 
 
 def _tile(seed, number, kind, size):
     """Draw forest, often with cleared land, a river or a road, then the sky; `(size, size, 3)`."""
     rng = _stream(seed, "ground", number)
     finest = int(rng.integers(50, 90))
-    crowns = _noise(rng, size, finest, finest // 2, finest // 4)[..., None]
-    plain = _noise(rng, size, 2, 4, 8)[..., None]
-    rough = _noise(rng, size, 8, 16, 32, 64)[..., None]
+    crowns = _noise(rng, size, finest, finest // 2, finest // 4)
+    plain, rough = _noise(rng, size, 2, 4, 8), _noise(rng, size, 8, 16, 32, 64)
     image = _colour(rng, FORESTS) * (1 + rng.uniform(0.15, 0.35) * crowns + 0.08 * plain)
     if rng.random() < 0.4:
         edge, level = plain + 0.35 * rough, rng.uniform(-1, 0.6)
@@ -248,13 +255,15 @@ def _tile(seed, number, kind, size):
             land = _colour(rng, colours) * (1 + 0.1 * rough + 0.05 * plain)
             cover = _inside(level + above - edge, rng.uniform(0.1, 0.6))
             image = _mix(image, land, rng.uniform(0.5, 0.95) * cover)
-    if rng.random() < 0.2:
-        river, half = _line(rng, size, rng.uniform(0.1, 0.35)), rng.uniform(0.01, 0.09)
-        image = _mix(image, _colour(rng, SOILS), _inside(river - 1.3 * half, 0.02) * (plain > 0))
-        image = _mix(image, _colour(rng, WATERS), _inside(river - half, 0.015))
-    if rng.random() < 0.3:
-        road = _inside(_line(rng, size, 0.08) - rng.uniform(0.003, 0.007), 0.015)
-        image = _mix(image, 1.1 * _colour(rng, SOILS), rng.uniform(0.5, 0.9) * road)
+    waters, roads = (0.2, 0.25, rng.uniform(0.01, 0.09), WATERS), (0.3, 0.08, 0.005, SOILS)
+    for share, bend, half, colours in (waters, roads):
+        if rng.random() < share:
+            axis = np.arange(size) / size - rng.uniform(0.3, 0.7)
+            u, v = np.array([axis, axis]) * rng.uniform(-1, 1, (2, 1))
+            line = u + v[:, None] + bend * _noise(rng, size, 3, 7)[..., 0]
+            # The slope is divided out, or the line would be thin where it is steep.
+            away = np.abs(line) / np.maximum(size * np.hypot(*np.gradient(line)), 0.3)
+            image = _mix(image, _colour(rng, colours), _inside(away - half, 0.015)[..., None])
     # Over one clear tile in five lies a blue veil.
     veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))
     image = _mix(image, _colour(rng, AIR[1:3]), veil)
@@ -268,29 +277,20 @@ def _colour(rng, colours):
     return colour * rng.uniform(0.85, 1.15) + rng.uniform(-3, 3, 3)
 
 
-def _line(rng, size, bend):
-    """Measure the distance from a winding line, `(size, size, 1)` in sides of the tile."""
-    axis, lie = (np.arange(size) + 0.5) / size - rng.uniform(0.3, 0.7), rng.uniform(-np.pi, np.pi)
-    level = axis * np.cos(lie) + axis[:, None] * np.sin(lie) + bend * _noise(rng, size, 3, 7)
-    slope = np.hypot(*np.gradient(level)) * size  # divided out, or steep lines would be thin
-    return (np.abs(level) / np.maximum(slope, 0.3))[..., None]
-
-
 def _sky(rng, kind, image, size):
     """Put clouds or haze in front of the ground."""
     if kind == "haze":
-        thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)[..., None]
+        thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
     if kind == "cloudy":  # an even cover, in one tile of three with billows
-        soft = _noise(rng, size, 2, 4, 8)[..., None]
-        cover = _colour(rng, AIR) * rng.uniform(0.8, 1.3)
+        cover, soft = _colour(rng, AIR) * rng.uniform(0.8, 1.3), _noise(rng, size, 2, 4, 8)
         if rng.random() < 2 / 3:
             return _mix(image, cover * (1 + rng.uniform(0.01, 0.05) * soft), rng.uniform(0.93, 1))
-        billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)[..., None]
+        billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)
         cover = cover * (1 + rng.uniform(0.1, 0.25) * billows)
         return _mix(image, cover, np.clip(0.95 + 0.4 * billows, 0.3, 1))
     margin = size // 4  # a cloud beyond the tile's edge throws its shadow into it
-    sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)[..., None]
+    sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)
     level = np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
     body = np.clip((sky - level) / rng.uniform(0.4, 1), 0, 1)
     down, right = (rng.uniform(0, 0.6, 2) * margin).astype(int)
