@@ -135,19 +135,6 @@ def test_nothing_foreign_runs_wherever_it_is(kind, saved, tmp_path, monkeypatch)
     assert Planted.ran == 0
 
 
-def test_a_lambda_that_would_write_a_file_never_does(tmp_path):
-    """A real one: Keras itself runs it when it is told to trust the file."""
-    marker, path = tmp_path / "marker", tmp_path / "model.keras"
-    write = eval(f"lambda x: (open({str(marker)!r}, 'w').close(), x)[1]")
-    inputs = keras.Input((4,))
-    keras.Model(inputs, keras.layers.Lambda(write, output_shape=(4,))(inputs)).save(path)
-    marker.unlink(missing_ok=True)
-    refusal(path)
-    assert not marker.exists()
-    keras.saving.load_model(path, safe_mode=False)(np.zeros((1, 4)))
-    assert marker.exists()
-
-
 def test_other_files_are_refused(saved, tmp_path):
     Planted.ran = 0
     for content in (pickle.dumps(Planted()), members(saved)["model.weights.h5"], b"", saved[:-9]):
