@@ -227,10 +227,7 @@ def export(
         typer.Option(help=".onnx, .tflite, a folder, .xml."),
     ] = "onnx",
 ) -> None:
-    """Write a detector for programs that have neither ganlib nor Keras.
-
-    A JSON file beside it says what such a program has to know: sizes, threshold, card.
-    """
+    """Write a detector, and what is to be known of it as JSON, for programs without Keras."""
     from ganlib.detector.export import export as write
 
     for path in write(_load(detector), output, format):

@@ -30,12 +30,6 @@ class Detector(AnomalyModel):
             smoothed residuals of the held-out normal images.
         residual_deviation: their standard deviation.
         heat_unit: the standard deviations that a heat of 1 stands for.
-
-    Example:
-        >>> detector = Detector(ganomaly)
-        >>> detector.calibrate_on(ganomaly.detect(held_out_normals))
-        >>> detector.save("bottle.keras")
-        >>> ganlib.load_model("bottle.keras").is_anomaly(images)
     """
 
     def __init__(
@@ -70,12 +64,7 @@ class Detector(AnomalyModel):
         return (self.thresholds or {}).get("quantile")
 
     def call(self, images, training=None):
-        """Compute all answers at once, for `export`; the model must answer in one pass.
-
-        Returns:
-            float32 `score` `(n,)`; `reconstruction` and `residual`, as large as the images,
-            0..255; `heat_map` `(n, image_size, image_size)`.
-        """
+        """Compute all answers at once, for `export`; the model must answer in one pass."""
         outputs = self.model(images, training=False)
         images = scale(images)
         residuals = ops.abs(images - outputs["reconstruction"]) * HALF_RANGE

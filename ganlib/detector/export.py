@@ -115,7 +115,6 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "model": name,
         "format": format,
         "image_size": size,
-        "channels": channels,
         "mode": "L" if channels == 1 else "RGB",
         "resize": detector.resize,
         "filter": "box: a pixel is the mean of those that it covers",

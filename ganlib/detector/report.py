@@ -71,7 +71,7 @@ def write_report(
         trim_blocks=True,
         undefined=StrictUndefined,
     )
-    page.filters |= {"csp": _csp, "images": _images}
+    page.filters["csp"] = _csp
     scores, verdicts = array("d"), Counter()  # filled while the page is written
     normal, card = detector.normal_scores, detector.card
     pieces = page.get_template("report.html").generate(
@@ -123,7 +123,3 @@ def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
 def _csp(text: str) -> str:
     """Name a script or a style in a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _images(n: int) -> str:
-    return f"{n:,} {'image' if n == 1 else 'images'}"

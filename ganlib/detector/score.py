@@ -25,7 +25,6 @@ from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
 CHUNK = 128  # images; two chunks are in memory at a time
-COLUMNS = ("file", "score", "above_normals", "is_anomaly", "error")
 
 
 class Counts(NamedTuple):
@@ -85,11 +84,8 @@ def score_images(
 ) -> Iterator[Scored]:
     """Score image files, in their order; the next ones are decoded meanwhile.
 
-    Args:
-        on_error: an image that cannot be read: "raise" an error, or "skip" and yield the reason.
-
-    Raises:
-        GanlibError: an image cannot be read, after those before it were yielded.
+    At an image that cannot be read, `on_error` says whether to "raise" a `GanlibError` or to "skip"
+    it and yield the reason.
     """
     shape = (detector.image_size, detector.channels, detector.resize)
     pool = ThreadPoolExecutor()
@@ -136,8 +132,7 @@ def score_files(
 
     Args:
         files: paths, each once, from `find_images`.
-        detector_name: name of the detector's file, for the report.
-        scored: what was scored, for the report.
+        detector_name, scored: what the report says was used, and scored.
         on_error: see `score_images`.
         on_scored: called with every answer; those of the journal come first.
 
@@ -235,7 +230,7 @@ def _picture_names(files: Sequence[str]) -> dict[str, str]:
 def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
+        table.writerow(["file", "score", "above_normals", "is_anomaly", "error"])
         for entry in entries:  # None becomes an empty cell
             table.writerow([entry.file, entry.score, entry.above, entry.is_anomaly, entry.error])
 

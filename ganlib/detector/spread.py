@@ -41,11 +41,6 @@ def score_folder(
 
     Raises:
         GanlibError: a file is missing or cannot be read, or workers kept dying.
-
-    Example:
-        >>> from distributed import Client, LocalCluster
-        >>> with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as it:
-        ...     score_folder("parts.keras", "parts/", "scores.csv", it)
     """
     from distributed import KilledWorker
 

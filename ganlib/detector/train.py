@@ -36,7 +36,6 @@ def train_detector(
         minutes: time limit for all networks together; None: as long as the steps take.
         false_alarm_rate: share of good images that may be flagged, 0..1. If there are too few
             held-out images for it, the lowest possible rate is used, and noted.
-        notes: sentences for the card.
         method: a name of `ganlib.models.base.METHODS`.
 
     Returns:

@@ -1,10 +1,4 @@
-"""A folder scored by two processes: as by one, also if one of them is killed."""
-
-import os
-import signal
-import threading
-import time
-from pathlib import Path
+"""A folder scored by two processes: as by one."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +10,7 @@ from ganlib.data.images import decode
 from ganlib.detector import spread
 from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, GANomaly
+from ganlib.models import DCGAN, AnoGAN
 
 distributed = pytest.importorskip(
     "distributed", reason="NOT TESTED: scoring on several processes needs `distributed`"
@@ -75,43 +69,6 @@ def test_table_is_that_of_one_process(searching, ganomaly, detector, folder, cli
     written = pd.read_csv(csv).sort_values("file", ignore_index=True)
     pd.testing.assert_frame_equal(written, table, check_dtype=False, rtol=1e-6)
     assert list(csv.parent.iterdir()) == [csv]
-
-
-def test_no_image_is_lost_or_scored_twice_when_a_worker_is_killed(
-    ganomaly, folder, client, tmp_path
-):
-    ganomaly.save(tmp_path / "model.keras")
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    client.run(_take_time, str(notes))
-    tables = []
-    arguments = (tmp_path / "model.keras", folder, tmp_path / "scores.csv", client, 2)
-    scoring = threading.Thread(target=lambda: tables.append(spread.score_folder(*arguments)))
-    scoring.start()
-    while len({note.name.split("-")[0] for note in notes.iterdir()}) < 2:  # both are at work
-        time.sleep(0.02)
-        assert scoring.is_alive()
-    last = max(notes.iterdir(), key=lambda note: int(note.name.split("-")[1]))
-    assert not (tmp_path / "scores.csv").exists()
-    os.kill(int(last.name.split("-")[0]), signal.SIGKILL)
-    scoring.join(60)
-    files, images = in_one_process(ganomaly, folder)
-    table = tables[0].sort_values("file", ignore_index=True)
-    assert table["file"].tolist() == files
-    np.testing.assert_allclose(table["score"], ganomaly.detect(images).scores, rtol=1e-4)
-    client.wait_for_workers(2, timeout=60)  # the nanny has started another
-
-
-def _take_time(notes):
-    """Make GANomaly slow in this worker; one that is started anew is as fast as ever."""
-    plain = GANomaly.detect
-
-    def detect(self, images):
-        (Path(notes) / f"{os.getpid()}-{time.monotonic_ns()}").write_text(str(len(images)))
-        time.sleep(0.5)
-        return plain(self, images)
-
-    GANomaly.detect = detect
 
 
 def test_mistakes_are_named_and_nothing_is_written(detector, folder, client, tmp_path):
