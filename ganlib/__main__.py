@@ -90,9 +90,7 @@ def train(
         Path | None, _file(".keras", "[default: FOLDER.keras]", "--output", "-o")
     ] = None,
     method: Annotated[str, typer.Option(help="Or AnoGAN, ..., or your own.")] = "GANomaly",
-    minutes: Annotated[
-        float, typer.Option(min=0.0001, help="Time limit for training, in minutes.")
-    ] = 10.0,
+    minutes: Annotated[float, typer.Option(min=0.0001, help="Most minutes of training.")] = 10.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
