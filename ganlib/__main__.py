@@ -15,7 +15,6 @@ from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
-os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
@@ -246,6 +245,7 @@ def _say(sentence: str) -> None:
 
 def main() -> None:
     """Run from the command line; see `EPILOG` for the exit status."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
     app(prog_name="python -m ganlib" if sys.argv[0].endswith(".py") else "ganlib")
 
 
