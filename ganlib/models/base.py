@@ -5,6 +5,8 @@ and how it scores. It can then be trained, saved, calibrated, wrapped in a `Dete
 without any other file being touched; `autoencoder.py` is the shortest example.
 """
 
+import contextlib
+import ctypes
 import inspect
 from collections.abc import Callable, Mapping
 
@@ -19,6 +21,11 @@ from ganlib.models.detection import HALF_RANGE, Detection, check_images, residua
 
 BATCH = 32  # images per pass of `predict`
 METHODS: dict[str, type["AnomalyModel"]] = {}  # the name of a method -> its class
+
+# TensorFlow's generators have glibc give freed memory back at once, and taking it again, page by
+# page, is a third of an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
+with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such need
+    ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
 
 def scale(images):
