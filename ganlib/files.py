@@ -18,9 +18,8 @@ from ganlib.errors import GanlibError
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Call `write` with a temporary path beside `path`, of its suffix; then move it there."""
-    path = Path(path)
+    temporary = unfinished(path := Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = unfinished(path)
     try:
         write(temporary)
         return temporary.replace(path)
@@ -29,12 +28,12 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_csv(path: str | Path, table) -> Path:
-    """Write a pandas table without its index, whole or not at all."""
+    """Write a pandas table without its index."""
     return write_safely(path, lambda p: table.to_csv(p, index=False))
 
 
 def write_json(path: str | Path, values: dict) -> Path:
-    """Write a dictionary, whole or not at all; NumPy's scalars become plain numbers."""
+    """Write a dictionary; NumPy's scalars become plain numbers."""
     text = json.dumps(values, indent=1, default=lambda value: value.item())
     return write_safely(path, lambda p: p.write_text(text + "\n"))
 
@@ -75,12 +74,11 @@ def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
     pattern = "**/.*.unfinished-*" if name is None else f".*.unfinished-{glob.escape(name)}"
     for path in list(Path(folder).glob(pattern)):
         process = path.name.split(".")[1]
-        if not process.isdecimal() or _runs(int(process)):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if process.isdecimal() and not _runs(int(process)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -95,20 +93,20 @@ def _runs(process: int) -> bool:
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
     """Let one process at a time write to a folder, by a lock that ends with the process.
 
-    Another one waits for `wait` seconds (the notebook of a killed `make figures` lives on for a
-    second), then gets an error that says `what` the first one does: "make figures".
+    Another one waits for `wait` seconds (a killed notebook lives on for a second), then gets an
+    error that says `what` the first one does: "make figures".
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, other = FileLock(path), ""
+    lock, other = FileLock(path), "another process"
     try:
         lock.acquire(timeout=wait)
     except Timeout:
         with contextlib.suppress(OSError):  # Windows does not let others read it
-            other = path.read_text().strip()
+            other = path.read_text().strip() or other
         raise GanlibError(
-            f"{folder} is in use: {other or 'another process'} is at work there, so {what} cannot "
-            "start. Wait until it ends, stop it, or use another clone of the project."
+            f"{folder} is in use: {other} is at work there, so {what} cannot start. Wait until it "
+            "ends, stop it, or use another clone of the project."
         ) from None
     try:
         with contextlib.suppress(OSError):

@@ -17,20 +17,19 @@ HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle h
 class Archive:
     """One Kaggle data set, as it unpacks.
 
-    `folders`, `counts` (of images) and `digests` are by part. A part's folders are relative to the
-    archive's root, best first: as it unpacks, then with levels of its nesting left out.
+    `folders`, `counts` (of images) and `digests` are by part.
     """
 
     name: str
     kaggle: str  # owner/slug
-    folders: Mapping[str, tuple[str, ...]]
+    folders: Mapping[str, tuple[str, ...]]  # best first: as it unpacks, then less nested
     counts: Mapping[str, int]
     exact: bool  # if not, more than HELD_OUT normal images and one anomaly are enough
     digests: Mapping[str, str]  # empty if not on record
 
     @property
     def folder(self) -> str:
-        """Name of the archive's folder, the slug."""
+        """Name of the archive's folder."""
         return self.kaggle.partition("/")[2]
 
     @property
@@ -44,14 +43,12 @@ class Archive:
 
     def find(self, folder: Path) -> Path | None:
         """Find the archive's root: below the folder by its name, or the folder itself."""
-        for root in (folder / self.folder, folder):
-            if any(self.part_folder(root, part) for part in self.counts):
-                return root
-        return None
+        roots = (folder / self.folder, folder)
+        return next((r for r in roots if any(self.part_folder(r, p) for p in self.counts)), None)
 
 
 def is_anomaly(part: str) -> bool:
-    """Tell whether a part holds anomalies (by its name: `'anomaly'`, `'test_anomaly'`)."""
+    """Tell whether a part (`'anomaly'`, `'test_anomaly'`) holds anomalies."""
     return part.endswith("anomaly")
 
 
@@ -78,10 +75,7 @@ ARCHIVES: dict[str, Archive] = {
     "cloud": Archive(
         name="cloud",
         kaggle="ashoksrinivas/cloud-anomaly-detection-images",
-        folders={
-            "normal": ("noncloud/noncloud", "noncloud"),
-            "anomaly": ("cloud/cloud", "cloud"),
-        },
+        folders={"normal": ("noncloud/noncloud", "noncloud"), "anomaly": ("cloud/cloud", "cloud")},
         counts={"normal": 1500, "anomaly": 100},
         exact=False,
         digests={},
@@ -91,12 +85,11 @@ ARCHIVES: dict[str, Archive] = {
 
 def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
-    if name not in ARCHIVES:
-        raise GanlibError(
-            f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a "
-            "folder."
-        )
-    return ARCHIVES[name]
+    if name in ARCHIVES:
+        return ARCHIVES[name]
+    raise GanlibError(
+        f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a folder."
+    )
 
 
 def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Path | None, str]:
@@ -106,12 +99,7 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     if data == "generated":
         return drawn, "generated images asked for"
     if data not in ("auto", "kaggle"):
-        if not Path(data).is_dir():
-            raise GanlibError(
-                f"{data} is not a folder. Set data to a folder with the images of {archive.name}, "
-                "or to auto, kaggle or generated."
-            )
-        if root := archive.find(Path(data)):
+        if root := archive.find(_existing(data, "data to auto, kaggle, generated or", archive)):
             return root, "the folder that was asked for"
         wanted = " or ".join(next(iter(archive.folders.values())))
         raise GanlibError(
@@ -120,12 +108,7 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
         )
     places = {str(data_dir): data_dir}
     if variable := os.environ.get("GANLIB_DATA"):
-        if not Path(variable).is_dir():
-            raise GanlibError(
-                f"{variable} is not a folder. Set the environment variable GANLIB_DATA to a folder "
-                f"with the images of {archive.name}, or unset it."
-            )
-        places["GANLIB_DATA"] = Path(variable)
+        places["GANLIB_DATA"] = _existing(variable, "the variable GANLIB_DATA to", archive)
     for place, folder in places.items():
         root = archive.find(folder)
         if root and not (root / MARKER).is_file():
@@ -133,6 +116,14 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     if data == "auto" and drawn:
         return drawn, f"no real images in {data_dir}, but generated ones"
     return None, ""
+
+
+def _existing(folder: str | Path, what: str, archive: Archive) -> Path:
+    if Path(folder).is_dir():
+        return Path(folder)
+    raise GanlibError(
+        f"{folder} is not a folder. Set {what} a folder with the images of {archive.name}."
+    )
 
 
 def read_kinds(root: Path) -> dict[str, str]:
@@ -156,16 +147,16 @@ def compare(
     """Compare the images with Kaggle's; return the source, the description and the notes."""
     name, kaggle = archive.name, archive.kaggle
     found, expected = plus(counts.values()), plus(archive.counts.values())
+    source, text = "unverified", f"{name}: {found} images in Kaggle's layout"
     if generated:
+        source, text = "generated", f"GENERATED images ({name}-like)"
         note = (
             f"The images are drawn by ganlib after the look of {name}: results on them say nothing "
             "about results on the real images."
         )
-        return "generated", f"GENERATED images ({name}-like)", (note,)
-    if digests == archive.digests:
+    elif digests == archive.digests:
         return "kaggle", f"{name}, Kaggle images (digest verified)", ()
-    text = f"{name}: {found} images in Kaggle's layout"
-    if counts != archive.counts:
+    elif counts != archive.counts:
         text = f"{name} stand-in: {found} images in Kaggle's layout, not Kaggle's {expected}"
         note = (
             f"The {found} images are a stand-in in the layout of Kaggle's {kaggle}, which has "
@@ -180,12 +171,12 @@ def compare(
         )
     else:
         text += ", digest is not Kaggle's"
-        other = [part for part in digests if digests[part] != archive.digests[part]]
+        other = ", ".join(part for part in digests if digests[part] != archive.digests[part])
         note = (
-            f"The bytes or names of {', '.join(other)} are not those on record for Kaggle's "
-            f"{kaggle}: the images may be edited or of another version."
+            f"The bytes or names of {other} are not those on record for Kaggle's {kaggle}: the "
+            "images may be edited or of another version."
         )
-    return "unverified", text, (note,)
+    return source, text, (note,)
 
 
 def plus(counts: Iterable[int]) -> str:
