@@ -45,9 +45,9 @@ class Batches(keras.utils.PyDataset):
         listed = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
         if not listed or rows.min() < 0 or rows.max() >= len(images):
             raise GanlibError(
-                f"rows is {rows.dtype} {rows.shape}, from {min(rows.flat, default=None)} to "
-                f"{max(rows.flat, default=None)}: expected row numbers of {len(images)} images, at "
-                "least one, as split.train."
+                f"rows has shape {rows.shape}, type {rows.dtype}, values "
+                f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}: expected "
+                f"row numbers of {len(images)} images, at least one, as split.train."
             )
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(

@@ -40,29 +40,25 @@ REASONS = {
     r"5\d\d Server|internal server error|unavailable": (
         "Kaggle's server has failed; try again later"
     ),
-    "": (
-        "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
-        "{kaggle}"
-    ),
+    "": "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
+    "{kaggle}",
 }
 
 
 def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) -> Path:
     """Download an archive to `data_dir/<slug>`, whole or not at all; return this folder.
 
-    `check` is called with the unpacked folder and raises a `GanlibError` if images are missing. The
-    first line of an error says why there are none, the others which ways are left.
+    `check` raises a `GanlibError` if images are missing in the unpacked folder. The first line of
+    an error says why there are none, the others which ways are left.
     """
-    target = data_dir / archive.folder
-    unpacked = target
+    unpacked = target = data_dir / archive.folder
     try:
         if target.exists():
             raise GanlibError(f"{target} is in the way and holds none of its folders; remove it")
         data_dir.mkdir(parents=True, exist_ok=True)
         prefix = f"{unfinished(target).name}-"
         with tempfile.TemporaryDirectory(dir=data_dir, prefix=prefix) as scratch:
-            unpacked = Path(scratch, "unpacked")
-            unpacked.mkdir()
+            (unpacked := Path(scratch, "unpacked")).mkdir()
             _run_client(archive, unpacked)
             check(unpacked)
             unpacked.replace(target)
@@ -86,17 +82,14 @@ def _run_client(archive: Archive, folder: Path) -> None:
     It unzips with `zipfile`, which keeps names within the folder and makes no links.
     """
     command = [sys.executable, "-m", "kaggle", "datasets", "download", archive.kaggle]
+    command += ["--unzip", "--quiet", "--path", str(folder)]
     # With these the client prints the login and holds the whole file in memory.
     env = {k: v for k, v in os.environ.items() if k not in ("VERBOSE", "VERBOSE_OUTPUT")}
+    env["PYTHONUNBUFFERED"] = "1"  # else help on logging in comes after the error
+    nothing, both = subprocess.DEVNULL, subprocess.STDOUT
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            [*command, "--unzip", "--quiet", "--path", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env=env | {"PYTHONUNBUFFERED": "1"},  # else help on logging in comes after the error
-        ) as process,
+        subprocess.Popen(command, stdin=nothing, stdout=said, stderr=both, env=env) as process,
     ):
         before, received = -1, 0
         try:
@@ -115,13 +108,9 @@ def _run_client(archive: Archive, folder: Path) -> None:
             process.kill()  # does nothing to a client that has ended
         said.seek(0)
         if process.returncode:
-            raise GanlibError(_reason(archive, said.read().decode(errors="replace")))
-
-
-def _reason(archive: Archive, said: str) -> str:
-    """Say why the client failed, in our own words."""
-    last = said.strip().rpartition("\n")[2].partition(" for url")[0]
-    number = re.search(r"\[Errno (\d+)\]", last)
-    system = os.strerror(int(number[1])) if number else ""
-    reason = next(why for pattern, why in REASONS.items() if re.search(pattern, last, re.I))
-    return reason.format(url=archive.url, kaggle=archive.kaggle, system=system)
+            text = said.read().decode(errors="replace").strip()
+            last = text.rpartition("\n")[2].partition(" for url")[0]
+            number = re.search(r"\[Errno (\d+)\]", last)
+            system = os.strerror(int(number[1])) if number else ""
+            why = next(why for pattern, why in REASONS.items() if re.search(pattern, last, re.I))
+            raise GanlibError(why.format(url=archive.url, kaggle=archive.kaggle, system=system))
