@@ -14,8 +14,8 @@ copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels 
 
 Reference:
     Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
-    (1996) 366-376, for the pose by moments. Deviation: no moments above the second order, because
-    the turn that they leave open is searched.
+    (1996) 366-376, for the pose. Deviation: moments up to the second order only, as turns are
+    searched.
 """
 
 import contextlib
@@ -43,8 +43,7 @@ THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
 INNER, OUTER = 0.2, 2.0  # radii of the rings in standard deviations; 2 reaches to a disc's edge
-CHUNK = 256  # images that are described at a time
-PAIRS = 2**19  # pairs that are compared at a time, about 250 MB
+CHUNK, PAIRS = 256, 2**19  # images described and pairs compared at a time, about 250 MB
 
 
 def near_duplicate_groups(
@@ -52,11 +51,8 @@ def near_duplicate_groups(
 ) -> np.ndarray:
     """Put images, or those of some `rows`, into groups without near-duplicates between them.
 
-    Groups are the connected components of "nearer than the threshold" (single linkage): a chain of
-    images, each near the next, is one group.
-
-    Returns:
-        int64 `(n,)`: every image's group, numbered from 0 in the order of its first image.
+    A chain of images, each nearer to the next than the threshold, is one group (single linkage).
+    Return every image's group, int64 `(n,)`, numbered from 0 in the order of its first image.
     """
     codes = _describe(images, rows)
     groups = np.arange(len(codes))
@@ -70,11 +66,9 @@ def near_duplicate_groups(
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find for every image the nearest one among others.
+    """Find for every image the first of the nearest ones among others, int64 `(n,)`.
 
-    Returns:
-        The index of the nearest reference, int64 `(n,)`, the first of equally near ones; and its
-        distance, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
+    Return its distance, too, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
     """
     codes, among = _describe(queries), _describe(references)
     if not len(among):
@@ -89,16 +83,12 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
     """Find which images of a data set are copies of one picture; cached on disk.
 
-    Normal images and anomalies are grouped apart, so that anomalies have no say in how normal
-    images are held out.
-
-    Returns:
-        int64, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the order
-        of their first row, then the anomalies' groups.
+    Return the group of every row of `Dataset.files`, int64 `(n,)`: first the groups of normal
+    images, 0, 1, ... in the order of their first row, then those of anomalies. They are grouped
+    apart, so that anomalies have no say in how normal images are held out.
     """
-    version = f"v{DECODE_VERSION}.{CODE_VERSION}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}-{version}.npy"
-    path = dataset.cache_dir / "cache" / name
+    name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
+    path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{CODE_VERSION}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         groups = np.load(path)
         if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:
@@ -139,18 +129,17 @@ def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
 
 
 def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the content of images `(n, height, width)`, which reach from -1 to 1 both ways.
+    """Find the centre `(n, 2)` and the root of the covariance `(n, 2, 2)` of images' content.
 
-    Return its centre `(n, 2)` as (y, x), and the square root of its covariance `(n, 2, 2)`.
+    Images `(n, height, width)` reach from -1 to 1 both ways; the order is (y, x).
     """
     n, *sides = grey.shape
     middles = ((2 * np.arange(side) + 1) / side - 1 for side in sides)
     places = np.stack(np.meshgrid(*middles, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # Outside this disc, a turned copy has what its corners were filled with.
+    # Outside this disc, which is the first window, a turned copy's corners were filled.
     disc = (np.hypot(*places.T) <= 1).astype(np.float32)
-    # The first window is the disc, with its edge at OUTER deviations.
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):
@@ -162,14 +151,12 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         factors = np.concatenate([-2 * linear, quadratic], 1)
         radius = factors @ powers.T + np.einsum("ni,ni->n", linear, centre)[:, None]
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
-        # A soft edge, so that nothing jumps from pixel to pixel
-        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc
+        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc  # with a soft edge
         mean = (grey * window).sum(1) / window.sum(1)
         # One grey level is added so that a flat image has a pose too, that of the window.
         weight = (np.square(grey - mean[:, None]) + 1) * window
         moments = weight @ powers / weight.sum(1)[:, None]
-        centre = moments[:, :2]
-        covariance = moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
+        centre, covariance = moments[:, :2], moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
         covariance = covariance - centre[:, :, None] * centre[:, None, :]
         # The root of a 2x2 matrix in closed form
         area = np.sqrt(np.maximum(np.linalg.det(covariance), 1e-12))[:, None, None]
@@ -186,8 +173,7 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
     size = np.array(grey.shape[1:])[:, None]
     rings = np.empty((len(grey), RINGS, ANGLES), np.float32)
     for image, middle, stretch, ring in zip(grey, centre, root, rings, strict=True):
-        points = stretch @ places.reshape(2, -1) + middle[:, None]
-        pixels = (points + 1) * size / 2 - 0.5
+        pixels = (stretch @ places.reshape(2, -1) + middle[:, None] + 1) * size / 2 - 0.5
         ring[:] = map_coordinates(image, pixels, order=1, mode="nearest").reshape(ring.shape)
     return rings * np.sqrt(radii)[:, None].astype(np.float32)
 
@@ -197,8 +183,7 @@ def _distances(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
-    One spectrum times the conjugate of another, turned back to angles, is their correlation at
-    every turn. `later` leaves out the references before a chunk's first row.
+    `later` leaves out the references before a chunk's first row.
     """
     columns = np.ascontiguousarray(references.transpose(1, 2, 0))
     step = max(1, PAIRS // 2 // max(1, len(references)))
@@ -207,6 +192,7 @@ def _distances(
         others = columns[:, :, start:] if later else columns
         alike = np.full((chunk.shape[1], others.shape[2]), -1, np.float32)
         for turned in (chunk.conj(), chunk):  # as it is, and mirrored
+            # The product, turned back to angles, is the correlation at every turn.
             turns = irfft(turned @ others, n=ANGLES, axis=0, overwrite_x=True, workers=-1)
             # Both spectra carry 1/sqrt(ANGLES), their product's inverse another 1/ANGLES.
             np.maximum(alike, turns.max(0) * ANGLES, out=alike)
