@@ -43,7 +43,7 @@ class Images(NamedTuple):
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the files in a folder that are named like images and not hidden: bare names, sorted."""
+    """List the files in a folder that have an image's suffix: bare names, sorted, none hidden."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
 
 
@@ -55,27 +55,25 @@ def images_in(folder: Path, remedy: str) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders in a folder that are not hidden: bare names, sorted."""
-    # `os` reports where it is not allowed to look. Archivers leave __MACOSX.
-    names = [name for name in _names(folder) if name != "__MACOSX"]
+    """List the folders in a folder: bare names, sorted, none hidden."""
+    names = [name for name in _names(folder) if name != "__MACOSX"]  # left by archivers
     return [name for name in names if os.path.isdir(folder / name)]  # noqa: PTH112
 
 
 def _names(folder: Path) -> list[str]:
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208
+    try:  # not by Path, which is silent about folders that it may not read
+        return sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
     except OSError as error:
         raise GanlibError(
             f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
         ) from error
-    return [name for name in names if not name.startswith(".")]
 
 
 def is_folder(name: str | Path) -> bool:
     """Tell whether a data set is a folder: the path exists or has a separator in it."""
     text = str(name)
-    is_path = "/" in text or "\\" in text or (text != "" and Path(text).exists())
-    return is_path and text not in ARCHIVES
+    there = text not in ("", *ARCHIVES) and Path(text).exists()
+    return "/" in text or "\\" in text or there
 
 
 def folder_of(name: str | Path) -> Path:
@@ -92,9 +90,8 @@ def folder_of(name: str | Path) -> Path:
 
 def name_of(root: Path) -> str:
     """Name a folder's data set so that files can have this name, and no archive has it."""
-    name = slug(root.name)
-    if not name:  # other letters than ASCII's
-        name = "folder-" + hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
+    digest = hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
+    name = slug(root.name) or f"folder-{digest}"  # of other letters than ASCII's
     return f"{name}-folder" if name in ARCHIVES else name
 
 
@@ -105,57 +102,49 @@ def called(name: str | Path) -> str:
 
 def can_be_compared(name: str | Path) -> bool:
     """Tell whether methods can be compared on a data set: it has test images of both kinds."""
-    if str(name) in ARCHIVES:
-        return True
-    parts = {images.part for images in list_folder(folder_of(name))[0]}
-    return {"test_normal", "test_anomaly"} <= parts
+    return str(name) in ARCHIVES or {"test_normal", "test_anomaly"} <= {
+        images.part for images in list_folder(folder_of(name))[0]
+    }
 
 
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     """List a folder's images by part and kind, none empty, with notes on what it lacks."""
     folders = list_folders(root)
-    if "train" in folders:
+    if "train" in folders or "test" in folders:
         images, ignored = _layout(root, folders)
-    elif "test" in folders:
-        raise GanlibError(
-            f"{shown(root)} has a folder test but no folder train: put the good images to train on "
-            f"into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
-        )
     else:
         ignored = [folder for folder in folders if list_images(root / folder)]
         hint = f"Images are in its folder {shown(ignored[0])}. " if ignored else ""
         names = images_in(root, f"{hint}Give a folder with images, or with {LAYOUT}.")
         images = [Images("normal", "normal", root, names, {})]
-    notes = []
-    if ignored:
-        listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
-        notes = [f"Images that were not read, because they are not where images go: in {listed}."]
-    if all(each.part != "test_anomaly" for each in images):
-        notes.append(NO_ANOMALIES)
-    return images, tuple(notes)
+    listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
+    left = f"Images that were not read, because they are not where images go: in {listed}."
+    tested = any(each.part == "test_anomaly" for each in images)
+    return images, (left,) * bool(ignored) + (NO_ANOMALIES,) * (not tested)
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
     """Read the layout of MVTec AD; return the folders ignored, too."""
-    trained = list_folders(root / "train")
+    trained = list_folders(root / "train") if "train" in folders else []
     if GOOD not in trained:
-        found = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
+        found = f"{shown(root)} has a folder test but no folder train"
+        if "train" in folders:
+            others = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
+            found = f"{shown(root / 'train')} has no folder {GOOD}, but {others}"
         raise GanlibError(
-            f"{shown(root / 'train')} has no folder {GOOD}, but {found}: put the good images to "
-            f"train on into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
+            f"{found}: put the good images to train on into {shown(root / 'train' / GOOD)}. "
+            f"Expected: {LAYOUT}."
         )
     ignored = [folder for folder in ("", "train") if list_images(root / folder)]
     ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
     kinds = _kinds(root / "test") if "test" in folders else []
     masks = _masks(root, kinds) if "ground_truth" in folders else {}
-    remedy = "Put images into it or remove it."
-    names = images_in(root / "train" / GOOD, remedy)
-    images = [Images("train_normal", "normal", root / "train" / GOOD, names, {})]
-    for kind in kinds:
-        folder = root / "test" / kind
-        part, called = ("test_anomaly", kind) if kind != GOOD else ("test_normal", "normal")
-        own = masks.get(kind, {})
-        images.append(Images(part, called, folder, images_in(folder, remedy), own))
+    images = []
+    for side, kind in [("train", GOOD), *(("test", kind) for kind in kinds)]:
+        part, called = (f"{side}_normal", "normal") if kind == GOOD else (f"{side}_anomaly", kind)
+        names = images_in(root / side / kind, "Put images into it or remove it.")
+        own = masks.get(kind, {}) if side == "test" else {}
+        images.append(Images(part, called, root / side / kind, names, own))
     return images, ignored
 
 
@@ -166,7 +155,7 @@ def _kinds(test: Path) -> list[str]:
             f"{shown(test)} holds {len(loose)} images itself, the first is {shown(loose[0])}: put "
             f"good ones into {shown(test / GOOD)}, others into a folder named after their defect."
         )
-    kinds = list_folders(test)
+    kinds = sorted(list_folders(test), key=lambda kind: kind != GOOD)
     if not kinds:
         raise GanlibError(
             f"{shown(test)} is empty. Put images into {shown(test / GOOD)} and into folders named "
@@ -178,12 +167,12 @@ def _kinds(test: Path) -> list[str]:
                 f"{shown(test / kind)} is not named after a defect. If its images are good, call "
                 f"it {GOOD}; else give it the name of their defect."
             )
-    return sorted(kinds, key=lambda kind: kind != GOOD)
+    return kinds
 
 
 def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
     """Find the image of every mask; return per kind the masks by the images' names."""
-    masks: dict[str, dict[str, str]] = {}
+    masks = {}
     for kind in list_folders(root / "ground_truth"):
         folder = root / "ground_truth" / kind
         images, masks[kind] = defaultdict(list), {}
@@ -200,10 +189,10 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
                 )
             name, *others = images[stem]
             if others or name in masks[kind]:
+                what = "images" if others else "masks"
                 raise GanlibError(
-                    f"{shown(folder / mask)}: there are two {'images' if others else 'masks'} "
-                    f"called {shown(stem)}, so which mask belongs to which image cannot be told. "
-                    "Rename or remove one."
+                    f"{shown(folder / mask)}: there are two {what} called {shown(stem)}, so which "
+                    "mask belongs to which image cannot be told. Rename or remove one."
                 )
             masks[kind][name] = f"ground_truth/{kind}/{mask}"
     return masks
