@@ -60,7 +60,7 @@ class Batches(keras.utils.PyDataset):
         self._left = math.inf  # batches that Keras has not taken yet
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Count the batches of an epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:

@@ -67,10 +67,8 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
         raise GanlibError(
             f"{archive.kaggle} could not be downloaded: {reason.rstrip('.')}.\n"
             "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings and save "
-            "it as ~/.kaggle/access_token (as kaggle.json, if it is one), or set KAGGLE_API_TOKEN, "
-            "or KAGGLE_USERNAME and KAGGLE_KEY.\n"
-            f"- By hand: download the archive from {archive.url} in a browser and unzip it to "
-            f"{target.resolve()}.\n"
+            "it as ~/.kaggle/access_token, or set KAGGLE_API_TOKEN.\n"
+            f"- By hand: download {archive.url} in a browser and unzip it to {target.resolve()}.\n"
             "- Without Kaggle: data='generated' draws images of the same kind."
         ) from error
     return target
@@ -108,9 +106,12 @@ def _run_client(archive: Archive, folder: Path) -> None:
             process.kill()  # does nothing to a client that has ended
         said.seek(0)
         if process.returncode:
-            text = said.read().decode(errors="replace").strip()
-            last = text.rpartition("\n")[2].partition(" for url")[0]
-            number = re.search(r"\[Errno (\d+)\]", last)
-            system = os.strerror(int(number[1])) if number else ""
-            why = next(why for pattern, why in REASONS.items() if re.search(pattern, last, re.I))
-            raise GanlibError(why.format(url=archive.url, kaggle=archive.kaggle, system=system))
+            raise GanlibError(_reason(archive, said.read().decode(errors="replace")))
+
+
+def _reason(archive: Archive, said: str) -> str:
+    last = said.strip().rpartition("\n")[2].partition(" for url")[0]
+    number = re.search(r"\[Errno (\d+)\]", last)
+    system = os.strerror(int(number[1])) if number else ""
+    reason = next(why for pattern, why in REASONS.items() if re.search(pattern, last, re.I))
+    return reason.format(url=archive.url, kaggle=archive.kaggle, system=system)

@@ -20,7 +20,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def decode(path: str | Path, image_size: int, channels: int, resize: str = "squeeze") -> np.ndarray:
-    """Read one image file and bring it to a square of `image_size`.
+    """Read an image file as a square, uint8 `(image_size, image_size, channels)`, 0..255.
 
     Every output pixel is the plain mean of the pixels that it covers (Pillow's `BOX` filter): small
     defects still show, the mean brightness is kept, and edges get no ringing.
@@ -37,13 +37,9 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
         resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
             bars of equal width, "crop" takes its central square.
 
-    Returns:
-        uint8 array `(image_size, image_size, channels)`, 0..255.
-
     Raises:
-        GanlibError: If the file is missing, truncated, damaged or no image, has more than
-            `PIL.Image.MAX_IMAGE_PIXELS` pixels, or grey levels without a known range (floats,
-            32-bit).
+        GanlibError: If the file is missing, damaged or no image, has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`, or grey levels of no known range (floats, 32-bit).
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
@@ -73,9 +69,8 @@ def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> n
     """
     check_shape(image_size, 1, resize)
     with _naming(path):
-        levels = np.asarray(_read(path, 1))
         # In float, where one white pixel among thousands is still more than nothing.
-        defect = Image.fromarray((levels > 0).astype(np.float32))
+        defect = Image.fromarray((np.asarray(_read(path, 1)) > 0).astype(np.float32))
         return np.asarray(_to_square(defect, image_size, resize)) > 0
 
 
@@ -89,9 +84,9 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
-    """Return which part of a picture of `width` x `height` pixels `decode`'s square shows.
+    """Return which part of a picture `decode` shows: left, top, right and bottom in its pixels.
 
-    Left, top, right and bottom in pixels of the picture; with "letterbox" beyond its edges.
+    With "letterbox" this is beyond its edges.
     """
     check_shape(1, 1, resize)
     if resize == "squeeze":
@@ -117,8 +112,8 @@ def _naming(path: str | Path) -> Iterator[None]:
     """Turn whatever goes wrong in reading a picture into one line that names the file."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise GanlibError(
-            "Pillow is set to fill up truncated images with grey, which would pass for a defect. "
-            "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
+            "Truncated images would be filled up with grey, which would pass for a defect. Set "
+            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
         )
     try:
         yield
@@ -134,14 +129,14 @@ def reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
     if isinstance(error, Image.DecompressionBombError):
-        limit = f"{Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS"
-        return f"it has more than {limit}, which you may raise"
+        limit = f"{Image.MAX_IMAGE_PIXELS} pixels"
+        return f"it has more than {limit}; to read it, raise PIL.Image.MAX_IMAGE_PIXELS"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shown(" ".join(text.split())[:200].rstrip("."))
 
 
 def _read(path: str | Path, channels: int) -> Image.Image:
-    """Read a picture in its own size; of mode L, RGB, or F for grey levels not yet rounded."""
+    """Read a picture in its own size; of mode L, RGB, or F for grey not yet rounded."""
     with open_file(path) as file:
         image = _open(file.read())
     ImageOps.exif_transpose(image, in_place=True)
@@ -150,7 +145,7 @@ def _read(path: str | Path, channels: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    # By way of RGB, because CMYK has no way to grey.
+    # CMYK has no way to grey but by RGB.
     image = image if image.mode == "L" else image.convert("RGB")
     return image.convert("L" if channels == 1 else "RGB")
 
@@ -178,9 +173,7 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> np.ndarray:
-    """Round what `_read` returns to uint8."""
-    pixels = np.asarray(image)
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
+    return np.rint(np.asarray(image)).astype(np.uint8)
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
@@ -198,16 +191,15 @@ def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
     square, box = (image_size, image_size), shown_box(*image.size, resize)
     if resize != "letterbox":
         return image.resize(square, Image.Resampling.BOX, box=box)
-    if max(image.size) > LONGEST * min(image.size):
+    (width, height), (left, top, right, bottom) = image.size, box
+    if max(width, height) > LONGEST * min(width, height):
         raise ValueError(
-            f"it is {image.width}x{image.height} pixels, more than {LONGEST} times as long as wide"
+            f"it is {width}x{height} pixels, more than {LONGEST} times as long as wide"
         )
     # Along the long side first: bars of the full length would take many times the memory.
-    left, top, right, bottom = box
-    if image.width >= image.height:
-        size, box = (image_size, image.height), (0, top, image_size, bottom)
-    else:
-        size, box = (image.width, image_size), (left, 0, right, image_size)
+    size, box = (width, image_size), (left, 0, right, image_size)
+    if width >= height:
+        size, box = (image_size, height), (0, top, image_size, bottom)
     image = image.resize(size, Image.Resampling.BOX).crop(box)
     return image.resize(square, Image.Resampling.BOX)
 
@@ -228,7 +220,7 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
             file.seek(images.offset + row * image.nbytes)
             if file.readinto(image) != image.nbytes:
                 raise GanlibError(
-                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
-                    "Delete it to have the images decoded again."
+                    f"{images.filename} ends before row {row}: it was cut off. Delete it to have "
+                    "the images decoded again."
                 )
     return copy
