@@ -67,7 +67,8 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
         raise GanlibError(
             f"{archive.kaggle} could not be downloaded: {reason.rstrip('.')}.\n"
             "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings and save "
-            "it as ~/.kaggle/access_token, or set KAGGLE_API_TOKEN.\n"
+            "it as ~/.kaggle/access_token (as kaggle.json, if it is one), or set KAGGLE_API_TOKEN, "
+            "or KAGGLE_USERNAME and KAGGLE_KEY.\n"
             f"- By hand: download {archive.url} in a browser and unzip it to {target.resolve()}.\n"
             "- Without Kaggle: data='generated' draws images of the same kind."
         ) from error

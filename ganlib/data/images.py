@@ -43,8 +43,7 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
-        image = _to_square(_read(path, channels), image_size, resize)
-    pixels = np.atleast_3d(_levels(image))
+        pixels = np.atleast_3d(_levels(_to_square(_read(path, channels), image_size, resize)))
     return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
 
@@ -77,8 +76,7 @@ def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> n
 def size_of(path: str | Path) -> tuple[int, int]:
     """Read a picture's width and height, turned as its EXIF orientation says, without decoding."""
     with _naming(path), open_file(path) as file, Image.open(file, formats=FORMATS) as image:
-        # Not in a TIFF, whose size Pillow has turned already. Asked for what a PNG does not say at
-        # its beginning, Pillow would decode all of it.
+        # Pillow turns TIFF itself, and would decode a whole PNG to look for EXIF at its end.
         turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return image.size[::-1] if turned else image.size
 
@@ -164,8 +162,7 @@ def _open(content: bytes) -> Image.Image:
         # Pillow stretches these levels to 8 bit, but not the one that stands for clear.
         if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
             raise ValueError("a clear level is known of 8 bit only, save it with 8 bit")
-    # In the pixels of a JPEG, 0xff is never followed by 0xd9. Without an end, a file whose rest was
-    # never written and is filled up with zeros would become grey below.
+    # The mark of a JPEG's end: a file that is filled up with zeros would become grey below.
     elif image.format in ("JPEG", "MPO") and content.find(b"\xff\xd9", image.fp.tell()) < 0:
         raise ValueError("it is truncated")
     image.load()
@@ -173,13 +170,13 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> np.ndarray:
-    return np.rint(np.asarray(image)).astype(np.uint8)
+    pixels = np.asarray(image)
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
-    # Some versions of Pillow open 16-bit PNG files with 32-bit integers. A TIFF with these has
-    # them: whether its levels end at 255 or 65535 cannot be known.
+    # Some versions of Pillow open 16-bit PNG files with 32-bit integers.
     if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
     levels = np.asarray(image)
@@ -205,10 +202,7 @@ def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
 
 
 def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Copy some images out of all, without holding more of them in memory than these.
-
-    Pages of a mapped file that were touched count as memory of the process until it ends.
-    """
+    """Copy some images out of all; pages of a mapped file would stay in memory if touched."""
     # A view of a map is one too, but says nothing of where in the file it begins.
     mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
     if not mapped or not images.flags.c_contiguous or images.filename is None:

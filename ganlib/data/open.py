@@ -44,21 +44,17 @@ def open_dataset(
         data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
             that the environment variable `GANLIB_DATA` names, else the generated ones in
             `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
-            `'kaggle'`: the real ones there, else downloaded. `'generated'`:
-            `data_dir/generated/<slug>`, generated if absent. Anything else: a folder, the archive's
-            own or one that holds it.
+            `'kaggle'`: the real ones there, else downloaded. `'generated'`: generated ones. Or a
+            folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
         on_error: `'raise'`: an image that cannot be read is an error, here or in `load_images`.
-            `'skip'`: decode all here and leave out those that cannot be read (`Dataset.skipped`).
-            They count where the number of images is checked, so an archive must be complete.
+            `'skip'`: decode all here and leave such images out (`Dataset.skipped`).
         fetch: False never downloads or generates.
-        resize: How a folder's images become square, `'letterbox'`, `'crop'` or `'squeeze'`, see
-            `ganlib.data.images.decode`. The archives' are square.
+        resize: How a folder's images become square, see `ganlib.data.images.decode`.
 
     Raises:
-        GanlibError: If the name is unknown, there are no images for `data`, or some or too many are
-            missing; if a folder is in neither of the two forms.
+        GanlibError: If the name is unknown, or images are missing.
     """
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
@@ -71,12 +67,12 @@ def open_dataset(
         return dataset
     archive = archive_of(name)
     root, why = find_archive(archive, data, data_dir)
-    if root is None and not fetch:
-        raise GanlibError(
-            f"There are no {name} images for data={str(data)!r} in {data_dir}: run the notebook "
-            f"00_download with dataset={name!r} and the same `data` first; it gets them."
-        )
     if root is None:
+        if not fetch:
+            raise GanlibError(
+                f"There are no {name} images for data={str(data)!r} in {data_dir}: run the "
+                f"notebook 00_download with dataset={name!r} and the same `data` first."
+            )
         root, why = _fetch(archive, data, data_dir, on_message)
     dataset = _open_archive(archive, root, data_dir, on_error)
     on_message(f"{dataset.caption}; taken from {root}: {why}.")
@@ -116,27 +112,25 @@ def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -
     if generated:
         remedy = f"Delete {root} to have it generated again."
     files = _list_archive(archive, root, remedy, generated)
-    kinds, anomalies = read_kinds(root), files["label"] == 1
-    names = files.loc[anomalies, "file"].str.rpartition("/")[2]
-    files.loc[anomalies, "kind"] = [kinds.get(name, "anomaly") for name in names]
+    bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
+    files.loc[bad.index, "kind"] = bad.map(read_kinds(root)).fillna("anomaly")
     describe = partial(compare, archive, generated=generated)
     return _sift(archive.name, root, files, data_dir, on_error, "squeeze", describe)
 
 
 def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
     name, (listed, notes) = name_of(root), list_folder(root)
-    drawn = any((above / MARKER).is_file() for above in (root, *root.parents))
-    if drawn:
+    files, images = _list_files(root, listed), "images"
+    if any((above / MARKER).is_file() for above in (root, *root.parents)):
+        images = "GENERATED images"
         notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
 
     def describe(counts: dict[str, int], _) -> tuple[str, str, tuple[str, ...]]:
         tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
         test = f", {plus(tested)} test" if any(tested) else ""
-        images = "GENERATED images" if drawn else "images"
         good = sum(counts.values()) - sum(tested)
         return "folder", f"{name}: {good} good{test} {images} in a folder", notes
 
-    files = _list_files(root, listed)
     return _sift(name, root, files, data_dir, on_error, resize, describe, nested=True)
 
 
@@ -150,10 +144,7 @@ def _sift(
     describe: Callable[..., tuple[str, str, tuple[str, ...]]],
     nested: bool = False,
 ) -> Dataset:
-    """Leave out what cannot be read and make the data set of the other files.
-
-    `describe` is called with all parts' counts and digests; returns source, description and notes.
-    """
+    """Leave out what cannot be read; `describe` tells source, description and notes of the rest."""
     counts = files["part"].value_counts(sort=False).to_dict()
     reasons = unreadable(name, root, files, data_dir, nested) if on_error == "skip" else ""
     bad = (tried := files.assign(reason=reasons))["reason"] != ""
@@ -173,16 +164,15 @@ def _sift(
     source, description, notes = describe(counts, digests)
     if len(skipped):
         parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-        total = len(files) + len(skipped)
-        note = f"{len(skipped)} of {total} images cannot be read and were left out: {parts}."
-        notes += (note,)
+        found = f"{len(skipped)} of {len(tried)} images cannot be read"
+        notes += (f"{found} and were left out: {parts}.",)
     return Dataset(
         name, source, root, files, digests, notes, data_dir, skipped, resize, description
     )
 
 
 def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
-    """List the images of an archive as `_list_files` does, or say what is missing."""
+    """List the images of an archive, or say what is missing."""
     listed, counts, opened = [], {}, {}
     for part in archive.counts:
         folder = archive.part_folder(root, part)
@@ -229,6 +219,5 @@ def _check_masks(root: Path, files: pd.DataFrame) -> None:
         if image_size != mask_size:
             raise GanlibError(
                 f"{shown(root / mask)} has {mask_size[0]}x{mask_size[1]} pixels, but its image "
-                f"{shown(file)} has {image_size[0]}x{image_size[1]}: draw the mask on the image "
-                "itself, or remove it."
+                f"{shown(file)} has {image_size[0]}x{image_size[1]}: draw it again, or remove it."
             )
