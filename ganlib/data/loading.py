@@ -95,12 +95,12 @@ def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | Ganl
                 yield pixels
 
 
-def unreadable(
-    name: str, root: Path, files: pd.DataFrame, cache_dir: Path, nested: bool
-) -> list[str]:
+def unreadable(dataset: Dataset) -> list[str]:
     """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
-    digest = digest_of(part_digests(root, files, nested, skip=True))
-    record = cache_dir / "cache" / f"{name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+    root, files = dataset.root, dataset.files
+    digest = digest_of(part_digests(root, files, dataset.source == "folder", skip=True))
+    name = f"{dataset.name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+    record = dataset.cache_dir / "cache" / name
     with contextlib.suppress(OSError, ValueError):  # absent or broken
         reasons = json.loads(record.read_text())
         if isinstance(reasons, list) and len(reasons) == len(files):

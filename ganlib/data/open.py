@@ -1,6 +1,7 @@
 """Open a data set: find its images, fetch them if absent, list and check them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -107,15 +108,14 @@ def _fetch(
 
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    generated = (root / MARKER).is_file()
-    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
-    if generated:
-        remedy = f"Delete {root} to have it generated again."
-    files = _list_archive(archive, root, remedy, generated)
+    generated, remedy = False, f"Unzip the archive of {archive.url} again, to an empty folder."
+    if (root / MARKER).is_file():
+        generated, remedy = True, f"Delete {root} to have it generated again."
+    files, kinds = _list_archive(archive, root, remedy, generated), read_kinds(root)
     bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
-    files.loc[bad.index, "kind"] = bad.map(read_kinds(root)).fillna("anomaly")
-    describe = partial(compare, archive, generated=generated)
-    return _sift(archive.name, root, files, data_dir, on_error, "squeeze", describe)
+    files.loc[bad.index, "kind"] = [kinds.get(name, "anomaly") for name in bad]
+    draft = Dataset(archive.name, "unverified", root, files, {}, (), data_dir)
+    return _sift(draft, on_error, partial(compare, archive, generated=generated))
 
 
 def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
@@ -131,25 +131,22 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         good = sum(counts.values()) - sum(tested)
         return "folder", f"{name}: {good} good{test} {images} in a folder", notes
 
-    return _sift(name, root, files, data_dir, on_error, resize, describe, nested=True)
+    draft = Dataset(name, "folder", root, files, {}, notes, data_dir, resize=resize)
+    return _sift(draft, on_error, describe)
 
 
-def _sift(
-    name: str,
-    root: Path,
-    files: pd.DataFrame,
-    data_dir: Path,
-    on_error: str,
-    resize: str,
-    describe: Callable[..., tuple[str, str, tuple[str, ...]]],
-    nested: bool = False,
-) -> Dataset:
-    """Leave out what cannot be read; `describe` tells source, description and notes of the rest."""
-    counts = files["part"].value_counts(sort=False).to_dict()
-    reasons = unreadable(name, root, files, data_dir, nested) if on_error == "skip" else ""
-    bad = (tried := files.assign(reason=reasons))["reason"] != ""
+def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
+    """Leave out what cannot be read.
+
+    `describe` takes the counts of all files and the digests of the others, by part; it returns
+    source, description and notes.
+    """
+    name, root, nested = draft.name, draft.root, draft.source == "folder"
+    counts = draft.files["part"].value_counts(sort=False).to_dict()
+    tried = draft.files.assign(reason=unreadable(draft) if on_error == "skip" else "")
+    bad = tried["reason"] != ""
     skipped = tried.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
-    files = files[~bad].reset_index(drop=True)
+    files = draft.files[~bad].reset_index(drop=True)
     for part in counts:
         left = int((files["part"] == part).sum())
         if left <= (HELD_OUT if part == "normal" and not nested else 0):
@@ -164,11 +161,10 @@ def _sift(
     source, description, notes = describe(counts, digests)
     if len(skipped):
         parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-        found = f"{len(skipped)} of {len(tried)} images cannot be read"
-        notes += (f"{found} and were left out: {parts}.",)
-    return Dataset(
-        name, source, root, files, digests, notes, data_dir, skipped, resize, description
-    )
+        lost = f"{len(skipped)} of {len(tried)} images"
+        notes += (f"{lost} cannot be read and were left out: {parts}.",)
+    found = {"files": files, "digests": digests, "notes": notes, "skipped": skipped}
+    return replace(draft, source=source, description=description, **found)
 
 
 def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
