@@ -41,10 +41,8 @@ def write_json(path: str | Path, values: dict) -> Path:
 def open_file(path: str | Path) -> IO[bytes]:
     """Open a file for reading, but no pipe or device, which may wait for ever: an OSError."""
     path = Path(path)
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:
-        raise ValueError("its name is not UTF-8, rename it") from None
+    if path.name.encode(errors="replace").decode() != path.name:
+        raise ValueError("its name is not UTF-8, rename it")
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
         raise OSError(0, "it is a pipe or a device, not a file")
     return path.open("rb")
@@ -57,7 +55,7 @@ def shown(path: str | Path) -> str:
 
 
 def slug(name: str) -> str:
-    """Make a name fit for files: lower case, hyphens for all but letters and digits."""
+    """Make a name fit for files: lower case, hyphens between letters and digits."""
     return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 

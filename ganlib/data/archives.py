@@ -10,15 +10,13 @@ import pandas as pd
 from ganlib.errors import GanlibError
 
 MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
+DRAWN = "The images are drawn by ganlib: results on them say nothing of real ones."
 HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One Kaggle data set, as it unpacks.
-
-    `folders`, `counts` (of images) and `digests` are by part.
-    """
+    """One Kaggle data set, as it unpacks; folders, counts of images and digests by part."""
 
     name: str
     kaggle: str  # owner/slug
@@ -103,8 +101,8 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
             return root, "the folder that was asked for"
         wanted = " or ".join(next(iter(archive.folders.values())))
         raise GanlibError(
-            f"{data} does not hold the {archive.name} images: expected {wanted} in it or in "
-            f"{Path(data) / archive.folder}. Unzip the archive of {archive.url} there."
+            f"{data} does not hold the {archive.name} images: expected {wanted} in it. Unzip the "
+            f"archive of {archive.url} there."
         )
     places = {str(data_dir): data_dir}
     if variable := os.environ.get("GANLIB_DATA"):
@@ -147,36 +145,25 @@ def compare(
     """Compare the images with Kaggle's; return the source, the description and the notes."""
     name, kaggle = archive.name, archive.kaggle
     found, expected = plus(counts.values()), plus(archive.counts.values())
-    source, text = "unverified", f"{name}: {found} images in Kaggle's layout"
     if generated:
-        source, text = "generated", f"GENERATED images ({name}-like)"
-        note = (
-            f"The images are drawn by ganlib after the look of {name}: results on them say nothing "
-            "about results on the real images."
-        )
-    elif digests == archive.digests:
+        return "generated", f"GENERATED images ({name}-like)", (DRAWN,)
+    if digests == archive.digests:
         return "kaggle", f"{name}, Kaggle images (digest verified)", ()
-    elif counts != archive.counts:
+    text = f"{name}: {found} images in Kaggle's layout"
+    if counts != archive.counts:
         text = f"{name} stand-in: {found} images in Kaggle's layout, not Kaggle's {expected}"
         note = (
             f"The {found} images are a stand-in in the layout of Kaggle's {kaggle}, which has "
-            f"{expected} ({' + '.join(counts)}): results on them are not comparable to results on "
-            "Kaggle's."
+            f"{expected} ({' + '.join(counts)}): results on them cannot be compared to Kaggle's."
         )
     elif not archive.digests:
         text += ", Kaggle's digest not on record"
-        note = (
-            f"The digest of Kaggle's {kaggle} is not on record: the layout and the counts are "
-            "Kaggle's, the bytes could not be checked."
-        )
+        note = f"The layout and the counts are those of Kaggle's {kaggle}, the bytes are unchecked."
     else:
         text += ", digest is not Kaggle's"
         other = ", ".join(part for part in digests if digests[part] != archive.digests[part])
-        note = (
-            f"The bytes or names of {other} are not those on record for Kaggle's {kaggle}: the "
-            "images may be edited or of another version."
-        )
-    return source, text, (note,)
+        note = f"The bytes or names of {other} are not those on record for Kaggle's {kaggle}."
+    return "unverified", text, (note,)
 
 
 def plus(counts: Iterable[int]) -> str:

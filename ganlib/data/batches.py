@@ -20,14 +20,13 @@ class Batches(keras.utils.PyDataset):
     resume a training in another process, give the new `Batches` the number of the next epoch.
 
     Args:
-        images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
+        images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
         batch_size: Images per batch; the last batch of an epoch has the rest.
-        seed: Of the order, at least 0.
         shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case, or
             it shuffles the batches again.
         transform: Called with every batch, returns what the model gets instead.
-        epoch: Number of the next epoch, at least 0; Keras's `fit` counts it up.
+        epoch: Number of the next epoch; Keras's `fit` counts it up.
     """
 
     def __init__(
@@ -51,8 +50,7 @@ class Batches(keras.utils.PyDataset):
             )
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(
-                f"batch_size={batch_size}, seed={seed}, epoch={epoch} give no batches: batch_size "
-                "is at least 1, the others at least 0."
+                f"{batch_size=}, {seed=}, {epoch=}: the first is at least 1, the others 0."
             )
         self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed
         self.shuffle, self.transform, self.epoch = shuffle, transform, epoch

@@ -5,17 +5,15 @@
    taken twice, the second time in the window that the first ones give.
 2. *Rings.* The straightened image is read on rings around its centre. Every ring loses its mean,
    which all round parts have in common; length 1 takes out brightness and contrast.
-3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
-   one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
+3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, also
+   mirrored. Fourier transforms along the rings give all turns at once.
 
 Copies turned by any angle are found where the object lies within the frame, as castings do; where a
 picture fills the frame, copies by flips and quarter turns. Two photographs of one part are not
 copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels are averaged.
 
-Reference:
-    Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
-    (1996) 366-376, for the pose. Deviation: moments up to the second order only, as turns are
-    searched.
+Reference: Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI
+18 (1996) 366-376, for the pose. Deviation: no moments above the second order, turns are searched.
 """
 
 import contextlib
@@ -37,8 +35,8 @@ from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
 CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
-# Distance below which two images count as copies: the geometric middle between 0.010, within which
-# every normal casting has another one, and 0.040, the nearest of different photographs.
+# Copies are nearer: every normal casting has another one within 0.010, different photographs are
+# 0.040 apart or more.
 THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
@@ -112,7 +110,7 @@ def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the spectra of the rings of straightened images, `(n, ANGLES // 2 + 1, RINGS)`."""
     if images.ndim != 4 or images.dtype != np.uint8:
         raise GanlibError(
-            f"Images of shape {images.shape} and type {images.dtype} cannot be compared: expected "
+            f"Images {images.shape} of type {images.dtype} cannot be compared: expected "
             "(n, height, width, channels) and uint8."
         )
     rows = np.arange(len(images)) if rows is None else rows
@@ -121,9 +119,8 @@ def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         grey = read_rows(images, rows[start : start + CHUNK]).mean(3, dtype=np.float32)
         rings = _read_rings(grey, *_pose(grey))
         rings -= rings.mean(2, keepdims=True)
-        # Flat rings are noise of rounding, which must not be blown up to a pattern.
         length = np.sqrt(np.square(rings).sum((1, 2), keepdims=True))
-        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)
+        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)  # no noise blown up
         codes[start : start + CHUNK] = np.fft.rfft(rings, axis=2, norm="ortho").transpose(0, 2, 1)
     return codes
 
@@ -170,8 +167,7 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
     radii = INNER + (OUTER - INNER) * (np.arange(RINGS) + 0.5) / RINGS
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     places = np.stack([np.outer(radii, np.sin(angles)), np.outer(radii, np.cos(angles))])
-    size = np.array(grey.shape[1:])[:, None]
-    rings = np.empty((len(grey), RINGS, ANGLES), np.float32)
+    size, rings = np.array(grey.shape[1:])[:, None], np.empty((len(grey), RINGS, ANGLES), "f4")
     for image, middle, stretch, ring in zip(grey, centre, root, rings, strict=True):
         pixels = (stretch @ places.reshape(2, -1) + middle[:, None] + 1) * size / 2 - 0.5
         ring[:] = map_coordinates(image, pixels, order=1, mode="nearest").reshape(ring.shape)

@@ -1,17 +1,13 @@
 """A folder of your own images as a data set: which of its folders is which part.
 
-Either the layout of MVTec AD and anomalib,
+Either the layout of MVTec AD (Bergmann et al., IJCV 129 (2021) 1038-1059) and anomalib,
 
     train/good             good images to train on
     test/good              good images to test on
     test/<kind>            images with a defect of that kind, for instance test/crack
     ground_truth/<kind>    masks, <image>_mask.png or <image>.png: what is not black is the defect
 
-of which `train/good` alone is enough; or one folder with good images in it. Deeper folders are not
-read.
-
-Reference:
-    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021) 1038-1059.
+of which `train/good` alone is enough; or one folder with good images in it, and none deeper.
 """
 
 import hashlib
@@ -26,7 +22,7 @@ from ganlib.files import shown, slug
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 GOOD = "good"
-# No names of defects: good images would be taken for anomalies ("all" is all kinds together).
+# No names of defects: good images would be taken for anomalies.
 NO_KINDS = {"good", "ok", "normal", "all"}
 NO_ANOMALIES = "There are no test anomalies: how many defects a detector finds cannot be known."
 LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, ground_truth/<kind>"
@@ -56,8 +52,8 @@ def images_in(folder: Path, remedy: str) -> list[str]:
 
 def list_folders(folder: Path) -> list[str]:
     """List the folders in a folder: bare names, sorted, none hidden."""
-    names = [name for name in _names(folder) if name != "__MACOSX"]  # left by archivers
-    return [name for name in names if os.path.isdir(folder / name)]  # noqa: PTH112
+    names = [name for name in _names(folder) if os.path.isdir(folder / name)]  # noqa: PTH112
+    return [name for name in names if name != "__MACOSX"]  # which archivers leave
 
 
 def _names(folder: Path) -> list[str]:
@@ -110,7 +106,7 @@ def can_be_compared(name: str | Path) -> bool:
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     """List a folder's images by part and kind, none empty, with notes on what it lacks."""
     folders = list_folders(root)
-    if "train" in folders or "test" in folders:
+    if {"train", "test"} & set(folders):
         images, ignored = _layout(root, folders)
     else:
         ignored = [folder for folder in folders if list_images(root / folder)]
@@ -120,7 +116,8 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
     left = f"Images that were not read, because they are not where images go: in {listed}."
     tested = any(each.part == "test_anomaly" for each in images)
-    return images, (left,) * bool(ignored) + (NO_ANOMALIES,) * (not tested)
+    notes = (left,) if ignored else ()
+    return images, notes if tested else (*notes, NO_ANOMALIES)
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
@@ -150,22 +147,18 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
 
 def _kinds(test: Path) -> list[str]:
     """List the folders in `test`, good first as in the archives."""
-    if loose := list_images(test):
-        raise GanlibError(
-            f"{shown(test)} holds {len(loose)} images itself, the first is {shown(loose[0])}: put "
-            f"good ones into {shown(test / GOOD)}, others into a folder named after their defect."
-        )
     kinds = sorted(list_folders(test), key=lambda kind: kind != GOOD)
-    if not kinds:
+    if (loose := list_images(test)) or not kinds:
+        first = f"holds {len(loose)} images itself, the first is {shown(loose[0])}" if loose else ""
         raise GanlibError(
-            f"{shown(test)} is empty. Put images into {shown(test / GOOD)} and into folders named "
-            "after their defects, or remove it."
+            f"{shown(test)} {first or 'is empty'}. Put good images into {shown(test / GOOD)}, "
+            "others into folders named after their defects, or remove it."
         )
     for kind in kinds:
         if kind != GOOD and kind.casefold() in NO_KINDS:
             raise GanlibError(
-                f"{shown(test / kind)} is not named after a defect. If its images are good, call "
-                f"it {GOOD}; else give it the name of their defect."
+                f"{shown(test / kind)} is not named after a defect. Call good images {GOOD}, "
+                "others by their defect."
             )
     return kinds
 
@@ -174,8 +167,7 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
     """Find the image of every mask; return per kind the masks by the images' names."""
     masks = {}
     for kind in list_folders(root / "ground_truth"):
-        folder = root / "ground_truth" / kind
-        images, masks[kind] = defaultdict(list), {}
+        folder, masks[kind], images = root / "ground_truth" / kind, {}, defaultdict(list)
         for name in list_images(root / "test" / kind) if kind in kinds else []:
             images[Path(name).stem].append(name)
         for mask in list_images(folder):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +32,6 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma.
 
     Args:
-        path: The image file, or a link to it.
-        image_size: Height and width of the result in pixels.
-        channels: 1 for grey, 3 for RGB.
         resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
             bars of equal width, "crop" takes its central square.
 
@@ -95,13 +93,12 @@ def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]
 
 
 def check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None:
-    """Refuse shapes that no image can be brought to."""
+    """Refuse shapes that no image can have."""
     if resize not in RESIZES:
         raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
     if image_size < 1 or channels not in (1, 3):
         raise GanlibError(
-            f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
-            "is at least 1, channels is 1 (grey) or 3 (RGB)."
+            f"{image_size=}, {channels=}: image_size is at least 1, channels is 1 (grey) or 3."
         )
 
 
@@ -127,8 +124,7 @@ def reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
     if isinstance(error, Image.DecompressionBombError):
-        limit = f"{Image.MAX_IMAGE_PIXELS} pixels"
-        return f"it has more than {limit}; to read it, raise PIL.Image.MAX_IMAGE_PIXELS"
+        return f"it has more than {Image.MAX_IMAGE_PIXELS} pixels; raise PIL.Image.MAX_IMAGE_PIXELS"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shown(" ".join(text.split())[:200].rstrip("."))
 
@@ -138,7 +134,7 @@ def _read(path: str | Path, channels: int) -> Image.Image:
     with open_file(path) as file:
         image = _open(file.read())
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode[0] in "IF":
         return _from_wide(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -153,8 +149,8 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise ValueError("it is empty")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:  # up to twice that, Pillow warns
+    # Up to twice this limit, Pillow only warns.
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Image.DecompressionBombError
     if image.format == "PNG":
         image.verify()  # the checksums of the pixels, which are passed over in reading
@@ -175,9 +171,9 @@ def _levels(image: Image.Image) -> np.ndarray:
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
+    """Scale 16-bit grey levels to 0..255, to be rounded after the mean is taken."""
     # Some versions of Pillow open 16-bit PNG files with 32-bit integers.
-    if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
+    if not image.mode.startswith("I;16") and (image.mode, image.format) != ("I", "PNG"):
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
     levels = np.asarray(image)
     clear = levels == image.info.get("transparency", -1)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ganlib.data.archives import (
+    DRAWN,
     HELD_OUT,
     MARKER,
     Archive,
@@ -108,9 +109,9 @@ def _fetch(
 
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    generated, remedy = False, f"Unzip the archive of {archive.url} again, to an empty folder."
-    if (root / MARKER).is_file():
-        generated, remedy = True, f"Delete {root} to have it generated again."
+    generated = (root / MARKER).is_file()
+    again = f"Unzip the archive of {archive.url} again, to an empty folder."
+    remedy = f"Delete {root} to have it generated again." if generated else again
     files, kinds = _list_archive(archive, root, remedy, generated), read_kinds(root)
     bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
     files.loc[bad.index, "kind"] = [kinds.get(name, "anomaly") for name in bad]
@@ -123,7 +124,7 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
     files, images = _list_files(root, listed), "images"
     if any((above / MARKER).is_file() for above in (root, *root.parents)):
         images = "GENERATED images"
-        notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
+        notes += (DRAWN,)
 
     def describe(counts: dict[str, int], _) -> tuple[str, str, tuple[str, ...]]:
         tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
@@ -138,8 +139,7 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
 def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
     """Leave out what cannot be read.
 
-    `describe` takes the counts of all files and the digests of the others, by part; it returns
-    source, description and notes.
+    `describe` gives source, description and notes by the counts of all and the digests of the rest.
     """
     name, root, nested = draft.name, draft.root, draft.source == "folder"
     counts = draft.files["part"].value_counts(sort=False).to_dict()
@@ -159,30 +159,29 @@ def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
         _check_masks(root, files)
     digests = part_digests(root, files, nested)
     source, description, notes = describe(counts, digests)
-    if len(skipped):
-        parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-        lost = f"{len(skipped)} of {len(tried)} images"
-        notes += (f"{lost} cannot be read and were left out: {parts}.",)
-    found = {"files": files, "digests": digests, "notes": notes, "skipped": skipped}
-    return replace(draft, source=source, description=description, **found)
+    parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
+    lost = f"{len(skipped)} of {len(tried)} images cannot be read and were left out: {parts}."
+    notes += (lost,) if parts else ()
+    found = {"files": files, "digests": digests, "skipped": skipped, "description": description}
+    return replace(draft, source=source, notes=notes, **found)
 
 
 def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
     """List the images of an archive, or say what is missing."""
-    listed, counts, opened = [], {}, {}
-    for part in archive.counts:
+    listed = []
+    for part, expected in archive.counts.items():
         folder = archive.part_folder(root, part)
         if folder is None:
             raise GanlibError(
                 f"{root} lacks the {part} images of {archive.name}: expected the folder "
                 f"{' or '.join(archive.folders[part])}. {remedy}"
             )
-        names = images_in(folder, f"Expected are {archive.counts[part]}. {remedy}")
+        names = images_in(folder, f"Expected are {expected}. {remedy}")
         kind = "anomaly" if is_anomaly(part) else "normal"
         listed.append(Images(part, kind, folder, names, {}))
-        counts[part] = len(names)
-        # A folder that is named like an image may be one too many.
-        opened[part] = sum((folder / name).is_file() for name in names)
+    counts = {each.part: len(each.names) for each in listed}
+    # A folder that is named like an image may be one too many.
+    opened = {each.part: sum((each.folder / n).is_file() for n in each.names) for each in listed}
     exact = exact or archive.exact
     if archive.counts not in (counts, opened) and (exact or counts["normal"] <= HELD_OUT):
         least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
@@ -194,26 +193,19 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
 
 
 def _list_files(root: Path, listed: list[Images]) -> pd.DataFrame:
-    rows = [
-        {
-            "file": (images.folder.relative_to(root) / file).as_posix(),
-            "part": images.part,
-            "label": int(is_anomaly(images.part)),
-            "kind": images.kind,
-            "mask": images.masks.get(file, ""),
-        }
-        for images in listed
-        for file in images.names
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for part, kind, folder, names, masks in listed:
+        label, below = int(is_anomaly(part)), folder.relative_to(root)
+        rows += [((below / n).as_posix(), part, label, kind, masks.get(n, "")) for n in names]
+    return pd.DataFrame(rows, columns=["file", "part", "label", "kind", "mask"])
 
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:
     """Refuse a mask of another size than its image."""
     for file, mask in files.loc[files["mask"] != "", ["file", "mask"]].itertuples(index=False):
-        image_size, mask_size = size_of(root / file), size_of(root / mask)
-        if image_size != mask_size:
+        (w, h), (width, height) = size_of(root / mask), size_of(root / file)
+        if (w, h) != (width, height):
             raise GanlibError(
-                f"{shown(root / mask)} has {mask_size[0]}x{mask_size[1]} pixels, but its image "
-                f"{shown(file)} has {image_size[0]}x{image_size[1]}: draw it again, or remove it."
+                f"{shown(root / mask)} has {w}x{h} pixels, but its image {shown(file)} has "
+                f"{width}x{height}: draw it again, or remove it."
             )

@@ -68,7 +68,8 @@ def write_dataset(
             path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
             image = draw([kind], seed, image_size, start)[0].squeeze()
             Image.fromarray(image).save(path, compress_level=1)
-            kinds += [(path.name, kind)] * bad
+            if bad:
+                kinds.append((path.name, kind))
         table = pd.DataFrame(kinds, columns=["file", "kind"])
         table.to_csv(tree / f"{name}_kinds.csv", index=False, lineterminator="\n")
         (tree / MARKER).write_text(
