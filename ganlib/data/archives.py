@@ -83,17 +83,17 @@ ARCHIVES: dict[str, Archive] = {
 
 def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
-    if name in ARCHIVES:
-        return ARCHIVES[name]
-    raise GanlibError(
-        f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a folder."
-    )
+    if name not in ARCHIVES:
+        raise GanlibError(
+            f"{name!r} is no data set: choose {', '.join(ARCHIVES)} or give a folder."
+        )
+    return ARCHIVES[name]
 
 
 def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Path | None, str]:
     """Find the images that exist already; return their root or None, and why these."""
-    generated = data_dir / "generated" / archive.folder
-    drawn = generated if (generated / MARKER).is_file() else None
+    drawn = data_dir / "generated" / archive.folder
+    drawn = drawn if (drawn / MARKER).is_file() else None
     if data == "generated":
         return drawn, "generated images asked for"
     if data not in ("auto", "kaggle"):
@@ -117,11 +117,9 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
 
 
 def _existing(folder: str | Path, what: str, archive: Archive) -> Path:
-    if Path(folder).is_dir():
-        return Path(folder)
-    raise GanlibError(
-        f"{folder} is not a folder. Set {what} a folder with the images of {archive.name}."
-    )
+    if not Path(folder).is_dir():
+        raise GanlibError(f"{folder} is not a folder. Set {what} one with {archive.name} images.")
+    return Path(folder)
 
 
 def read_kinds(root: Path) -> dict[str, str]:
@@ -132,10 +130,8 @@ def read_kinds(root: Path) -> dict[str, str]:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             kinds.update(zip(table["file"], table["kind"], strict=True))
         except (KeyError, ValueError) as error:
-            raise GanlibError(
-                f"{path} is not a table of kinds: expected a CSV file with the columns file,kind "
-                f"({error}). Fix or delete it."
-            ) from error
+            found = f"{path} is not a CSV file with the columns file,kind"
+            raise GanlibError(f"{found} ({error}). Fix or delete it.") from error
     return kinds
 
 

@@ -72,10 +72,8 @@ def part_digests(
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 if not skip:
-                    raise GanlibError(
-                        f"{shown(root / file)} cannot be read: {why}. Fix or delete it, or leave "
-                        'out such files with on_error="skip".'
-                    ) from error
+                    found = f"{shown(root / file)} cannot be read: {why}. Fix or delete it, or"
+                    raise GanlibError(f'{found} leave it out with on_error="skip".') from error
                 content = why.encode()
             digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
         digests[part] = digest.hexdigest()

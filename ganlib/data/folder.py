@@ -60,9 +60,8 @@ def _names(folder: Path) -> list[str]:
     try:  # not by Path, which is silent about folders that it may not read
         return sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
     except OSError as error:
-        raise GanlibError(
-            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
-        ) from error
+        found = f"{shown(folder)} cannot be listed: {error.strerror}"
+        raise GanlibError(f"{found}. Make it readable.") from error
 
 
 def is_folder(name: str | Path) -> bool:
@@ -176,15 +175,14 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
             if stem not in images:
                 raise GanlibError(
                     f"{shown(folder / mask)} is a mask without an image: expected "
-                    f"{shown(root / 'test' / kind / stem)} with the suffix of an image. Add the "
-                    "image, or remove or rename the mask."
+                    f"{shown(root / 'test' / kind / stem)} with an image's suffix."
                 )
             name, *others = images[stem]
             if others or name in masks[kind]:
                 what = "images" if others else "masks"
                 raise GanlibError(
-                    f"{shown(folder / mask)}: there are two {what} called {shown(stem)}, so which "
-                    "mask belongs to which image cannot be told. Rename or remove one."
+                    f"{shown(folder / mask)}: there are two {what} called {shown(stem)}. Rename or "
+                    "remove one."
                 )
             masks[kind][name] = f"ground_truth/{kind}/{mask}"
     return masks

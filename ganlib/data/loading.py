@@ -136,10 +136,8 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
         if name := row.get("mask"):
             mask[:] = decode_mask(dataset.root / name, image_size, dataset.resize)
         elif row["label"]:
-            raise GanlibError(
-                f"{shown(dataset.root / row['file'])} shows a defect and has no mask. Leave such "
-                "images out (ganlib.data.outlined)."
-            )
+            file = shown(dataset.root / row["file"])
+            raise GanlibError(f"{file} shows a defect and has no mask: leave it out (`outlined`).")
     return masks
 
 

@@ -19,10 +19,10 @@ from ganlib.data.archives import (
     plus,
     read_kinds,
 )
-from ganlib.data.dataset import RESIZES, Dataset, part_digests
+from ganlib.data.dataset import Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
-from ganlib.data.images import size_of
+from ganlib.data.images import check_shape, size_of
 from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
@@ -50,8 +50,8 @@ def open_dataset(
             folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
-        on_error: `'raise'`: an image that cannot be read is an error, here or in `load_images`.
-            `'skip'`: decode all here and leave such images out (`Dataset.skipped`).
+        on_error: `'skip'` leaves out images that cannot be read (`Dataset.skipped`), with
+            `'raise'` they are an error, here or in `load_images`.
         fetch: False never downloads or generates.
         resize: How a folder's images become square, see `ganlib.data.images.decode`.
 
@@ -60,8 +60,7 @@ def open_dataset(
     """
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
-    if resize not in RESIZES:
-        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
+    check_shape(1, 1, resize)
     data_dir = Path(data_dir)
     if is_folder(name):
         dataset = _open_folder(folder_of(name), data_dir, on_error, resize)
@@ -83,22 +82,20 @@ def open_dataset(
 
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
     """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
-    if is_folder(name):
-        return folder_of(name)
-    return find_archive(archive_of(name), data, Path(data_dir))[0]
+    archived = not is_folder(name)
+    return find_archive(archive_of(name), data, Path(data_dir))[0] if archived else folder_of(name)
 
 
 def _fetch(
     archive: Archive, data: str | Path, data_dir: Path, on_message: Callable[[str], object]
 ) -> tuple[Path, str]:
-    """Download or generate images; return their root and why these."""
     why = "generated images asked for"
     if data != "generated":
         on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
-        other = f"{archive.url} may hold another version than ganlib knows."
+        remedy = f"{archive.url} may hold another version than ganlib knows."
+        check = partial(_list_archive, archive, remedy=remedy)
         try:
-            whole = download(archive, data_dir, lambda root: _list_archive(archive, root, other))
-            return whole, "downloaded from Kaggle"
+            return download(archive, data_dir, check), "downloaded from Kaggle"
         except GanlibError as error:
             if data == "kaggle":
                 raise
@@ -172,10 +169,8 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
     for part, expected in archive.counts.items():
         folder = archive.part_folder(root, part)
         if folder is None:
-            raise GanlibError(
-                f"{root} lacks the {part} images of {archive.name}: expected the folder "
-                f"{' or '.join(archive.folders[part])}. {remedy}"
-            )
+            wanted = " or ".join(archive.folders[part])
+            raise GanlibError(f"{root} lacks the {part} images: expected {wanted} there. {remedy}")
         names = images_in(folder, f"Expected are {expected}. {remedy}")
         kind = "anomaly" if is_anomaly(part) else "normal"
         listed.append(Images(part, kind, folder, names, {}))
@@ -186,8 +181,8 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
     if archive.counts not in (counts, opened) and (exact or counts["normal"] <= HELD_OUT):
         least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
         raise GanlibError(
-            f"{root} holds {plus(counts.values())} images of {archive.name} "
-            f"({' + '.join(counts)}), expected {plus(archive.counts.values())}{least}. {remedy}"
+            f"{root} holds {plus(counts.values())} images ({' + '.join(counts)}), expected "
+            f"{plus(archive.counts.values())}{least}. {remedy}"
         )
     return _list_files(root, listed).drop(columns="mask")
 

@@ -61,10 +61,8 @@ def grouped_split(
     train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
     if groups.shape != (len(dataset.files),):
-        raise GanlibError(
-            f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one for every "
-            "row of dataset.files."
-        )
+        rows = (len(dataset.files),)
+        raise GanlibError(f"groups has the shape {groups.shape}, expected {rows} as dataset.files.")
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
     sizes, wanted = np.bincount(member), len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
@@ -98,7 +96,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     """
     if seed < 0 or not 0 < share <= 0.5:
         raise GanlibError(
-            f"{seed=}, {share=:g}: seed is at least 0, share is above 0 and at most 0.5."
+            f"{seed=}, {share=}: seed is at least 0, share is above 0 and at most 0.5."
         )
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
@@ -136,9 +134,9 @@ def split_dataset(
 
 
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
-    """List the images to score; neither the table nor its order tells which are anomalies.
+    """List the images to score as `row` and `role`: "train" (up to 100), "calibration" or "test".
 
-    Return `row` (in `Dataset.files`) and `role`: "train" (up to 100), "calibration" or "test".
+    Neither the table nor its order tells which are anomalies.
     """
     tested = np.concatenate([split.test_normal, split.test_anomaly])
     tested = np.random.default_rng([seed, 12]).permutation(tested)
@@ -164,7 +162,6 @@ def add_truth(dataset: Dataset, split: Split, table: pd.DataFrame) -> pd.DataFra
 
 
 def _paper_rows(dataset: Dataset, seed: int, limit: int | None) -> Rows:
-    """Return all rows of the paper's training, normal test images and anomalies."""
     if seed < 0 or (limit is not None and limit < 1):
         raise GanlibError(f"{seed=}, {limit=}: seed is at least 0, limit is at least 1 or None.")
     train, normal, anomaly = _part_rows(dataset)
@@ -186,14 +183,14 @@ def _part_rows(dataset: Dataset) -> Rows:
 
 
 def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.ndarray, int]:
-    """Shuffle the groups that may be held out; return them and how many are the least."""
+    """Shuffle the groups that may be held out; return them and the least number."""
     order = _shuffled(len(sizes), seed, stream)
     few = max(1, min(HELD_OUT_GROUPS, len(sizes) // 4))
     return order[sizes[order] <= GIANT * sizes.sum()], few
 
 
 def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> list[int]:
-    """Draw groups that together have about so many images."""
+    """Draw groups that have about so many images."""
     order, few = _groups_to_hold_out(sizes, seed, 14)
     drawn, count = [], 0
     for group in order:
@@ -220,7 +217,6 @@ def _shuffled(count: int, seed: int, stream: int) -> np.ndarray:
 
 
 def _draw(rows: np.ndarray, count: int | None, seed: int, stream: int) -> np.ndarray:
-    """Draw up to `count` rows without replacement, sorted."""
     return np.sort(rows[_shuffled(len(rows), seed, stream)[:count]])
 
 
