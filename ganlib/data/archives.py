@@ -84,9 +84,7 @@ ARCHIVES: dict[str, Archive] = {
 def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
     if name not in ARCHIVES:
-        raise GanlibError(
-            f"{name!r} is no data set: choose {', '.join(ARCHIVES)} or give a folder."
-        )
+        raise GanlibError(f"{name!r} is no data set: give {', '.join(ARCHIVES)} or a folder.")
     return ARCHIVES[name]
 
 
@@ -97,16 +95,14 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     if data == "generated":
         return drawn, "generated images asked for"
     if data not in ("auto", "kaggle"):
-        if root := archive.find(_existing(data, "data to auto, kaggle, generated or", archive)):
+        if root := archive.find(_existing(data, "data to auto, kaggle, generated or")):
             return root, "the folder that was asked for"
         wanted = " or ".join(next(iter(archive.folders.values())))
-        raise GanlibError(
-            f"{data} does not hold the {archive.name} images: expected {wanted} in it. Unzip the "
-            f"archive of {archive.url} there."
-        )
+        lacks = f"{data} does not hold the {archive.name} images: expected {wanted} in it"
+        raise GanlibError(f"{lacks}. Unzip the archive of {archive.url} there.")
     places = {str(data_dir): data_dir}
     if variable := os.environ.get("GANLIB_DATA"):
-        places["GANLIB_DATA"] = _existing(variable, "the variable GANLIB_DATA to", archive)
+        places["GANLIB_DATA"] = _existing(variable, "the variable GANLIB_DATA to")
     for place, folder in places.items():
         root = archive.find(folder)
         if root and not (root / MARKER).is_file():
@@ -116,9 +112,11 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     return None, ""
 
 
-def _existing(folder: str | Path, what: str, archive: Archive) -> Path:
+def _existing(folder: str | Path, what: str) -> Path:
     if not Path(folder).is_dir():
-        raise GanlibError(f"{folder} is not a folder. Set {what} one with {archive.name} images.")
+        raise GanlibError(
+            f"{folder} is not a folder. Set {what} a folder with an archive's images."
+        )
     return Path(folder)
 
 

@@ -14,21 +14,14 @@ from ganlib.data.splits import Split, paper_split
 class Audit(NamedTuple):
     """Tables on copies and on brightness in the sets of a split, for instance "train".
 
-    Attributes:
-        copies: Per pair of sets: of the `images` in `of`, how many have another one in `within`
-            with the same file, the same grey pixels at 128x128, or in the same group of copies
-            (`near`; missing between normal images and anomalies, which are grouped apart).
-        groups: Per group of normal images, the largest first, its images in each set.
-        brightness: Per `set` and `kind`, mean and standard deviation over the images of the mean
-            (`brightness`) and of the standard deviation (`contrast`) of their grey levels, 0..255.
-        nearest: Per normal test image its nearest training image and the `distance` to it (1 -
-            correlation), the nearest first; `copy` tells whether it is below the threshold.
+    `copies` counts, per pair of sets, the images in `of` that have another one in `within` with the
+    same file, the same grey pixels at 128x128, or in the same group of copies (`near`).
     """
 
     copies: pd.DataFrame
-    groups: pd.DataFrame
-    brightness: pd.DataFrame
-    nearest: pd.DataFrame
+    groups: pd.DataFrame  # per group of normal images, the largest first, its images in each set
+    brightness: pd.DataFrame  # mean and standard deviation (contrast) of grey levels, 0..255
+    nearest: pd.DataFrame  # of every normal test image in training, distance 1 - correlation
 
 
 def audit_dataset(
@@ -73,7 +66,7 @@ def _copies(table: pd.DataFrame) -> pd.DataFrame:
                 # Of its own set, another one than itself
                 found = others.loc[others[what].duplicated() | (of != within), what]
                 line[what] = int(some[what].isin(found).sum())
-            if "test anomaly" in (of, within) and of != within:
+            if "test anomaly" in (of, within) and of != within:  # which are grouped apart
                 line["near"] = pd.NA
             lines.append(line)
     return pd.DataFrame(lines).astype({"near": "Int64"})

@@ -109,10 +109,8 @@ def images_to_compare(dataset: Dataset) -> np.ndarray:
 def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the spectra of the rings of straightened images, `(n, ANGLES // 2 + 1, RINGS)`."""
     if images.ndim != 4 or images.dtype != np.uint8:
-        raise GanlibError(
-            f"Images {images.shape} of type {images.dtype} cannot be compared: expected "
-            "(n, height, width, channels) and uint8."
-        )
+        found = f"Images {images.shape} of type {images.dtype} cannot be compared"
+        raise GanlibError(f"{found}: expected (n, height, width, channels) and uint8.")
     rows = np.arange(len(images)) if rows is None else rows
     codes = np.empty((len(rows), ANGLES // 2 + 1, RINGS), np.complex64)
     for start in range(0, len(rows), CHUNK):

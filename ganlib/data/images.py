@@ -97,9 +97,7 @@ def check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None
     if resize not in RESIZES:
         raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
     if image_size < 1 or channels not in (1, 3):
-        raise GanlibError(
-            f"{image_size=}, {channels=}: image_size is at least 1, channels is 1 (grey) or 3."
-        )
+        raise GanlibError(f"{image_size=}, {channels=}: image_size is at least 1, channels 1 or 3.")
 
 
 @contextlib.contextmanager
@@ -113,10 +111,9 @@ def _naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
-        raise GanlibError(
-            f"{shown(path)} cannot be read as an image: {reason(error)}. Copy or unzip the file "
-            'again, or leave out such files with on_error="skip".'
-        ) from error
+        found = f"{shown(path)} cannot be read as an image: {reason(error)}"
+        remedy = 'Copy or unzip it again, or leave out such files with on_error="skip"'
+        raise GanlibError(f"{found}. {remedy}.") from error
 
 
 def reason(error: BaseException) -> str:
@@ -186,9 +183,7 @@ def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
         return image.resize(square, Image.Resampling.BOX, box=box)
     (width, height), (left, top, right, bottom) = image.size, box
     if max(width, height) > LONGEST * min(width, height):
-        raise ValueError(
-            f"it is {width}x{height} pixels, more than {LONGEST} times as long as wide"
-        )
+        raise ValueError(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
     # Along the long side first: bars of the full length would take many times the memory.
     size, box = (width, image_size), (left, 0, right, image_size)
     if width >= height:
@@ -209,8 +204,6 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         for row, image in zip(rows.tolist(), copy, strict=True):
             file.seek(images.offset + row * image.nbytes)
             if file.readinto(image) != image.nbytes:
-                raise GanlibError(
-                    f"{images.filename} ends before row {row}: it was cut off. Delete it to have "
-                    "the images decoded again."
-                )
+                cut = f"{images.filename} ends before row {row}: it was cut off"
+                raise GanlibError(f"{cut}. Delete it to have the images decoded again.")
     return copy

@@ -28,23 +28,16 @@ TOLERANCE = 8  # grey levels between the channels that still count as grey
 def load_images(
     dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
 ) -> np.memmap:
-    """Decode all images of a data set to squares of 1 (grey) or 3 channels (RGB), or find them.
+    """Decode all images of a data set to squares of 1 (grey) or 3 channels (RGB); cached on disk.
 
-    They are cached in `<cache_dir>/cache`, by default the dataset's.
-
-    Returns:
-        Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
-        file of `dataset.files.iloc[i]`.
-
-    Raises:
-        GanlibError: If images cannot be read (the first is named, the others are counted), or the
-            cache cannot be written.
+    Return a read-only uint8 array `(n, image_size, image_size, channels)`, 0..255, in the order of
+    `dataset.files`. If images cannot be read, a GanlibError names the first and counts the others.
     """
     check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
-    resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-{size}{resized}-v{CODE_VERSION}.npy"
+    size += "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         images = np.load(path, mmap_mode="r")

@@ -70,10 +70,8 @@ def open_dataset(
     root, why = find_archive(archive, data, data_dir)
     if root is None:
         if not fetch:
-            raise GanlibError(
-                f"There are no {name} images for data={str(data)!r} in {data_dir}: run the "
-                f"notebook 00_download with dataset={name!r} and the same `data` first."
-            )
+            lacks = f"There are no {name} images for data={str(data)!r} in {data_dir}"
+            raise GanlibError(f"{lacks}: run the notebook 00_download with the same values first.")
         root, why = _fetch(archive, data, data_dir, on_message)
     dataset = _open_archive(archive, root, data_dir, on_error)
     on_message(f"{dataset.caption}; taken from {root}: {why}.")
@@ -200,7 +198,5 @@ def _check_masks(root: Path, files: pd.DataFrame) -> None:
     for file, mask in files.loc[files["mask"] != "", ["file", "mask"]].itertuples(index=False):
         (w, h), (width, height) = size_of(root / mask), size_of(root / file)
         if (w, h) != (width, height):
-            raise GanlibError(
-                f"{shown(root / mask)} has {w}x{h} pixels, but its image {shown(file)} has "
-                f"{width}x{height}: draw it again, or remove it."
-            )
+            found = f"{shown(root / mask)} has {w}x{h} pixels, but its image {shown(file)} has"
+            raise GanlibError(f"{found} {width}x{height}: draw it again, or remove it.")

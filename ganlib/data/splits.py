@@ -60,9 +60,8 @@ def grouped_split(
     """
     train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
-    if groups.shape != (len(dataset.files),):
-        rows = (len(dataset.files),)
-        raise GanlibError(f"groups has the shape {groups.shape}, expected {rows} as dataset.files.")
+    if groups.shape != (expected := (len(dataset.files),)):
+        raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
     sizes, wanted = np.bincount(member), len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
@@ -84,19 +83,17 @@ def grouped_split(
 
 
 def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Split, str]:
-    """Divide the good images into a share to fit a threshold by, 0..0.5, and those to train on.
+    """Hold a share, 0..0.5, of the good images out of training, to fit a threshold by.
 
-    Whole groups of near-copies are drawn for calibration: a copy in training would make the
-    threshold too low. A group with more than a third of the good images trains. Images are drawn
-    one by one if such groups hold half of the good images, as under a fixed camera, where likeness
-    says nothing of copies; and if there are more than 5,000, which take too long to compare. Of 60
-    good images or more at least 19 calibrate, enough for a threshold for 5 % false alarms.
-
-    Return also a sentence on how the split was drawn, for a report.
+    Whole groups of near-copies are drawn: a copy in training would make the threshold too low. A
+    group with more than a third of the good images trains. Images are drawn one by one if such
+    groups hold half of the good images, as under a fixed camera, where likeness says nothing of
+    copies; and if there are more than 5,000, which take too long to compare. Return also a sentence
+    on how the split was drawn, for a report.
     """
     if seed < 0 or not 0 < share <= 0.5:
         raise GanlibError(
-            f"{seed=}, {share=}: seed is at least 0, share is above 0 and at most 0.5."
+            f"{seed=}, {share=}: expected seed >= 0, share is above 0 and at most 0.5."
         )
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
