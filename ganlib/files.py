@@ -65,10 +65,7 @@ def unfinished(path: Path) -> Path:
 
 
 def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
-    """Remove the unfinished files of killed processes, in a folder and all below it.
-
-    With `name`, only those of the file with this final name, in the folder itself.
-    """
+    """Remove unfinished files of killed processes, all below a folder or of one `name` in it."""
     pattern = "**/.*.unfinished-*" if name is None else f".*.unfinished-{glob.escape(name)}"
     for path in list(Path(folder).glob(pattern)):
         process = path.name.split(".")[1]

@@ -16,8 +16,7 @@ from ganlib.errors import GanlibError
 class Batches(keras.utils.PyDataset):
     """Images for `fit`, shuffled again in every epoch, only a few in memory at a time.
 
-    The order of an epoch depends on the seed and the epoch's number alone, on every backend. To
-    resume a training in another process, give the new `Batches` the number of the next epoch.
+    The order of an epoch depends on `seed` and the epoch's number alone, on every backend.
 
     Args:
         images: `(n, height, width, channels)`, of `load_images`, or any other array.
@@ -26,7 +25,7 @@ class Batches(keras.utils.PyDataset):
         shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case, or
             it shuffles the batches again.
         transform: Called with every batch, returns what the model gets instead.
-        epoch: Number of the next epoch; Keras's `fit` counts it up.
+        epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Read one batch of the present epoch, `(batch_size, height, width, channels)`."""
+        """Read one batch of the present epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"There is no batch {index}, an epoch has {len(self)}.")
         if self._order[0] != self.epoch:

@@ -18,14 +18,12 @@ class Dataset:
     """The images of one data set, as `open_dataset` returns them.
 
     Attributes:
-        source: `'kaggle'`: the digests are those on record for Kaggle's files. `'generated'`: drawn
-            by `ganlib.data.synthetic`. `'unverified'`: Kaggle's layout, but not known to be
-            Kaggle's bytes. `'folder'`: the user's own.
+        source: `'kaggle'` (the digests are those on record), `'unverified'` (Kaggle's layout, but
+            perhaps other bytes), `'generated'` by ganlib, or `'folder'` (the user's own).
         files: One row per image, ordered by part, kind and name: `file` (posix path relative to
-            `root`), `part` (a key of `Archive.counts` or a part of `folder.Images`), `label` (0
-            normal, 1 anomaly), `kind` (`'normal'`, `'anomaly'` or the kind of anomaly); of a folder
-            also `mask` (posix path relative to `root`, `''` if there is none).
-        skipped: One row per image that cannot be read and was left out: `file`, `part`, `reason`.
+            `root`), `part` (as in `Archive.counts` or `folder.Images`), `label` (0 normal, 1
+            anomaly), `kind` (`'normal'`, `'anomaly'` or its kind); of a folder also `mask` (as
+            `file`, `''` if there is none).
     """
 
     name: str  # 'casting', 'cloud', or a folder's name in a form fit for file names
@@ -35,7 +33,7 @@ class Dataset:
     digests: Mapping[str, str]  # of every part, see `part_digests`
     notes: tuple[str, ...]  # sentences that a reader of results on these images must know
     cache_dir: Path
-    skipped: pd.DataFrame = field(
+    skipped: pd.DataFrame = field(  # images that cannot be read and were left out
         default_factory=lambda: pd.DataFrame(columns=["file", "part", "reason"])
     )
     resize: str = "squeeze"  # one of RESIZES

@@ -15,8 +15,7 @@ from ganlib.files import unfinished
 
 # Kaggle's client has no time limit, and on a full disk it tries again and again.
 SILENCE_SECONDS = 60.0
-# By what the last line of the client says, the first that fits; an answer of Kaggle's in JSON comes
-# as its message alone. Never the client's own words: they may hold the user's key.
+# By the client's last line, the first that fits. Never its own words: they may hold the user's key.
 REASONS = {
     "ConnectionPool|Connection (aborted|broken)|timed out|IncompleteRead|file size": (
         "Kaggle is out of reach or the connection broke; check the network and try again"
@@ -28,8 +27,7 @@ REASONS = {
         "https://www.kaggle.com/settings"
     ),
     "403 Client|forbidden|permission|denied|accept|terms": (
-        "Kaggle answers 403: sign in at {url}, accept the terms there and try again with that "
-        "account's token"
+        "Kaggle answers 403: sign in at {url}, accept the terms there and use that account's token"
     ),
     "404 Client|not found|does not exist": (
         "Kaggle answers 404: there is no such data set; open {url} to see whether it has moved"
@@ -40,8 +38,7 @@ REASONS = {
     r"5\d\d Server|internal server error|unavailable": (
         "Kaggle's server has failed; try again later"
     ),
-    "": "Kaggle's client failed; to read what it says, run python -m kaggle datasets download "
-    "{kaggle}",
+    "": "Kaggle's client failed; to read what it says, run python -m kaggle datasets download {0}",
 }
 
 
@@ -76,10 +73,7 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
 
 
 def _run_client(archive: Archive, folder: Path) -> None:
-    """Let the client download and unzip; as a program it needs no login.
-
-    It unzips with `zipfile`, which keeps names within the folder and makes no links.
-    """
+    """Let the client download and unzip (by `zipfile`, safely); as a program it needs no login."""
     command = [sys.executable, "-m", "kaggle", "datasets", "download", archive.kaggle]
     command += ["--unzip", "--quiet", "--path", str(folder)]
     # With these the client prints the login and holds the whole file in memory.
@@ -94,10 +88,8 @@ def _run_client(archive: Archive, folder: Path) -> None:
         try:
             while process.poll() is None:
                 if received == before:
-                    raise GanlibError(
-                        f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds; "
-                        "check the network and the space on the disk and try again"
-                    )
+                    silent = f"Kaggle's client received nothing for {SILENCE_SECONDS:.0f} seconds"
+                    raise GanlibError(f"{silent}; check the network and the space on the disk")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(SILENCE_SECONDS)
                 with contextlib.suppress(FileNotFoundError):  # the zip file goes at the end
@@ -115,4 +107,4 @@ def _reason(archive: Archive, said: str) -> str:
     number = re.search(r"\[Errno (\d+)\]", last)
     system = os.strerror(int(number[1])) if number else ""
     reason = next(why for pattern, why in REASONS.items() if re.search(pattern, last, re.I))
-    return reason.format(url=archive.url, kaggle=archive.kaggle, system=system)
+    return reason.format(archive.kaggle, url=archive.url, system=system)

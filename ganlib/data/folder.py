@@ -75,11 +75,9 @@ def folder_of(name: str | Path) -> Path:
     """Return the folder of this name as an absolute path, or refuse it."""
     folder = Path(str(name)).expanduser()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "not there"
-        raise GanlibError(
-            f"{shown(folder)} is {found}, not a folder. Give {', '.join(ARCHIVES)} or a folder of "
-            f"good images, or one with {LAYOUT}."
-        )
+        found = f"{shown(folder)} is {'a file' if folder.exists() else 'not there'}, not a folder"
+        names = ", ".join(ARCHIVES)
+        raise GanlibError(f"{found}. Give {names}, a folder of good images or one with {LAYOUT}.")
     return folder.resolve()
 
 
@@ -127,10 +125,8 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
         if "train" in folders:
             others = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
             found = f"{shown(root / 'train')} has no folder {GOOD}, but {others}"
-        raise GanlibError(
-            f"{found}: put the good images to train on into {shown(root / 'train' / GOOD)}. "
-            f"Expected: {LAYOUT}."
-        )
+        good = shown(root / "train" / GOOD)
+        raise GanlibError(f"{found}: put good images to train on into {good}. Expected: {LAYOUT}.")
     ignored = [folder for folder in ("", "train") if list_images(root / folder)]
     ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
     kinds = _kinds(root / "test") if "test" in folders else []
@@ -155,10 +151,8 @@ def _kinds(test: Path) -> list[str]:
         )
     for kind in kinds:
         if kind != GOOD and kind.casefold() in NO_KINDS:
-            raise GanlibError(
-                f"{shown(test / kind)} is not named after a defect. Call good images {GOOD}, "
-                "others by their defect."
-            )
+            found = f"{shown(test / kind)} is not named after a defect"
+            raise GanlibError(f"{found}. Call good images {GOOD}, others by their defect.")
     return kinds
 
 
@@ -173,16 +167,13 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
             stem = Path(mask).stem
             stem = stem if stem in images else stem.removesuffix("_mask")
             if stem not in images:
-                raise GanlibError(
-                    f"{shown(folder / mask)} is a mask without an image: expected "
-                    f"{shown(root / 'test' / kind / stem)} with an image's suffix."
-                )
+                image = shown(root / "test" / kind / stem)
+                found = f"{shown(folder / mask)} is a mask without an image"
+                raise GanlibError(f"{found}: expected {image} with an image's suffix.")
             name, *others = images[stem]
             if others or name in masks[kind]:
                 what = "images" if others else "masks"
-                raise GanlibError(
-                    f"{shown(folder / mask)}: there are two {what} called {shown(stem)}. Rename or "
-                    "remove one."
-                )
+                found = f"{shown(folder / mask)}: there are two {what} called {shown(stem)}"
+                raise GanlibError(f"{found}. Rename or remove one.")
             masks[kind][name] = f"ground_truth/{kind}/{mask}"
     return masks

@@ -119,10 +119,7 @@ def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarray:
-    """Read where the defects of rows `(n,)` are, bool `(n, image_size, image_size)`.
-
-    The squares are those of `load_images`; those of normal images are all False.
-    """
+    """Read where the defects of rows `(n,)` are, bool `(n, image_size, image_size)`."""
     files = dataset.files.iloc[np.asarray(rows)]
     masks = np.zeros((len(files), image_size, image_size), bool)
     for mask, row in zip(masks, files.to_dict("records"), strict=True):
@@ -135,11 +132,10 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
 
 
 def channels_of(dataset: str | Path | Dataset) -> int | None:
-    """Tell how many channels a folder's images need, by a sample of the good ones.
+    """Tell how many channels a folder's images need; None for an archive, as the profile knows.
 
-    Return 1 if the sample is grey, whatever its files' modes: reduced to 64x64 pixels, which
-    averages what a JPEG does to colour, no pixel's channels differ by more than 8 grey levels. Else
-    3; None for an archive, whose channels the profile knows.
+    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64x64 pixels,
+    which averages what a JPEG does to colour, no channels differ by more than 8 grey levels.
     """
     if isinstance(dataset, Dataset):
         dataset = dataset.root if dataset.source == "folder" else dataset.name

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from ganlib.data.archives import ARCHIVES, MARKER, is_anomaly
+from ganlib.data.archives import ARCHIVES, DRAWN, MARKER, is_anomaly
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished
 
@@ -41,8 +41,8 @@ def write_dataset(
     """Draw "casting" or "cloud" as PNG files in the folders of Kaggle's archive.
 
     `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
-    images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
-    of pictures of some parts (keys as in `Archive.counts`). Return `root` as an absolute path.
+    images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces some of
+    `Archive.counts`. Return `root` as an absolute path.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
@@ -72,11 +72,8 @@ def write_dataset(
                 kinds.append((path.name, kind))
         table = pd.DataFrame(kinds, columns=["file", "kind"])
         table.to_csv(tree / f"{name}_kinds.csv", index=False, lineterminator="\n")
-        (tree / MARKER).write_text(
-            "Generated pictures, no photographs: a stand-in that ganlib drew.\n"
-            "Numbers measured on them say nothing about the real images.\n\n"
-            f"dataset: {name}\nseed: {seed}\nimage_size: {image_size}\nversion: {VERSION}\n"
-        )
+        about = f"dataset: {name}\nseed: {seed}\nimage_size: {image_size}\nversion: {VERSION}\n"
+        (tree / MARKER).write_text(f"{DRAWN}\n\n{about}")
         if root.exists():
             root.rmdir()  # Windows does not rename onto an empty folder
         tree.replace(root)
