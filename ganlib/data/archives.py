@@ -84,7 +84,8 @@ ARCHIVES: dict[str, Archive] = {
 def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
     if name not in ARCHIVES:
-        raise GanlibError(f"{name!r} is no data set: give {', '.join(ARCHIVES)} or a folder.")
+        names = ", ".join(ARCHIVES)
+        raise GanlibError(f"There is no data set {name!r}. Choose one of: {names}, or give a folder.")
     return ARCHIVES[name]
 
 
