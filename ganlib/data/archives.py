@@ -85,7 +85,7 @@ def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
     if name not in ARCHIVES:
         names = ", ".join(ARCHIVES)
-        raise GanlibError(f"There is no data set {name!r}. Choose one of: {names}, or give a folder.")
+        raise GanlibError(f"There is no data set {name!r}: choose {names}, or give a folder.")
     return ARCHIVES[name]
 
 

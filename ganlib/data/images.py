@@ -155,7 +155,7 @@ def _open(content: bytes) -> Image.Image:
         # Pillow stretches these levels to 8 bit, but not the one that stands for clear.
         if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
             raise ValueError("a clear level is known of 8 bit only, save it with 8 bit")
-    # The mark of a JPEG's end: a file that is filled up with zeros would become grey below.
+    # 0xffd9 ends a JPEG and is never among its pixels: what lacks it would become grey below.
     elif image.format in ("JPEG", "MPO") and content.find(b"\xff\xd9", image.fp.tell()) < 0:
         raise ValueError("it is truncated")
     image.load()

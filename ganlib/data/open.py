@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ganlib.data.archives import (
-    DRAWN,
-    HELD_OUT,
-    MARKER,
-    Archive,
-    archive_of,
-    compare,
-    find_archive,
-    is_anomaly,
-    plus,
-    read_kinds,
-)
+from ganlib.data import archives
+from ganlib.data.archives import Archive, is_anomaly, plus
 from ganlib.data.dataset import Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
@@ -66,8 +56,8 @@ def open_dataset(
         dataset = _open_folder(folder_of(name), data_dir, on_error, resize)
         on_message(f"{dataset.caption}; taken from {shown(dataset.root)}.")
         return dataset
-    archive = archive_of(name)
-    root, why = find_archive(archive, data, data_dir)
+    archive = archives.archive_of(name)
+    root, why = archives.find_archive(archive, data, data_dir)
     if root is None:
         if not fetch:
             lacks = f"There are no {name} images for data={str(data)!r} in {data_dir}"
@@ -81,7 +71,11 @@ def open_dataset(
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
     """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
     archived = not is_folder(name)
-    return find_archive(archive_of(name), data, Path(data_dir))[0] if archived else folder_of(name)
+    return (
+        archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
+        if archived
+        else folder_of(name)
+    )
 
 
 def _fetch(
@@ -104,22 +98,22 @@ def _fetch(
 
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    generated = (root / MARKER).is_file()
+    generated = (root / archives.MARKER).is_file()
     again = f"Unzip the archive of {archive.url} again, to an empty folder."
     remedy = f"Delete {root} to have it generated again." if generated else again
-    files, kinds = _list_archive(archive, root, remedy, generated), read_kinds(root)
+    files, kinds = _list_archive(archive, root, remedy, generated), archives.read_kinds(root)
     bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
     files.loc[bad.index, "kind"] = [kinds.get(name, "anomaly") for name in bad]
     draft = Dataset(archive.name, "unverified", root, files, {}, (), data_dir)
-    return _sift(draft, on_error, partial(compare, archive, generated=generated))
+    return _sift(draft, on_error, partial(archives.compare, archive, generated=generated))
 
 
 def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
     name, (listed, notes) = name_of(root), list_folder(root)
     files, images = _list_files(root, listed), "images"
-    if any((above / MARKER).is_file() for above in (root, *root.parents)):
+    if any((above / archives.MARKER).is_file() for above in (root, *root.parents)):
         images = "GENERATED images"
-        notes += (DRAWN,)
+        notes += (archives.DRAWN,)
 
     def describe(counts: dict[str, int], _) -> tuple[str, str, tuple[str, ...]]:
         tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
@@ -144,7 +138,7 @@ def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
     files = draft.files[~bad].reset_index(drop=True)
     for part in counts:
         left = int((files["part"] == part).sum())
-        if left <= (HELD_OUT if part == "normal" and not nested else 0):
+        if left <= (archives.HELD_OUT if part == "normal" and not nested else 0):
             file, _, why = skipped[skipped["part"] == part].iloc[0]
             raise GanlibError(
                 f"Too few images of {name} can be read: {left} of {part} in {shown(root)}. The "
@@ -176,8 +170,8 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
     # A folder that is named like an image may be one too many.
     opened = {each.part: sum((each.folder / n).is_file() for n in each.names) for each in listed}
     exact = exact or archive.exact
-    if archive.counts not in (counts, opened) and (exact or counts["normal"] <= HELD_OUT):
-        least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
+    if archive.counts not in (counts, opened) and (exact or counts["normal"] <= archives.HELD_OUT):
+        least = "" if exact else f", or at least more than {archives.HELD_OUT} normal ones"
         raise GanlibError(
             f"{root} holds {plus(counts.values())} images ({' + '.join(counts)}), expected "
             f"{plus(archive.counts.values())}{least}. {remedy}"
