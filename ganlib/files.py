@@ -88,8 +88,7 @@ def _runs(process: int) -> bool:
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
     """Let one process at a time write to a folder, by a lock that ends with the process.
 
-    Another one waits for `wait` seconds (a killed notebook lives on for a second), then gets an
-    error that says `what` the first one does: "make figures".
+    Another one waits for `wait` seconds, then gets an error that says `what` the first one does.
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,11 +56,11 @@ ARCHIVES: dict[str, Archive] = {
         kaggle="ravirajsinh45/real-life-industrial-dataset-of-casting-product",
         folders={
             part: (f"casting_data/casting_data/{end}", f"casting_data/{end}", end)
-            for part, end in {
-                "train_normal": "train/ok_front",
-                "test_normal": "test/ok_front",
-                "test_anomaly": "test/def_front",
-            }.items()
+            for part, end in (
+                ("train_normal", "train/ok_front"),
+                ("test_normal", "test/ok_front"),
+                ("test_anomaly", "test/def_front"),
+            )
         },
         counts={"train_normal": 2875, "test_normal": 262, "test_anomaly": 453},
         exact=True,

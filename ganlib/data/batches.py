@@ -42,15 +42,13 @@ class Batches(keras.utils.PyDataset):
         rows = np.asarray(rows)
         listed = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
         if not listed or rows.min() < 0 or rows.max() >= len(images):
+            span = f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}"
             raise GanlibError(
-                f"rows has shape {rows.shape}, type {rows.dtype}, values "
-                f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}: expected "
-                f"row numbers of {len(images)} images, at least one, as split.train."
+                f"rows has shape {rows.shape}, type {rows.dtype}, values {span}: expected row "
+                f"numbers of {len(images)} images, at least one."
             )
         if batch_size < 1 or seed < 0 or epoch < 0:
-            raise GanlibError(
-                f"{batch_size=}, {seed=}, {epoch=}: the first is at least 1, the others 0."
-            )
+            raise GanlibError(f"{batch_size=}, {seed=}, {epoch=}: expected at least 1, 0 and 0.")
         self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed
         self.shuffle, self.transform, self.epoch = shuffle, transform, epoch
         self._order = None, rows  # an epoch and its order

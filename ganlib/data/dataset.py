@@ -52,16 +52,13 @@ class Dataset:
         return (self.description or self.name) + shapes.get(self.resize, "") + left_out
 
 
-def part_digests(
-    root: Path, files: pd.DataFrame, nested: bool = False, skip: bool = False
-) -> dict[str, str]:
+def part_digests(dataset: Dataset, skip: bool = False) -> dict[str, str]:
     """Digest the files of every part: SHA-256 over name, NUL, length, NUL, content, by name.
 
-    With `nested`, the folders below the root belong to the name. With `skip`, why a file cannot be
-    opened takes the place of its content.
+    The name is bare in an archive. With `skip`, why a file cannot be opened replaces its content.
     """
-    digests = {}
-    for part, own in files.groupby("part", sort=False)["file"]:
+    digests, root, nested = {}, dataset.root, dataset.source == "folder"
+    for part, own in dataset.files.groupby("part", sort=False)["file"]:
         digest = hashlib.sha256()
         for name, file in sorted((file if nested else Path(file).name, file) for file in own):
             try:

@@ -23,8 +23,7 @@ REASONS = {
     r"\[Errno \d+\]": "Kaggle's client cannot write the files: {system}",
     "valid zip file|unexpected error": "the file that came is not a whole zip file",
     "401 Client|unauthori[sz]ed|unauthenticated|authentication required|access_token": (
-        "Kaggle answers 401: it wants a login or does not know this one; make a token at "
-        "https://www.kaggle.com/settings"
+        "Kaggle answers 401: it wants a login or does not know this one"
     ),
     "403 Client|forbidden|permission|denied|accept|terms": (
         "Kaggle answers 403: sign in at {url}, accept the terms there and use that account's token"
@@ -35,9 +34,7 @@ REASONS = {
     "429 Client|too many requests|rate limit|quota": (
         "Kaggle answers 429: there were too many requests; wait some minutes and try again"
     ),
-    r"5\d\d Server|internal server error|unavailable": (
-        "Kaggle's server has failed; try again later"
-    ),
+    r"5\d\d Server|server error|unavailable": "Kaggle's server has failed; try again later",
     "": "Kaggle's client failed; to read what it says, run python -m kaggle datasets download {0}",
 }
 
@@ -63,9 +60,8 @@ def download(archive: Archive, data_dir: Path, check: Callable[[Path], object]) 
         reason = str(error).replace(str(unpacked), "the zip file")
         raise GanlibError(
             f"{archive.kaggle} could not be downloaded: {reason.rstrip('.')}.\n"
-            "- If Kaggle wants a login: create a token at https://www.kaggle.com/settings and save "
-            "it as ~/.kaggle/access_token (as kaggle.json, if it is one), or set KAGGLE_API_TOKEN, "
-            "or KAGGLE_USERNAME and KAGGLE_KEY.\n"
+            "- For a login: create a token at https://www.kaggle.com/settings and save it as "
+            "~/.kaggle/access_token or kaggle.json, or set KAGGLE_API_TOKEN.\n"
             f"- By hand: download {archive.url} in a browser and unzip it to {target.resolve()}.\n"
             "- Without Kaggle: data='generated' draws images of the same kind."
         ) from error

@@ -64,9 +64,9 @@ def near_duplicate_groups(
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find for every image the first of the nearest ones among others, int64 `(n,)`.
+    """Find for every image the index `(n,)` of the nearest one among others, and the distance.
 
-    Return its distance, too, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
+    It is 1 - correlation, float32 `(n,)`: 0 (a copy) to 2, unrelated near 1.
     """
     codes, among = _describe(queries), _describe(references)
     if not len(among):

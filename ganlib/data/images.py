@@ -60,10 +60,7 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
-    """Read a mask as a square like its image, bool `(image_size, image_size)`.
-
-    True if any pixel that it covers is defect, which is all but black.
-    """
+    """Read a mask as a square like its image, bool: True where any pixel is not black."""
     check_shape(image_size, 1, resize)
     with _naming(path):
         # In float, where one white pixel among thousands is still more than nothing.
@@ -80,10 +77,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
-    """Return which part of a picture `decode` shows: left, top, right and bottom in its pixels.
-
-    With "letterbox" this is beyond its edges.
-    """
+    """Return which part of a picture `decode` shows: left, top, right, bottom, maybe beyond it."""
     check_shape(1, 1, resize)
     if resize == "squeeze":
         return 0, 0, width, height
@@ -104,10 +98,7 @@ def check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None
 def _naming(path: str | Path) -> Iterator[None]:
     """Turn whatever goes wrong in reading a picture into one line that names the file."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise GanlibError(
-            "Truncated images would be filled up with grey, which would pass for a defect. Set "
-            "PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
-        )
+        raise GanlibError("Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False: it hides damage.")
     try:
         yield
     except Exception as error:  # Pillow's readers raise nearly every type on a damaged file

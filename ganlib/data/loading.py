@@ -91,7 +91,7 @@ def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | Ganl
 def unreadable(dataset: Dataset) -> list[str]:
     """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
     root, files = dataset.root, dataset.files
-    digest = digest_of(part_digests(root, files, dataset.source == "folder", skip=True))
+    digest = digest_of(part_digests(dataset, skip=True))
     name = f"{dataset.name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
     record = dataset.cache_dir / "cache" / name
     with contextlib.suppress(OSError, ValueError):  # absent or broken

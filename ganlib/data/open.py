@@ -70,12 +70,9 @@ def open_dataset(
 
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
     """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
-    archived = not is_folder(name)
-    return (
-        archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
-        if archived
-        else folder_of(name)
-    )
+    if is_folder(name):
+        return folder_of(name)
+    return archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
 
 
 def _fetch(
@@ -126,10 +123,7 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
 
 
 def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
-    """Leave out what cannot be read.
-
-    `describe` gives source, description and notes by the counts of all and the digests of the rest.
-    """
+    """Leave out what cannot be read; `describe` takes all images' counts and the rest's digests."""
     name, root, nested = draft.name, draft.root, draft.source == "folder"
     counts = draft.files["part"].value_counts(sort=False).to_dict()
     tried = draft.files.assign(reason=unreadable(draft) if on_error == "skip" else "")
@@ -146,7 +140,7 @@ def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
             )
     if nested:
         _check_masks(root, files)
-    digests = part_digests(root, files, nested)
+    digests = part_digests(replace(draft, files=files))
     source, description, notes = describe(counts, digests)
     parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
     lost = f"{len(skipped)} of {len(tried)} images cannot be read and were left out: {parts}."

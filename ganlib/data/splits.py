@@ -72,8 +72,8 @@ def grouped_split(
     if kept > len(order) or kept == len(sizes):
         raise GanlibError(
             f"The {len(rows)} normal images of {dataset.name} fall into {len(sizes)} groups, the "
-            f"largest of {sizes.max()}: too few for test ({wanted} images), calibration and "
-            "training. Use a smaller threshold, more images, or the protocol paper (paper_split)."
+            f"largest of {sizes.max()}: too few for test ({wanted}), calibration and training. Use "
+            "a smaller threshold, more images, or the protocol paper (paper_split)."
         )
     train = rows[~np.isin(member, order[:kept])]
     normal = _draw_evenly(rows, member, order[:tested], max(wanted, tested), seed)
@@ -97,15 +97,12 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
         )
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
-        raise GanlibError(
-            f"{dataset.name} has {len(rows)} good images to train and calibrate on: at least "
-            f"{FEWEST} are needed, 300 are a good number. Add more."
-        )
+        found = f"{dataset.name} has {len(rows)} good images to train and calibrate on"
+        raise GanlibError(f"{found}: add more, at least {FEWEST}, better 300.")
     wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
     calibration = _draw(rows, wanted, seed, 13)
-    if len(dataset.files) > MANY:  # `groups_of` looks at the test images too
-        note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
-    else:
+    note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
+    if len(dataset.files) <= MANY:  # `groups_of` looks at the test images too
         groups = groups_of(dataset)[rows]
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
@@ -165,8 +162,8 @@ def _paper_rows(dataset: Dataset, seed: int, limit: int | None) -> Rows:
     if dataset.source == "folder" and not (len(normal) and len(anomaly)):
         raise GanlibError(
             f"{dataset.name} has {len(normal)} good and {len(anomaly)} bad test images: methods "
-            "cannot be compared without both. Add to test/good and test/<kind of defect>, or train "
-            "a detector alone: notebook 05_your_images, or python -m ganlib train."
+            "cannot be compared without both. Add some, or train a detector alone: notebook "
+            "05_your_images, or python -m ganlib train."
         )
     if "normal" in dataset.digests:
         normal, anomaly = _draw(train, HELD_OUT, seed, 0), _draw(anomaly, HELD_OUT, seed, 1)
