@@ -21,7 +21,6 @@ class Batches(keras.utils.PyDataset):
     Args:
         images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
-        batch_size: Images per batch; the last batch of an epoch has the rest.
         shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case, or
             it shuffles the batches again.
         transform: Called with every batch, returns what the model gets instead.
@@ -43,10 +42,8 @@ class Batches(keras.utils.PyDataset):
         listed = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
         if not listed or rows.min() < 0 or rows.max() >= len(images):
             span = f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}"
-            raise GanlibError(
-                f"rows has shape {rows.shape}, type {rows.dtype}, values {span}: expected row "
-                f"numbers of {len(images)} images, at least one."
-            )
+            found = f"rows has shape {rows.shape}, type {rows.dtype}, values {span}"
+            raise GanlibError(f"{found}: expected at least one row number of {len(images)} images.")
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(f"{batch_size=}, {seed=}, {epoch=}: expected at least 1, 0 and 0.")
         self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed

@@ -79,11 +79,10 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 
 
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
-    """Find which images of a data set are copies of one picture; cached on disk.
+    """Find which images of a data set are copies of one picture: a group of every row, int64.
 
-    Return the group of every row of `Dataset.files`, int64 `(n,)`: first the groups of normal
-    images, 0, 1, ... in the order of their first row, then those of anomalies. They are grouped
-    apart, so that anomalies have no say in how normal images are held out.
+    Normal images come first, from 0 in the order of their first row. Anomalies are grouped apart,
+    so that they have no say in how normal images are held out. Cached on disk.
     """
     name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
     path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{CODE_VERSION}.npy"

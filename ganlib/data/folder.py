@@ -24,7 +24,6 @@ SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 GOOD = "good"
 # No names of defects: good images would be taken for anomalies.
 NO_KINDS = {"good", "ok", "normal", "all"}
-NO_ANOMALIES = "There are no test anomalies: how many defects a detector finds cannot be known."
 LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, ground_truth/<kind>"
 
 
@@ -67,8 +66,7 @@ def _names(folder: Path) -> list[str]:
 def is_folder(name: str | Path) -> bool:
     """Tell whether a data set is a folder: the path exists or has a separator in it."""
     text = str(name)
-    there = text not in ("", *ARCHIVES) and Path(text).exists()
-    return "/" in text or "\\" in text or there
+    return "/" in text or "\\" in text or (text not in ("", *ARCHIVES) and Path(text).exists())
 
 
 def folder_of(name: str | Path) -> Path:
@@ -112,9 +110,10 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
         images = [Images("normal", "normal", root, names, {})]
     listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
     left = f"Images that were not read, because they are not where images go: in {listed}."
-    tested = any(each.part == "test_anomaly" for each in images)
-    notes = (left,) if ignored else ()
-    return images, notes if tested else (*notes, NO_ANOMALIES)
+    notes = [left] if ignored else []
+    if all(each.part != "test_anomaly" for each in images):
+        notes += ["There are no test anomalies: how many defects a detector finds is not known."]
+    return images, tuple(notes)
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:

@@ -31,13 +31,9 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be stored inverted,
     as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma.
 
-    Args:
-        resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
-            bars of equal width, "crop" takes its central square.
-
-    Raises:
-        GanlibError: If the file is missing, damaged or no image, has more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`, or grey levels of no known range (floats, 32-bit).
+    To become square, "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes
+    the centre. A GanlibError says if the file is missing, damaged or no image, has more pixels than
+    `PIL.Image.MAX_IMAGE_PIXELS`, or grey levels of no known range (floats, 32-bit).
     """
     check_shape(image_size, channels, resize)
     with _naming(path):

@@ -42,11 +42,8 @@ def open_dataset(
         on_message: Called with the line that says which images were taken and why.
         on_error: `'skip'` leaves out images that cannot be read (`Dataset.skipped`), with
             `'raise'` they are an error, here or in `load_images`.
-        fetch: False never downloads or generates.
+        fetch: False never downloads or generates: a GanlibError says what is missing.
         resize: How a folder's images become square, see `ganlib.data.images.decode`.
-
-    Raises:
-        GanlibError: If the name is unknown, or images are missing.
     """
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")

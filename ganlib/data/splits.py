@@ -51,12 +51,11 @@ def grouped_split(
 ) -> Split:
     """Split a data set so that copies of one picture are never on two sides.
 
-    `groups` is that of every row of `Dataset.files`, `(n,)`, from `groups_of` or your own, for
-    instance a day. Whole groups of normal images are drawn: for the test, until there are as many
-    images as in the paper's split, then for calibration, until there are a tenth of the others;
-    four groups at least each (or a quarter of all groups, if that is less). Surplus images are left
-    out, evenly from the groups. The other groups train, and so does any group of more than a third
-    of the normal images. The anomalies are those of `paper_split`.
+    `groups` is that of every row of `Dataset.files`, from `groups_of` or your own, say a day. Whole
+    groups of normal images are drawn: for the test, until there are as many images as in the
+    paper's split, then for calibration, until there are a tenth of the others; four groups at least
+    each (or a quarter of all, if that is less). Surplus images are left out, evenly from the
+    groups. The other groups train, and so does any of more than a third of the normal images.
     """
     train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
@@ -92,9 +91,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     on how the split was drawn, for a report.
     """
     if seed < 0 or not 0 < share <= 0.5:
-        raise GanlibError(
-            f"{seed=}, {share=}: expected seed >= 0, share is above 0 and at most 0.5."
-        )
+        raise GanlibError(f"{seed=}, {share=}: seed is >= 0, share is above 0 and at most 0.5.")
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
         found = f"{dataset.name} has {len(rows)} good images to train and calibrate on"

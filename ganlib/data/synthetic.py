@@ -40,9 +40,8 @@ def write_dataset(
 ) -> Path:
     """Draw "casting" or "cloud" as PNG files in the folders of Kaggle's archive.
 
-    `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
-    images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces some of
-    `Archive.counts`. Return `root` as an absolute path.
+    `root` is either complete or absent. Beside the folders lie `GENERATED.txt` and
+    `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces some of `Archive.counts`.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
@@ -62,7 +61,7 @@ def write_dataset(
         for part in counts:
             (tree / archive.folders[part][0]).mkdir(parents=True)
         for start, (part, i) in enumerate(tqdm(plan, f"drawing {name}", disable=None)):
-            bad, prefix = is_anomaly(part), prefixes[is_anomaly(part)]
+            prefix = prefixes[bad := is_anomaly(part)]
             kind = anomalies[i % len(anomalies)] if bad else "normal"
             numbers[prefix] += 1
             path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
@@ -93,7 +92,7 @@ def cloud_images(kinds: Sequence, seed: int, image_size: int = 128, start: int =
     return _series(_tile, CLOUD_KINDS, 3, kinds, seed, image_size, start)
 
 
-# Function, kinds of anomalies in turn, prefix of normal files, prefix of anomalies
+# Function, kinds of anomalies in turn, prefixes of normal files and of anomalies
 SETS = {
     "casting": (casting_images, CASTING_KINDS[1:], "cast_ok_0_", "cast_def_0_"),
     "cloud": (cloud_images, CLOUD_KINDS[1:3] * 2 + CLOUD_KINDS[3:], "train_", "train_"),
