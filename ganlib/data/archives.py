@@ -134,9 +134,7 @@ def read_kinds(root: Path) -> dict[str, str]:
     return kinds
 
 
-def compare(
-    archive: Archive, counts: Mapping[str, int], digests: Mapping[str, str], generated: bool
-) -> tuple[str, str, tuple[str, ...]]:
+def compare(archive: Archive, counts: dict, digests: dict, generated: bool) -> tuple:
     """Compare the images with Kaggle's; return the source, the description and the notes."""
     name, kaggle = archive.name, archive.kaggle
     found, expected = plus(counts.values()), plus(archive.counts.values())

@@ -24,9 +24,7 @@ class Audit(NamedTuple):
     nearest: pd.DataFrame  # of every normal test image in training, distance 1 - correlation
 
 
-def audit_dataset(
-    dataset: Dataset, split: Split | None = None, threshold: float = THRESHOLD
-) -> Audit:
+def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESHOLD) -> Audit:
     """Look for copies within and across the sets of a split, by default the paper's."""
     split = paper_split(dataset) if split is None else split
     names = "train", "calibration", "test_normal", "test_anomaly"

@@ -171,9 +171,7 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
     return rings * np.sqrt(radii)[:, None].astype(np.float32)
 
 
-def _distances(
-    queries: np.ndarray, references: np.ndarray, later: bool = False
-) -> Iterator[tuple[int, np.ndarray]]:
+def _distances(queries: np.ndarray, references: np.ndarray, later: bool = False) -> Iterator:
     """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
     `later` leaves out the references before a chunk's first row.

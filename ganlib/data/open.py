@@ -72,9 +72,7 @@ def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") 
     return archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
 
 
-def _fetch(
-    archive: Archive, data: str | Path, data_dir: Path, on_message: Callable[[str], object]
-) -> tuple[Path, str]:
+def _fetch(archive: Archive, data: str, data_dir: Path, on_message: Callable) -> tuple[Path, str]:
     why = "generated images asked for"
     if data != "generated":
         on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
