@@ -98,10 +98,9 @@ def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None
     except Timeout:
         with contextlib.suppress(OSError):  # Windows does not let others read it
             other = path.read_text().strip() or other
-        raise GanlibError(
-            f"{folder} is in use: {other} is at work there, so {what} cannot start. Wait until it "
-            "ends, stop it, or use another clone of the project."
-        ) from None
+        found = f"{folder} is in use: {other} is at work there, so {what} cannot start"
+        remedy = "Wait until it ends, stop it, or use another clone of the project"
+        raise GanlibError(f"{found}. {remedy}.") from None
     try:
         with contextlib.suppress(OSError):
             path.write_text(f"{what} (process {os.getpid()})\n")

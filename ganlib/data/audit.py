@@ -47,8 +47,8 @@ def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESH
         contrast=("contrast", "mean"),
         contrast_sd=("contrast", "std"),
     )
-    copies, closest = _copies(table), _nearest(table, split, images, threshold)
-    return Audit(copies, _groups(table), brightness.reset_index(), closest)
+    closest = _nearest(table, split, images, threshold)
+    return Audit(_copies(table), _groups(table), brightness.reset_index(), closest)
 
 
 def _digest(content: bytes) -> bytes:

@@ -13,8 +13,7 @@ from ganlib.data.archives import Archive
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished
 
-# Kaggle's client has no time limit, and on a full disk it tries again and again.
-SILENCE_SECONDS = 60.0
+SILENCE_SECONDS = 60.0  # Kaggle's client has no limit, and on a full disk tries again and again
 # By the client's last line, the first that fits. Never its own words: they may hold the user's key.
 REASONS = {
     "ConnectionPool|Connection (aborted|broken)|timed out|IncompleteRead|file size": (

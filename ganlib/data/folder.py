@@ -140,7 +140,6 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
 
 
 def _kinds(test: Path) -> list[str]:
-    """List the folders in `test`, good first as in the archives."""
     kinds = sorted(list_folders(test), key=lambda kind: kind != GOOD)
     if (loose := list_images(test)) or not kinds:
         first = f"holds {len(loose)} images itself, the first is {shown(loose[0])}" if loose else ""

@@ -50,10 +50,9 @@ def load_images(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
     except OSError as error:
-        raise GanlibError(
-            f"The decoded images, {needed / 1e6:.1f} MB, cannot be written to {path}: "
-            f"{error.strerror or error}. Choose a smaller image_size or another data_dir."
-        ) from error
+        found = f"{needed / 1e6:.1f} MB cannot be written to {path}: {error.strerror or error}"
+        remedy = "Choose a smaller image_size or another data_dir"
+        raise GanlibError(f"{found}. {remedy}.") from error
     return np.load(path, mmap_mode="r")
 
 

@@ -145,7 +145,6 @@ def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
 
 
 def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
-    """List the images of an archive, or say what is missing."""
     listed = []
     for part, expected in archive.counts.items():
         folder = archive.part_folder(root, part)
@@ -177,7 +176,6 @@ def _list_files(root: Path, listed: list[Images]) -> pd.DataFrame:
 
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:
-    """Refuse a mask of another size than its image."""
     for file, mask in files.loc[files["mask"] != "", ["file", "mask"]].itertuples(index=False):
         (w, h), (width, height) = size_of(root / mask), size_of(root / file)
         if (w, h) != (width, height):

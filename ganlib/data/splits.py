@@ -40,8 +40,7 @@ class Split(NamedTuple):
 def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Split:
     """Split a data set as the paper does; copies of one picture may be on both sides.
 
-    Casting keeps Kaggle's split. Of cloud, 100 normal images drawn at random and up to 100
-    anomalies are tested.
+    Casting keeps Kaggle's split; of cloud, 100 normal images and up to 100 anomalies are tested.
     """
     return _limited(*_paper_rows(dataset, seed, limit), NONE, seed, limit)
 
@@ -117,11 +116,11 @@ def split_dataset(
     dataset: Dataset, protocol: str = "paper", seed: int = 0, limit: int | None = None
 ) -> Split:
     """Split by the name of the protocol: "paper" (`paper_split`) or "grouped" (`grouped_split`)."""
-    if protocol not in ("paper", "grouped"):
-        raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped.")
+    if protocol == "paper":
+        return paper_split(dataset, seed, limit)
     if protocol == "grouped":
         return grouped_split(dataset, groups_of(dataset), seed, limit)
-    return paper_split(dataset, seed, limit)
+    raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped.")
 
 
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:

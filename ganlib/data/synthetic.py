@@ -264,7 +264,6 @@ def _colour(rng, colours):
 
 
 def _sky(rng, kind, image, size):
-    """Put clouds or haze in front of the ground."""
     if kind == "haze":
         thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
