@@ -123,8 +123,7 @@ def _read(path: str | Path, channels: int) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    # CMYK has no way to grey but by RGB.
-    image = image if image.mode == "L" else image.convert("RGB")
+    image = image if image.mode == "L" else image.convert("RGB")  # CMYK has no other way to grey
     return image.convert("L" if channels == 1 else "RGB")
 
 
@@ -133,8 +132,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise ValueError("it is empty")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    # Up to twice this limit, Pillow only warns.
-    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns
         raise Image.DecompressionBombError
     if image.format == "PNG":
         image.verify()  # the checksums of the pixels, which are passed over in reading

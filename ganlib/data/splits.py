@@ -180,7 +180,6 @@ def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.n
 
 
 def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> list[int]:
-    """Draw groups that have about so many images."""
     order, few = _groups_to_hold_out(sizes, seed, 14)
     drawn, count = [], 0
     for group in order:
