@@ -30,17 +30,10 @@ class Run:
 
     It sets Keras's seed: models built afterwards, in the same order, have the same weights.
 
-    Args:
-        method: its name in tables, and of the folder of its results.
-        dataset: see `ganlib.data.open_dataset`, as for `source`, `data_dir` and what follows it.
-        profile: "smoke", "quick" or "paper".
-        protocol: "paper" or "grouped".
-        seed: of the split, the batches and the weights.
-        runs_dir: folder of all results; `figures_dir`: of all figures.
-        **overrides: values of `Settings`; None keeps the profile's.
+    `dataset`, `source`, `data_dir` and what follows are as for `ganlib.data.open_dataset`;
+    `overrides` are values of `Settings`, None keeps the profile's.
 
     Attributes:
-        dataset, settings, split: as opened.
         images: uint8 `(n, image_size, image_size, channels)`, one for each row of the data set.
         sizes: the arguments that all models share.
         folder: where the results go.
@@ -105,16 +98,10 @@ class Run:
             return model(**self.sizes, **options)
 
     def fit(self, model: Trainable, callbacks: Sequence = (), name="", **options) -> dict:
-        """Train a model on the training images, or finish its interrupted training.
+        """Train a model, or finish its interrupted training; return the history of its losses.
 
-        Args:
-            model: from `build`; it is compiled here unless it already is.
-            callbacks: Keras's.
-            name: of the checkpoint, where a run trains several models of a class.
-            **options: see `ganlib.training.train`.
-
-        Returns:
-            Name of each loss to its value after each epoch.
+        `name` is of the checkpoint, where a run trains several models of a class; options are those
+        of `ganlib.training.train`.
         """
         path = self.folder / f"{name or type(model).__name__.lower()}.npz"
         about = (self.images, self.split.train, self.settings, self.seed, path, callbacks)
@@ -175,14 +162,8 @@ class Run:
     ) -> dict[str, np.ndarray]:
         """Write model, scores, examples and, last, the row; remove the checkpoints.
 
-        Args:
-            model: an `AnomalyModel`, or a function of `BASELINES`, which is not saved.
-            table: from `add_truth`, with a column `score`.
-            images: uint8 `(n, height, width, channels)`, those of the table.
-            detection: of these images.
-
-        Returns:
-            The examples: images, what the detection says of them, and their `groups`.
+        `table` is from `add_truth`, with a column `score`. Return the examples: images, what the
+        detection says of them, and their `groups`.
         """
         few = pick_examples(table)
         rows = few.index.to_numpy()

@@ -26,12 +26,7 @@ SHARE = 1 / 20  # of the time of training that writing checkpoints may take
 
 
 class Training(NamedTuple):
-    """What a training leaves behind, all its interrupted parts together.
-
-    Attributes:
-        history: name of a loss to its value after each epoch, as Keras's `History.history`.
-        seconds: time of training; what an interruption lost is not in it.
-    """
+    """Keras's `History.history` and the time, of all interrupted parts together."""
 
     history: dict[str, list[float]]
     seconds: float
@@ -49,12 +44,7 @@ def train(
     transform: Callable | None = None,
     verbose: int = 2,
 ) -> Training:
-    """Train a model on some rows of images as the settings say, on all devices; see `fit`.
-
-    Args:
-        model: is compiled unless it already is.
-        transform: see `Batches`.
-    """
+    """Train a model on some rows of images as the settings say, on all devices; see `fit`."""
     steps, rate = settings.steps, settings.learning_rate
     if isinstance(model, DCGAN):
         steps, rate = settings.dcgan_steps, settings.dcgan_learning_rate

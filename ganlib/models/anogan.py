@@ -14,7 +14,7 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection, residual, unscale
 from ganlib.models.fanogan import FAnoGAN
 
-# name of the prior -> method of a NumPy generator that draws from it
+# of the first z -> method of a NumPy generator
 PRIORS = {"normal": "standard_normal", "uniform": "random"}
 
 
@@ -30,14 +30,12 @@ class AnoGAN(AnomalyModel):
         dcgan: a trained DCGAN. Its networks are copied.
         discrimination_weight: lambda, 0..1, of the discrimination loss.
         steps: updates of z for each image. 0 takes the first z as it is.
-        learning_rate: Adam's step on z.
         prior: of the first z, "normal" N(0, 1), as in the training of `DCGAN`, or "uniform"
             U(0, 1), as in the published notebooks.
         batch_size: images that are searched at once; it changes scores by rounding alone.
-        seed: of the first z.
-        encoder: gives the first z in place of the prior. It is copied.
-        **kwargs: Keras's; with dtype="mixed_bfloat16" the networks compute in bfloat16, while z,
-            objectives and scores stay float32.
+        encoder: gives the first z in place of the prior.
+        **kwargs: with dtype="mixed_bfloat16" the networks compute in bfloat16, while z, objectives
+            and scores stay float32.
 
     Example:
         >>> scores, reconstructions, residuals = AnoGAN(dcgan).detect(images)
@@ -84,7 +82,7 @@ class AnoGAN(AnomalyModel):
 
     @classmethod
     def train(cls, fit: Callable, **sizes) -> "AnoGAN":
-        """Train the DCGAN; the search itself needs no training."""
+        """Train the DCGAN."""
         dcgan = DCGAN(**sizes)
         fit(dcgan)
         return cls(dcgan)
@@ -103,7 +101,7 @@ class AnoGAN(AnomalyModel):
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images, training=None):
-        """Make G(z) of the present z, and f(G(z)); the images given play no part."""
+        """Make G(z) of the present z, and f(G(z)); the arguments play no part."""
         reconstructions = self.generator(self.current_latents(), training=False)
         features, _ = self.discriminator(reconstructions, training=False)
         return {"reconstruction": reconstructions, "features": features}
@@ -169,7 +167,7 @@ class AnoGAN(AnomalyModel):
         return ops.convert_to_numpy(self.objectives.value)
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images: search z for each, then A(x) of the image found; see `AnomalyModel`."""
+        """Search z for each image, then score it by A(x)."""
         return self.score_latents(images, self.search(images)[0])
 
     def score_latents(self, images: np.ndarray, latents: np.ndarray) -> Detection:

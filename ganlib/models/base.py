@@ -123,12 +123,8 @@ def _description(value):
 class AnomalyModel(Trainable):
     """A model that scores images. Subclasses also write `score`.
 
-    Args:
-        image_size: height and width in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        thresholds: name of a rule to its threshold, set by `calibrate`.
-
     Attributes:
+        thresholds: name of a rule to its threshold, set by `calibrate`.
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN" or "baseline".
         stages: how many models `train` fits, one after the other; they share a time limit.
@@ -158,11 +154,7 @@ class AnomalyModel(Trainable):
 
     @classmethod
     def train(cls, fit: Callable[[Trainable], object], **sizes) -> "AnomalyModel":
-        """Build a model of these sizes and train it; methods of two steps override this.
-
-        `fit` compiles and trains a model. Sizes are `image_size`, `channels`, `latent_dim`,
-        `filters`.
-        """
+        """Build a model of these sizes (image_size, channels, latent_dim, filters) and fit it."""
         model = cls(**sizes)
         fit(model)
         return model
@@ -172,17 +164,13 @@ class AnomalyModel(Trainable):
         raise NotImplementedError
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself.
-
-        Raises:
-            GanlibError: the images are not such an array.
-        """
+        """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself."""
         images = self.check_images(images)
         scores, reconstructions = predict(self._scores_and_reconstructions, images)
         return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
 
     def check_images(self, images: np.ndarray) -> np.ndarray:
-        """Validate images for this model, see `ganlib.models.detection.check_images`."""
+        """Validate images for this model."""
         shape = (self.image_size, self.image_size, self.channels)
         return check_images(images, shape, self.any_scale)
 
@@ -193,18 +181,10 @@ class AnomalyModel(Trainable):
     def calibrate(
         self, normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
     ) -> None:
-        """Choose thresholds from normal images that the model was not trained on, and keep them.
+        """Choose thresholds by the scores of normal images that the model was not trained on.
 
-        Training images would not do: the model knows them, their scores are too low and the false
-        alarms too many.
-
-        Args:
-            normal_scores: `(n,)`, the model's scores of these images.
-            false_alarm_rate: share of normal images that may be flagged, 0..1.
-            deviations: k of the rule "deviations".
-
-        Raises:
-            GanlibError: there are too few scores for the rate.
+        Training images would not do: the model knows them, and their scores are too low. See
+        `ganlib.evaluation.fit_thresholds`, also for what it raises.
         """
         self.thresholds = evaluation.fit_thresholds(normal_scores, false_alarm_rate, deviations)
 

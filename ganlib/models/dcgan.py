@@ -17,12 +17,8 @@ class DCGAN(Trainable):
     so the sum has for each network the gradient of its own loss alone. With Adam, which treats
     every weight by itself, that equals two optimizers of equal settings stepping simultaneously.
 
-    Args:
-        image_size, channels, latent_dim: see `ganlib.models.networks`.
-        filters: width of the generator; the discriminator has half of it, as in the published
-            notebook.
-        seed: of the z drawn in training. Keras draws the weights: call
-            `keras.utils.set_random_seed` first.
+    The discriminator has half the generator's `filters`, as in the published notebook; `seed` is of
+    the z drawn in training. The other arguments are those of `ganlib.models.networks`.
 
     Example:
         >>> dcgan = DCGAN(image_size=64, channels=1)

@@ -44,13 +44,8 @@ def check_images(
 ) -> np.ndarray:
     """Validate images before scoring: uint8 `(n, height, width, channels)`, n > 0.
 
-    Args:
-        images: anything that may be such an array.
-        shape: expected height, width and channels; None where any will do.
-        any_scale: accept floats of any scale too.
-
-    Raises:
-        GanlibError: says what the images are and what they should be.
+    `shape` is the expected height, width and channels, None where any will do; with `any_scale`
+    floats of any scale are accepted too. A GanlibError says what the images are.
     """
     sides = ", ".join("any" if side is None else str(side) for side in shape)
     expected = f"expected uint8 of shape (n, {sides}), 0..255"

@@ -57,10 +57,7 @@ def split_rows(tensor):
 
 
 def draw_rows(draw: Callable, rows):
-    """Draw random rows `(rows, ...)`, different ones on each of TensorFlow's replicas.
-
-    Replicas share one random state, so each draws for all of them and takes its part.
-    """
+    """Draw random rows; TensorFlow's replicas share a random state, each takes its part."""
     if replicas() == 1:
         return split_rows(draw(rows))
     import tensorflow as tf

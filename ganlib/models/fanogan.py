@@ -12,20 +12,14 @@ from ganlib.models.dcgan import DCGAN
 class FAnoGAN(AnomalyModel):
     """Encoder in front of a trained, frozen DCGAN, trained on the same normal images.
 
-    The encoder learns which z the search would find: image to z to image, so that G(E(x)) looks
-    like x, to the eye and to the discriminator. Scoring is then one pass instead of hundreds of
-    steps. `AnoGAN` takes it too, and starts its search from the encoder's z.
-
-    Args:
-        dcgan: a trained DCGAN. Its networks are copied.
-        filters: width of the encoder, see `ganlib.models.networks`.
-        kappa: weight of the feature loss.
+    The encoder learns which z the search would find: G(E(x)) is to look like x, to the eye and to
+    the discriminator. Scoring is then one pass instead of hundreds of steps, and `AnoGAN` can start
+    from the encoder's z. `kappa` is the weight of the feature loss.
 
     Example:
         >>> fanogan = FAnoGAN(dcgan)
         >>> fanogan.compile(keras.optimizers.Adam(1e-3))
         >>> fanogan.fit(normal_images, batch_size=32, epochs=10)  # uint8 (n, 64, 64, 1)
-        >>> scores, reconstructions, residuals = fanogan.detect(images)
         >>> anogan = AnoGAN(dcgan, encoder=fanogan, steps=25)
 
     Reference:

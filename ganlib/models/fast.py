@@ -21,7 +21,7 @@ _plain = contextvars.ContextVar("plain", default=False)
 
 @contextlib.contextmanager
 def plain_convolutions() -> Iterator[None]:
-    """Compute all convolutions in this block as Keras does, for export to other programs."""
+    """Compute all convolutions in this block as Keras does, for export."""
     token = _plain.set(True)
     try:
         yield

@@ -164,8 +164,7 @@ def _check(image_size: int, channels: int) -> None:
 def read_weights(network: keras.Model) -> list:
     """Read the trainable weights of a network once, for all its calls in one training step.
 
-    A call that reads them again may, in a compiled step of TensorFlow, come after the optimizer has
-    changed some: nothing that the optimizer waits for depends on the frozen call's reading.
+    TensorFlow may run a later reading after the optimizer has changed some.
     """
     # A copy, because `convert_to_tensor` hands TensorFlow's variable through unread.
     return [ops.copy(variable.value) for variable in network.trainable_variables]

@@ -5,7 +5,7 @@ import itertools
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from drawn import CAPTION, FIGURES, TITLE, draw, forest
+from drawn import CAPTION, FIGURES, TITLE, draw, forest, pictures
 from matplotlib.text import Text
 from PIL import Image
 
@@ -48,7 +48,7 @@ def test_title_caption_and_words_are_whole_inside_and_apart(name):
 def test_the_same_figure_is_the_same_file(tmp_path):
     contents = []
     for folder in ("one", "two"):
-        figure = draw.__wrapped__("image_grid")
+        figure = figures.image_grid(pictures(1), None, "t", "c")
         paths = figures.save(figure, tmp_path / folder / "figure-0.5")
         assert [path.name for path in paths] == ["figure-0.5.png", "figure-0.5.pdf"]
         assert len(list(paths[0].parent.iterdir())) == 2
