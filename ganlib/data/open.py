@@ -161,8 +161,8 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
     if archive.counts not in (counts, opened) and (exact or counts["normal"] <= archives.HELD_OUT):
         least = "" if exact else f", or at least more than {archives.HELD_OUT} normal ones"
         raise GanlibError(
-            f"{root} holds {plus(counts.values())} images ({' + '.join(counts)}), expected "
-            f"{plus(archive.counts.values())}{least}. {remedy}"
+            f"{root} holds {plus(counts.values())} images of {archive.name} "
+            f"({' + '.join(counts)}), expected {plus(archive.counts.values())}{least}. {remedy}"
         )
     return _list_files(root, listed).drop(columns="mask")
 
