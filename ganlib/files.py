@@ -18,9 +18,8 @@ from ganlib.errors import GanlibError
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Call `write` with a temporary path beside `path`, of its suffix; then move it there."""
-    path = Path(path)
+    temporary = unfinished(path := Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = unfinished(path)
     try:
         write(temporary)
         return temporary.replace(path)
@@ -29,12 +28,12 @@ def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_csv(path: str | Path, table) -> Path:
-    """Write a pandas table without its index, whole or not at all."""
+    """Write a pandas table without its index."""
     return write_safely(path, lambda p: table.to_csv(p, index=False))
 
 
 def write_json(path: str | Path, values: dict) -> Path:
-    """Write a dictionary, whole or not at all; NumPy's scalars become plain numbers."""
+    """Write a dictionary; NumPy's scalars become plain numbers."""
     text = json.dumps(values, indent=1, default=lambda value: value.item())
     return write_safely(path, lambda p: p.write_text(text + "\n"))
 
@@ -42,10 +41,8 @@ def write_json(path: str | Path, values: dict) -> Path:
 def open_file(path: str | Path) -> IO[bytes]:
     """Open a file for reading, but no pipe or device, which may wait for ever: an OSError."""
     path = Path(path)
-    try:
-        path.name.encode()
-    except UnicodeEncodeError:
-        raise ValueError("its name is not UTF-8, rename it") from None
+    if path.name.encode(errors="replace").decode() != path.name:
+        raise ValueError("its name is not UTF-8, rename it")
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
         raise OSError(0, "it is a pipe or a device, not a file")
     return path.open("rb")
@@ -58,7 +55,7 @@ def shown(path: str | Path) -> str:
 
 
 def slug(name: str) -> str:
-    """Make a name fit for files: lower case, hyphens for all but letters and digits."""
+    """Make a name fit for files: lower case, hyphens between letters and digits."""
     return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 
@@ -68,19 +65,15 @@ def unfinished(path: Path) -> Path:
 
 
 def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
-    """Remove the unfinished files of killed processes, in a folder and all below it.
-
-    With `name`, only those of the file with this final name, in the folder itself.
-    """
+    """Remove unfinished files of killed processes, all below a folder or of one `name` in it."""
     pattern = "**/.*.unfinished-*" if name is None else f".*.unfinished-{glob.escape(name)}"
     for path in list(Path(folder).glob(pattern)):
         process = path.name.split(".")[1]
-        if not process.isdecimal() or _runs(int(process)):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if process.isdecimal() and not _runs(int(process)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -95,21 +88,19 @@ def _runs(process: int) -> bool:
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
     """Let one process at a time write to a folder, by a lock that ends with the process.
 
-    Another one waits for `wait` seconds (the notebook of a killed `make figures` lives on for a
-    second), then gets an error that says `what` the first one does: "make figures".
+    Another one waits for `wait` seconds, then gets an error that says `what` the first one does.
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, other = FileLock(path), ""
+    lock, other = FileLock(path), "another process"
     try:
         lock.acquire(timeout=wait)
     except Timeout:
         with contextlib.suppress(OSError):  # Windows does not let others read it
-            other = path.read_text().strip()
-        raise GanlibError(
-            f"{folder} is in use: {other or 'another process'} is at work there, so {what} cannot "
-            "start. Wait until it ends, stop it, or use another clone of the project."
-        ) from None
+            other = path.read_text().strip() or other
+        found = f"{folder} is in use: {other} is at work there, so {what} cannot start"
+        remedy = "Wait until it ends, stop it, or use another clone of the project"
+        raise GanlibError(f"{found}. {remedy}.") from None
     try:
         with contextlib.suppress(OSError):
             path.write_text(f"{what} (process {os.getpid()})\n")

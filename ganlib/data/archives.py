@@ -10,27 +10,24 @@ import pandas as pd
 from ganlib.errors import GanlibError
 
 MARKER = "GENERATED.txt"  # lies in the root of generated images, so that they never pass for real
+DRAWN = "The images are drawn by ganlib: results on them say nothing of real ones."
 HELD_OUT = 100  # normal images that the paper keeps for the test where Kaggle has no split
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One Kaggle data set, as it unpacks.
-
-    `folders`, `counts` (of images) and `digests` are by part. A part's folders are relative to the
-    archive's root, best first: as it unpacks, then with levels of its nesting left out.
-    """
+    """One Kaggle data set, as it unpacks; folders, counts of images and digests by part."""
 
     name: str
     kaggle: str  # owner/slug
-    folders: Mapping[str, tuple[str, ...]]
+    folders: Mapping[str, tuple[str, ...]]  # best first: as it unpacks, then less nested
     counts: Mapping[str, int]
     exact: bool  # if not, more than HELD_OUT normal images and one anomaly are enough
     digests: Mapping[str, str]  # empty if not on record
 
     @property
     def folder(self) -> str:
-        """Name of the archive's folder, the slug."""
+        """Name of the archive's folder."""
         return self.kaggle.partition("/")[2]
 
     @property
@@ -44,14 +41,12 @@ class Archive:
 
     def find(self, folder: Path) -> Path | None:
         """Find the archive's root: below the folder by its name, or the folder itself."""
-        for root in (folder / self.folder, folder):
-            if any(self.part_folder(root, part) for part in self.counts):
-                return root
-        return None
+        roots = (folder / self.folder, folder)
+        return next((r for r in roots if any(self.part_folder(r, p) for p in self.counts)), None)
 
 
 def is_anomaly(part: str) -> bool:
-    """Tell whether a part holds anomalies (by its name: `'anomaly'`, `'test_anomaly'`)."""
+    """Tell whether a part (`'anomaly'`, `'test_anomaly'`) holds anomalies."""
     return part.endswith("anomaly")
 
 
@@ -61,11 +56,11 @@ ARCHIVES: dict[str, Archive] = {
         kaggle="ravirajsinh45/real-life-industrial-dataset-of-casting-product",
         folders={
             part: (f"casting_data/casting_data/{end}", f"casting_data/{end}", end)
-            for part, end in {
-                "train_normal": "train/ok_front",
-                "test_normal": "test/ok_front",
-                "test_anomaly": "test/def_front",
-            }.items()
+            for part, end in (
+                ("train_normal", "train/ok_front"),
+                ("test_normal", "test/ok_front"),
+                ("test_anomaly", "test/def_front"),
+            )
         },
         counts={"train_normal": 2875, "test_normal": 262, "test_anomaly": 453},
         exact=True,
@@ -78,10 +73,7 @@ ARCHIVES: dict[str, Archive] = {
     "cloud": Archive(
         name="cloud",
         kaggle="ashoksrinivas/cloud-anomaly-detection-images",
-        folders={
-            "normal": ("noncloud/noncloud", "noncloud"),
-            "anomaly": ("cloud/cloud", "cloud"),
-        },
+        folders={"normal": ("noncloud/noncloud", "noncloud"), "anomaly": ("cloud/cloud", "cloud")},
         counts={"normal": 1500, "anomaly": 100},
         exact=False,
         digests={},
@@ -92,40 +84,26 @@ ARCHIVES: dict[str, Archive] = {
 def archive_of(name: str) -> Archive:
     """Look an archive up, or say which there are."""
     if name not in ARCHIVES:
-        raise GanlibError(
-            f"There is no data set {name!r}. Choose one of: {', '.join(ARCHIVES)}, or give a "
-            "folder."
-        )
+        names = ", ".join(ARCHIVES)
+        raise GanlibError(f"There is no data set {name!r}: choose {names}, or give a folder.")
     return ARCHIVES[name]
 
 
 def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Path | None, str]:
     """Find the images that exist already; return their root or None, and why these."""
-    generated = data_dir / "generated" / archive.folder
-    drawn = generated if (generated / MARKER).is_file() else None
+    drawn = data_dir / "generated" / archive.folder
+    drawn = drawn if (drawn / MARKER).is_file() else None
     if data == "generated":
         return drawn, "generated images asked for"
     if data not in ("auto", "kaggle"):
-        if not Path(data).is_dir():
-            raise GanlibError(
-                f"{data} is not a folder. Set data to a folder with the images of {archive.name}, "
-                "or to auto, kaggle or generated."
-            )
-        if root := archive.find(Path(data)):
+        if root := archive.find(_existing(data, "data to auto, kaggle, generated or")):
             return root, "the folder that was asked for"
         wanted = " or ".join(next(iter(archive.folders.values())))
-        raise GanlibError(
-            f"{data} does not hold the {archive.name} images: expected {wanted} in it or in "
-            f"{Path(data) / archive.folder}. Unzip the archive of {archive.url} there."
-        )
+        lacks = f"{data} does not hold the {archive.name} images: expected {wanted} in it"
+        raise GanlibError(f"{lacks}. Unzip the archive of {archive.url} there.")
     places = {str(data_dir): data_dir}
     if variable := os.environ.get("GANLIB_DATA"):
-        if not Path(variable).is_dir():
-            raise GanlibError(
-                f"{variable} is not a folder. Set the environment variable GANLIB_DATA to a folder "
-                f"with the images of {archive.name}, or unset it."
-            )
-        places["GANLIB_DATA"] = Path(variable)
+        places["GANLIB_DATA"] = _existing(variable, "the variable GANLIB_DATA to")
     for place, folder in places.items():
         root = archive.find(folder)
         if root and not (root / MARKER).is_file():
@@ -133,6 +111,14 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
     if data == "auto" and drawn:
         return drawn, f"no real images in {data_dir}, but generated ones"
     return None, ""
+
+
+def _existing(folder: str | Path, what: str) -> Path:
+    if not Path(folder).is_dir():
+        raise GanlibError(
+            f"{folder} is not a folder. Set {what} a folder with an archive's images."
+        )
+    return Path(folder)
 
 
 def read_kinds(root: Path) -> dict[str, str]:
@@ -143,25 +129,17 @@ def read_kinds(root: Path) -> dict[str, str]:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
             kinds.update(zip(table["file"], table["kind"], strict=True))
         except (KeyError, ValueError) as error:
-            raise GanlibError(
-                f"{path} is not a table of kinds: expected a CSV file with the columns file,kind "
-                f"({error}). Fix or delete it."
-            ) from error
+            found = f"{path} is not a CSV file with the columns file,kind"
+            raise GanlibError(f"{found} ({error}). Fix or delete it.") from error
     return kinds
 
 
-def compare(
-    archive: Archive, counts: Mapping[str, int], digests: Mapping[str, str], generated: bool
-) -> tuple[str, str, tuple[str, ...]]:
+def compare(archive: Archive, counts: dict, digests: dict, generated: bool) -> tuple:
     """Compare the images with Kaggle's; return the source, the description and the notes."""
     name, kaggle = archive.name, archive.kaggle
     found, expected = plus(counts.values()), plus(archive.counts.values())
     if generated:
-        note = (
-            f"The images are drawn by ganlib after the look of {name}: results on them say nothing "
-            "about results on the real images."
-        )
-        return "generated", f"GENERATED images ({name}-like)", (note,)
+        return "generated", f"GENERATED images ({name}-like)", (DRAWN,)
     if digests == archive.digests:
         return "kaggle", f"{name}, Kaggle images (digest verified)", ()
     text = f"{name}: {found} images in Kaggle's layout"
@@ -169,22 +147,15 @@ def compare(
         text = f"{name} stand-in: {found} images in Kaggle's layout, not Kaggle's {expected}"
         note = (
             f"The {found} images are a stand-in in the layout of Kaggle's {kaggle}, which has "
-            f"{expected} ({' + '.join(counts)}): results on them are not comparable to results on "
-            "Kaggle's."
+            f"{expected} ({' + '.join(counts)}): results on them cannot be compared to Kaggle's."
         )
     elif not archive.digests:
         text += ", Kaggle's digest not on record"
-        note = (
-            f"The digest of Kaggle's {kaggle} is not on record: the layout and the counts are "
-            "Kaggle's, the bytes could not be checked."
-        )
+        note = f"The layout and the counts are those of Kaggle's {kaggle}, the bytes are unchecked."
     else:
         text += ", digest is not Kaggle's"
-        other = [part for part in digests if digests[part] != archive.digests[part]]
-        note = (
-            f"The bytes or names of {', '.join(other)} are not those on record for Kaggle's "
-            f"{kaggle}: the images may be edited or of another version."
-        )
+        other = ", ".join(part for part in digests if digests[part] != archive.digests[part])
+        note = f"The bytes or names of {other} are not those on record for Kaggle's {kaggle}."
     return "unverified", text, (note,)
 
 

@@ -12,41 +12,28 @@ from ganlib.data.splits import Split, paper_split
 
 
 class Audit(NamedTuple):
-    """Tables on copies and on brightness. Sets are those of the split, for instance "train".
+    """Tables on copies and on brightness in the sets of a split, for instance "train".
 
-    Attributes:
-        copies: One line per pair of sets: of the `images` in `of`, how many have another image in
-            `within` with the same file (`same_file`), the same grey pixels at 128x128
-            (`same_pixels`), or in the same group of near-duplicates (`near`; missing between normal
-            images and anomalies, which are not grouped together).
-        groups: One line per group of normal images, the largest first: `group`, `images` and their
-            number in each set.
-        brightness: One line per `set` and `kind`: `images`; mean and standard deviation over them
-            of the mean (`brightness`, `brightness_sd`) and of the standard deviation (`contrast`,
-            `contrast_sd`) of their grey levels, 0..255.
-        nearest: One line per normal test image, the nearest first: `row`, `file`, those of the
-            nearest training image (`nearest_row`, `nearest_file`), `distance` (1 - correlation),
-            `copy` (whether it is below the threshold) and `same_file`.
+    `copies` counts, per pair of sets, the images in `of` that have another one in `within` with the
+    same file, the same grey pixels at 128x128, or in the same group of copies (`near`).
     """
 
     copies: pd.DataFrame
-    groups: pd.DataFrame
-    brightness: pd.DataFrame
-    nearest: pd.DataFrame
+    groups: pd.DataFrame  # per group of normal images, the largest first, its images in each set
+    brightness: pd.DataFrame  # mean and standard deviation (contrast) of grey levels, 0..255
+    nearest: pd.DataFrame  # of every normal test image in training, distance 1 - correlation
 
 
-def audit_dataset(
-    dataset: Dataset, split: Split | None = None, threshold: float = THRESHOLD
-) -> Audit:
+def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESHOLD) -> Audit:
     """Look for copies within and across the sets of a split, by default the paper's."""
     split = paper_split(dataset) if split is None else split
     names = "train", "calibration", "test_normal", "test_anomaly"
     sets = {name.replace("_", " "): getattr(split, name) for name in names}
-    rows = np.concatenate(list(sets.values()))
-    images, table = images_to_compare(dataset), dataset.files.iloc[rows][["file", "kind"]]
+    images, rows = images_to_compare(dataset), np.concatenate(list(sets.values()))
+    table = dataset.files.iloc[rows][["file", "kind"]]
     table = table.assign(
         row=rows,
-        set=np.repeat(list(sets), [len(rows) for rows in sets.values()]),
+        set=np.repeat(list(sets), [len(own) for own in sets.values()]),
         same_file=[_digest((dataset.root / file).read_bytes()) for file in table["file"]],
         same_pixels=[_digest(images[row].tobytes()) for row in rows],
         near=groups_of(dataset, threshold)[rows],
@@ -74,11 +61,10 @@ def _copies(table: pd.DataFrame) -> pd.DataFrame:
         for within, others in sets.items():
             line = {"of": of, "within": within, "images": len(some)}
             for what in ("same_file", "same_pixels", "near"):
-                found = others[what]
-                if of == within:
-                    found = found[found.duplicated()]  # another one than itself
+                # Of its own set, another one than itself
+                found = others.loc[others[what].duplicated() | (of != within), what]
                 line[what] = int(some[what].isin(found).sum())
-            if "test anomaly" in (of, within) and of != within:
+            if "test anomaly" in (of, within) and of != within:  # which are grouped apart
                 line["near"] = pd.NA
             lines.append(line)
     return pd.DataFrame(lines).astype({"near": "Int64"})

@@ -16,21 +16,15 @@ from ganlib.errors import GanlibError
 class Batches(keras.utils.PyDataset):
     """Images for `fit`, shuffled again in every epoch, only a few in memory at a time.
 
-    The order of an epoch depends on the seed and the epoch's number alone, on every backend. To
-    resume a training in another process, give the new `Batches` the number of the next epoch.
+    The order of an epoch depends on `seed` and the epoch's number alone, on every backend.
 
     Args:
-        images: `(n, height, width, channels)`, what `load_images` returned, or any other array.
+        images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
-        batch_size: Images per batch; the last batch of an epoch has the rest.
-        seed: Of the order, at least 0.
-        shuffle: False keeps the order of `rows` in every epoch.
+        shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case, or
+            it shuffles the batches again.
         transform: Called with every batch, returns what the model gets instead.
-        epoch: Number of the next epoch, at least 0; Keras's `fit` counts it up.
-
-    Example:
-        >>> batches = Batches(images, split.train, batch_size=32, seed=0)
-        >>> dcgan.fit(batches, epochs=30, shuffle=False)  # else Keras shuffles the batches again
+        epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
     """
 
     def __init__(
@@ -47,16 +41,11 @@ class Batches(keras.utils.PyDataset):
         rows = np.asarray(rows)
         listed = rows.ndim == 1 and len(rows) and rows.dtype.kind in "iu"
         if not listed or rows.min() < 0 or rows.max() >= len(images):
-            raise GanlibError(
-                f"rows has the shape {rows.shape}, the type {rows.dtype} and values from "
-                f"{min(rows.flat, default=None)} to {max(rows.flat, default=None)}: expected row "
-                f"numbers of {len(images)} images, at least one, as split.train."
-            )
+            span = f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}"
+            found = f"rows has shape {rows.shape}, type {rows.dtype}, values {span}"
+            raise GanlibError(f"{found}: expected at least one row number of {len(images)} images.")
         if batch_size < 1 or seed < 0 or epoch < 0:
-            raise GanlibError(
-                f"batch_size={batch_size}, seed={seed}, epoch={epoch} give no batches: batch_size "
-                "is at least 1, the others at least 0."
-            )
+            raise GanlibError(f"{batch_size=}, {seed=}, {epoch=}: expected at least 1, 0 and 0.")
         self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed
         self.shuffle, self.transform, self.epoch = shuffle, transform, epoch
         self._order = None, rows  # an epoch and its order
@@ -67,13 +56,12 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """Read one batch of the present epoch, `(batch_size, height, width, channels)`."""
+        """Read one batch of the present epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"There is no batch {index}, an epoch has {len(self)}.")
-        epoch, order = self._order
-        if epoch != self.epoch:
-            order = self.order(self.epoch)
-            self._order = self.epoch, order
+        if self._order[0] != self.epoch:
+            self._order = self.epoch, self.order(self.epoch)
+        order = self._order[1]
         batch = read_rows(self.images, order[index * self.batch_size :][: self.batch_size])
         self._left -= 1
         return batch if self.transform is None else self.transform(batch)
@@ -91,9 +79,6 @@ class Batches(keras.utils.PyDataset):
         self._left = len(self)
 
     def on_epoch_end(self):
-        """Go on to the next epoch if this one was seen to its end.
-
-        Keras calls this too after it has looked at the first batches, before it trains.
-        """
-        self.epoch += self._left <= 0
+        """Go on to the next epoch if this one was seen to its end."""
+        self.epoch += self._left <= 0  # Keras also calls this after a look at the first batches
         self._left = math.inf

@@ -18,64 +18,47 @@ class Dataset:
     """The images of one data set, as `open_dataset` returns them.
 
     Attributes:
-        name: `'casting'`, `'cloud'`, or a folder's name in a form fit for file names.
-        source: `'kaggle'`: the digests are those on record for Kaggle's files. `'generated'`: drawn
-            by `ganlib.data.synthetic`. `'unverified'`: Kaggle's layout, but not known to be
-            Kaggle's bytes. `'folder'`: the user's own.
-        root: The folder that `files` are relative to.
+        source: `'kaggle'` (the digests are those on record), `'unverified'` (Kaggle's layout, but
+            perhaps other bytes), `'generated'` by ganlib, or `'folder'` (the user's own).
         files: One row per image, ordered by part, kind and name: `file` (posix path relative to
-            `root`), `part` (a key of `Archive.counts` or a part of `folder.Images`), `label` (0
-            normal, 1 anomaly), `kind` (`'normal'`, `'anomaly'` or the kind of anomaly); of a folder
-            also `mask` (posix path relative to `root`, `''` if there is none).
-        digests: For every part the digest of its files, see `part_digests`.
-        notes: Sentences that a reader of results on these images must know.
-        cache_dir: The folder of the cache.
-        skipped: One row per image that cannot be read and was left out: `file`, `part`, `reason`.
-        resize: How images become square, one of `RESIZES`.
-        description: Which images these are, the beginning of `caption`.
+            `root`), `part` (as in `Archive.counts` or `folder.Images`), `label` (0 normal, 1
+            anomaly), `kind` (`'normal'`, `'anomaly'` or its kind); of a folder also `mask` (as
+            `file`, `''` if there is none).
     """
 
-    name: str
+    name: str  # 'casting', 'cloud', or a folder's name in a form fit for file names
     source: str
     root: Path
     files: pd.DataFrame
-    digests: Mapping[str, str]
-    notes: tuple[str, ...]
+    digests: Mapping[str, str]  # of every part, see `part_digests`
+    notes: tuple[str, ...]  # sentences that a reader of results on these images must know
     cache_dir: Path
-    skipped: pd.DataFrame = field(
+    skipped: pd.DataFrame = field(  # images that cannot be read and were left out
         default_factory=lambda: pd.DataFrame(columns=["file", "part", "reason"])
     )
-    resize: str = "squeeze"
-    description: str = ""
+    resize: str = "squeeze"  # one of RESIZES
+    description: str = ""  # which images these are, the beginning of `caption`
 
     @property
     def digest(self) -> str:
-        """SHA-256 over all parts' names and digests, 64 hexadecimal digits."""
+        """SHA-256 over all parts' names and digests, in hexadecimal."""
         return digest_of(self.digests)
 
     @property
     def caption(self) -> str:
         """Which images these are, for the small print of a figure."""
-        shape = {"crop": ", cropped", "squeeze": ", squeezed"}.get(self.resize, "")
+        shapes = {"crop": ", cropped", "squeeze": ", squeezed"} if self.source == "folder" else {}
         left_out = f", {len(self.skipped)} unreadable left out" if len(self.skipped) else ""
-        shape = shape if self.source == "folder" else ""  # archives are square
-        return (self.description or self.name) + shape + left_out
+        return (self.description or self.name) + shapes.get(self.resize, "") + left_out
 
 
-def part_digests(
-    root: Path, files: pd.DataFrame, nested: bool = False, skip: bool = False
-) -> dict[str, str]:
-    """Digest the files of every part: SHA-256 over their names and contents, ordered by name.
+def part_digests(dataset: Dataset, skip: bool = False) -> dict[str, str]:
+    """Digest the files of every part: SHA-256 over name, NUL, length, NUL, content, by name.
 
-    Every file adds its name in UTF-8, a NUL, its length in bytes as decimal digits, a NUL, and its
-    content. With `nested`, the folders below the root belong to the name. With `skip`, why a file
-    cannot be opened takes the place of its content.
-
-    Returns:
-        Part to digest, 64 hexadecimal digits, in the order of the parts.
+    The name is bare in an archive. With `skip`, why a file cannot be opened replaces its content.
     """
-    digests = {}
-    for part, own in files.groupby("part", sort=False)["file"]:
+    digests, root, nested = {}, dataset.root, dataset.source == "folder"
+    for part, own in dataset.files.groupby("part", sort=False)["file"]:
         digest = hashlib.sha256()
         for name, file in sorted((file if nested else Path(file).name, file) for file in own):
             try:
@@ -84,10 +67,8 @@ def part_digests(
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or str(error)
                 if not skip:
-                    raise GanlibError(
-                        f"{shown(root / file)} cannot be read: {why}. Fix or delete it, or leave "
-                        'out such files with on_error="skip".'
-                    ) from error
+                    found = f"{shown(root / file)} cannot be read: {why}. Fix or delete it, or"
+                    raise GanlibError(f'{found} leave it out with on_error="skip".') from error
                 content = why.encode()
             digest.update(f"{name}\0{len(content)}\0".encode(errors="surrogateescape") + content)
         digests[part] = digest.hexdigest()

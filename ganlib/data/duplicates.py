@@ -5,17 +5,15 @@
    taken twice, the second time in the window that the first ones give.
 2. *Rings.* The straightened image is read on rings around its centre. Every ring loses its mean,
    which all round parts have in common; length 1 takes out brightness and contrast.
-3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, of
-   one of them as it is and mirrored. Fourier transforms along the rings give all turns at once.
+3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, also
+   mirrored. Fourier transforms along the rings give all turns at once.
 
 Copies turned by any angle are found where the object lies within the frame, as castings do; where a
 picture fills the frame, copies by flips and quarter turns. Two photographs of one part are not
 copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels are averaged.
 
-Reference:
-    Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI 18
-    (1996) 366-376, for the pose by moments. Deviation: no moments above the second order, because
-    the turn that they leave open is searched.
+Reference: Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI
+18 (1996) 366-376, for the pose. Deviation: no moments above the second order, turns are searched.
 """
 
 import contextlib
@@ -37,14 +35,13 @@ from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
 CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
-# Distance below which two images count as copies: the geometric middle between 0.010, within which
-# every normal casting has another one, and 0.040, the nearest of different photographs.
+# Copies are nearer: every normal casting has another one within 0.010, different photographs are
+# 0.040 apart or more.
 THRESHOLD = 0.02
 SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
 RINGS, ANGLES = 16, 64
 INNER, OUTER = 0.2, 2.0  # radii of the rings in standard deviations; 2 reaches to a disc's edge
-CHUNK = 256  # images that are described at a time
-PAIRS = 2**19  # pairs that are compared at a time, about 250 MB
+CHUNK, PAIRS = 256, 2**19  # images described and pairs compared at a time, about 250 MB
 
 
 def near_duplicate_groups(
@@ -52,11 +49,8 @@ def near_duplicate_groups(
 ) -> np.ndarray:
     """Put images, or those of some `rows`, into groups without near-duplicates between them.
 
-    Groups are the connected components of "nearer than the threshold" (single linkage): a chain of
-    images, each near the next, is one group.
-
-    Returns:
-        int64 `(n,)`: every image's group, numbered from 0 in the order of its first image.
+    A chain of images, each nearer to the next than the threshold, is one group (single linkage).
+    Return every image's group, int64 `(n,)`, numbered from 0 in the order of its first image.
     """
     codes = _describe(images, rows)
     groups = np.arange(len(codes))
@@ -70,11 +64,9 @@ def near_duplicate_groups(
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find for every image the nearest one among others.
+    """Find for every image the index `(n,)` of the nearest one among others, and the distance.
 
-    Returns:
-        The index of the nearest reference, int64 `(n,)`, the first of equally near ones; and its
-        distance, float32 `(n,)`: 1 - correlation, 0 (a copy) to 2, unrelated near 1.
+    It is 1 - correlation, float32 `(n,)`: 0 (a copy) to 2, unrelated near 1.
     """
     codes, among = _describe(queries), _describe(references)
     if not len(among):
@@ -87,18 +79,13 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 
 
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
-    """Find which images of a data set are copies of one picture; cached on disk.
+    """Find which images of a data set are copies of one picture: a group of every row, int64.
 
-    Normal images and anomalies are grouped apart, so that anomalies have no say in how normal
-    images are held out.
-
-    Returns:
-        int64, the group of every row of `Dataset.files`: 0, 1, ... for normal images in the order
-        of their first row, then the anomalies' groups.
+    Normal images come first, from 0 in the order of their first row. Anomalies are grouped apart,
+    so that they have no say in how normal images are held out. Cached on disk.
     """
-    version = f"v{DECODE_VERSION}.{CODE_VERSION}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}-{version}.npy"
-    path = dataset.cache_dir / "cache" / name
+    name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
+    path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{CODE_VERSION}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         groups = np.load(path)
         if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:
@@ -121,36 +108,32 @@ def images_to_compare(dataset: Dataset) -> np.ndarray:
 def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return the spectra of the rings of straightened images, `(n, ANGLES // 2 + 1, RINGS)`."""
     if images.ndim != 4 or images.dtype != np.uint8:
-        raise GanlibError(
-            f"Images of shape {images.shape} and type {images.dtype} cannot be compared: expected "
-            "(n, height, width, channels) and uint8."
-        )
+        found = f"Images {images.shape} of type {images.dtype} cannot be compared"
+        raise GanlibError(f"{found}: expected (n, height, width, channels) and uint8.")
     rows = np.arange(len(images)) if rows is None else rows
     codes = np.empty((len(rows), ANGLES // 2 + 1, RINGS), np.complex64)
     for start in range(0, len(rows), CHUNK):
         grey = read_rows(images, rows[start : start + CHUNK]).mean(3, dtype=np.float32)
         rings = _read_rings(grey, *_pose(grey))
         rings -= rings.mean(2, keepdims=True)
-        # Flat rings are noise of rounding, which must not be blown up to a pattern.
         length = np.sqrt(np.square(rings).sum((1, 2), keepdims=True))
-        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)
+        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)  # no noise blown up
         codes[start : start + CHUNK] = np.fft.rfft(rings, axis=2, norm="ortho").transpose(0, 2, 1)
     return codes
 
 
 def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the content of images `(n, height, width)`, which reach from -1 to 1 both ways.
+    """Find the centre `(n, 2)` and the root of the covariance `(n, 2, 2)` of images' content.
 
-    Return its centre `(n, 2)` as (y, x), and the square root of its covariance `(n, 2, 2)`.
+    Images `(n, height, width)` reach from -1 to 1 both ways; the order is (y, x).
     """
     n, *sides = grey.shape
     middles = ((2 * np.arange(side) + 1) / side - 1 for side in sides)
     places = np.stack(np.meshgrid(*middles, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # Outside this disc, a turned copy has what its corners were filled with.
+    # Outside this disc, which is the first window, a turned copy's corners were filled.
     disc = (np.hypot(*places.T) <= 1).astype(np.float32)
-    # The first window is the disc, with its edge at OUTER deviations.
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):
@@ -162,14 +145,12 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         factors = np.concatenate([-2 * linear, quadratic], 1)
         radius = factors @ powers.T + np.einsum("ni,ni->n", linear, centre)[:, None]
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
-        # A soft edge, so that nothing jumps from pixel to pixel
-        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc
+        window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc  # with a soft edge
         mean = (grey * window).sum(1) / window.sum(1)
         # One grey level is added so that a flat image has a pose too, that of the window.
         weight = (np.square(grey - mean[:, None]) + 1) * window
         moments = weight @ powers / weight.sum(1)[:, None]
-        centre = moments[:, :2]
-        covariance = moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
+        centre, covariance = moments[:, :2], moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
         covariance = covariance - centre[:, :, None] * centre[:, None, :]
         # The root of a 2x2 matrix in closed form
         area = np.sqrt(np.maximum(np.linalg.det(covariance), 1e-12))[:, None, None]
@@ -183,22 +164,17 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
     radii = INNER + (OUTER - INNER) * (np.arange(RINGS) + 0.5) / RINGS
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     places = np.stack([np.outer(radii, np.sin(angles)), np.outer(radii, np.cos(angles))])
-    size = np.array(grey.shape[1:])[:, None]
-    rings = np.empty((len(grey), RINGS, ANGLES), np.float32)
+    size, rings = np.array(grey.shape[1:])[:, None], np.empty((len(grey), RINGS, ANGLES), "f4")
     for image, middle, stretch, ring in zip(grey, centre, root, rings, strict=True):
-        points = stretch @ places.reshape(2, -1) + middle[:, None]
-        pixels = (points + 1) * size / 2 - 0.5
+        pixels = (stretch @ places.reshape(2, -1) + middle[:, None] + 1) * size / 2 - 0.5
         ring[:] = map_coordinates(image, pixels, order=1, mode="nearest").reshape(ring.shape)
     return rings * np.sqrt(radii)[:, None].astype(np.float32)
 
 
-def _distances(
-    queries: np.ndarray, references: np.ndarray, later: bool = False
-) -> Iterator[tuple[int, np.ndarray]]:
+def _distances(queries: np.ndarray, references: np.ndarray, later: bool = False) -> Iterator:
     """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
-    One spectrum times the conjugate of another, turned back to angles, is their correlation at
-    every turn. `later` leaves out the references before a chunk's first row.
+    `later` leaves out the references before a chunk's first row.
     """
     columns = np.ascontiguousarray(references.transpose(1, 2, 0))
     step = max(1, PAIRS // 2 // max(1, len(references)))
@@ -207,6 +183,7 @@ def _distances(
         others = columns[:, :, start:] if later else columns
         alike = np.full((chunk.shape[1], others.shape[2]), -1, np.float32)
         for turned in (chunk.conj(), chunk):  # as it is, and mirrored
+            # The product, turned back to angles, is the correlation at every turn.
             turns = irfft(turned @ others, n=ANGLES, axis=0, overwrite_x=True, workers=-1)
             # Both spectra carry 1/sqrt(ANGLES), their product's inverse another 1/ANGLES.
             np.maximum(alike, turns.max(0) * ANGLES, out=alike)

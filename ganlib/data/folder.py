@@ -1,17 +1,13 @@
 """A folder of your own images as a data set: which of its folders is which part.
 
-Either the layout of MVTec AD and anomalib,
+Either the layout of MVTec AD (Bergmann et al., IJCV 129 (2021) 1038-1059) and anomalib,
 
     train/good             good images to train on
     test/good              good images to test on
     test/<kind>            images with a defect of that kind, for instance test/crack
     ground_truth/<kind>    masks, <image>_mask.png or <image>.png: what is not black is the defect
 
-of which `train/good` alone is enough; or one folder with good images in it. Deeper folders are not
-read.
-
-Reference:
-    Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021) 1038-1059.
+of which `train/good` alone is enough; or one folder with good images in it, and none deeper.
 """
 
 import hashlib
@@ -26,9 +22,8 @@ from ganlib.files import shown, slug
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 GOOD = "good"
-# No names of defects: good images would be taken for anomalies ("all" is all kinds together).
+# No names of defects: good images would be taken for anomalies.
 NO_KINDS = {"good", "ok", "normal", "all"}
-NO_ANOMALIES = "There are no test anomalies: how many defects a detector finds cannot be known."
 LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, ground_truth/<kind>"
 
 
@@ -43,7 +38,7 @@ class Images(NamedTuple):
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the files in a folder that are named like images and not hidden: bare names, sorted."""
+    """List the files in a folder that have an image's suffix: bare names, sorted, none hidden."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
 
 
@@ -55,46 +50,39 @@ def images_in(folder: Path, remedy: str) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders in a folder that are not hidden: bare names, sorted."""
-    # `os` reports where it is not allowed to look. Archivers leave __MACOSX.
-    names = [name for name in _names(folder) if name != "__MACOSX"]
-    return [name for name in names if os.path.isdir(folder / name)]  # noqa: PTH112
+    """List the folders in a folder: bare names, sorted, none hidden."""
+    names = [name for name in _names(folder) if os.path.isdir(folder / name)]  # noqa: PTH112
+    return [name for name in names if name != "__MACOSX"]  # which archivers leave
 
 
 def _names(folder: Path) -> list[str]:
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208
+    try:  # not by Path, which is silent about folders that it may not read
+        return sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
     except OSError as error:
-        raise GanlibError(
-            f"{shown(folder)} cannot be listed: {error.strerror}. Make it readable."
-        ) from error
-    return [name for name in names if not name.startswith(".")]
+        found = f"{shown(folder)} cannot be listed: {error.strerror}"
+        raise GanlibError(f"{found}. Make it readable.") from error
 
 
 def is_folder(name: str | Path) -> bool:
     """Tell whether a data set is a folder: the path exists or has a separator in it."""
     text = str(name)
-    is_path = "/" in text or "\\" in text or (text != "" and Path(text).exists())
-    return is_path and text not in ARCHIVES
+    return "/" in text or "\\" in text or (text not in ("", *ARCHIVES) and Path(text).exists())
 
 
 def folder_of(name: str | Path) -> Path:
     """Return the folder of this name as an absolute path, or refuse it."""
     folder = Path(str(name)).expanduser()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "not there"
-        raise GanlibError(
-            f"{shown(folder)} is {found}, not a folder. Give {', '.join(ARCHIVES)} or a folder of "
-            f"good images, or one with {LAYOUT}."
-        )
+        found = f"{shown(folder)} is {'a file' if folder.exists() else 'not there'}, not a folder"
+        names = ", ".join(ARCHIVES)
+        raise GanlibError(f"{found}. Give {names}, a folder of good images or one with {LAYOUT}.")
     return folder.resolve()
 
 
 def name_of(root: Path) -> str:
     """Name a folder's data set so that files can have this name, and no archive has it."""
-    name = slug(root.name)
-    if not name:  # other letters than ASCII's
-        name = "folder-" + hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
+    digest = hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
+    name = slug(root.name) or f"folder-{digest}"  # of other letters than ASCII's
     return f"{name}-folder" if name in ARCHIVES else name
 
 
@@ -105,105 +93,85 @@ def called(name: str | Path) -> str:
 
 def can_be_compared(name: str | Path) -> bool:
     """Tell whether methods can be compared on a data set: it has test images of both kinds."""
-    if str(name) in ARCHIVES:
-        return True
-    parts = {images.part for images in list_folder(folder_of(name))[0]}
-    return {"test_normal", "test_anomaly"} <= parts
+    return str(name) in ARCHIVES or {"test_normal", "test_anomaly"} <= {
+        images.part for images in list_folder(folder_of(name))[0]
+    }
 
 
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
     """List a folder's images by part and kind, none empty, with notes on what it lacks."""
     folders = list_folders(root)
-    if "train" in folders:
+    if {"train", "test"} & set(folders):
         images, ignored = _layout(root, folders)
-    elif "test" in folders:
-        raise GanlibError(
-            f"{shown(root)} has a folder test but no folder train: put the good images to train on "
-            f"into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
-        )
     else:
         ignored = [folder for folder in folders if list_images(root / folder)]
         hint = f"Images are in its folder {shown(ignored[0])}. " if ignored else ""
         names = images_in(root, f"{hint}Give a folder with images, or with {LAYOUT}.")
         images = [Images("normal", "normal", root, names, {})]
-    notes = []
-    if ignored:
-        listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
-        notes = [f"Images that were not read, because they are not where images go: in {listed}."]
+    listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
+    left = f"Images that were not read, because they are not where images go: in {listed}."
+    notes = [left] if ignored else []
     if all(each.part != "test_anomaly" for each in images):
-        notes.append(NO_ANOMALIES)
+        notes += ["There are no test anomalies: how many defects a detector finds is not known."]
     return images, tuple(notes)
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
     """Read the layout of MVTec AD; return the folders ignored, too."""
-    trained = list_folders(root / "train")
+    trained = list_folders(root / "train") if "train" in folders else []
     if GOOD not in trained:
-        found = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
-        raise GanlibError(
-            f"{shown(root / 'train')} has no folder {GOOD}, but {found}: put the good images to "
-            f"train on into {shown(root / 'train' / GOOD)}. Expected: {LAYOUT}."
-        )
+        found = f"{shown(root)} has a folder test but no folder train"
+        if "train" in folders:
+            others = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
+            found = f"{shown(root / 'train')} has no folder {GOOD}, but {others}"
+        good = shown(root / "train" / GOOD)
+        raise GanlibError(f"{found}: put good images to train on into {good}. Expected: {LAYOUT}.")
     ignored = [folder for folder in ("", "train") if list_images(root / folder)]
     ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
     kinds = _kinds(root / "test") if "test" in folders else []
     masks = _masks(root, kinds) if "ground_truth" in folders else {}
-    remedy = "Put images into it or remove it."
-    names = images_in(root / "train" / GOOD, remedy)
-    images = [Images("train_normal", "normal", root / "train" / GOOD, names, {})]
-    for kind in kinds:
-        folder = root / "test" / kind
-        part, called = ("test_anomaly", kind) if kind != GOOD else ("test_normal", "normal")
-        own = masks.get(kind, {})
-        images.append(Images(part, called, folder, images_in(folder, remedy), own))
+    images = []
+    for side, kind in [("train", GOOD), *(("test", kind) for kind in kinds)]:
+        part, called = (f"{side}_normal", "normal") if kind == GOOD else (f"{side}_anomaly", kind)
+        names = images_in(root / side / kind, "Put images into it or remove it.")
+        own = masks.get(kind, {}) if side == "test" else {}
+        images.append(Images(part, called, root / side / kind, names, own))
     return images, ignored
 
 
 def _kinds(test: Path) -> list[str]:
-    """List the folders in `test`, good first as in the archives."""
-    if loose := list_images(test):
+    kinds = sorted(list_folders(test), key=lambda kind: kind != GOOD)
+    if (loose := list_images(test)) or not kinds:
+        first = f"holds {len(loose)} images itself, the first is {shown(loose[0])}" if loose else ""
         raise GanlibError(
-            f"{shown(test)} holds {len(loose)} images itself, the first is {shown(loose[0])}: put "
-            f"good ones into {shown(test / GOOD)}, others into a folder named after their defect."
-        )
-    kinds = list_folders(test)
-    if not kinds:
-        raise GanlibError(
-            f"{shown(test)} is empty. Put images into {shown(test / GOOD)} and into folders named "
-            "after their defects, or remove it."
+            f"{shown(test)} {first or 'is empty'}. Put good images into {shown(test / GOOD)}, "
+            "others into folders named after their defects, or remove it."
         )
     for kind in kinds:
         if kind != GOOD and kind.casefold() in NO_KINDS:
-            raise GanlibError(
-                f"{shown(test / kind)} is not named after a defect. If its images are good, call "
-                f"it {GOOD}; else give it the name of their defect."
-            )
-    return sorted(kinds, key=lambda kind: kind != GOOD)
+            found = f"{shown(test / kind)} is not named after a defect"
+            raise GanlibError(f"{found}. Call good images {GOOD}, others by their defect.")
+    return kinds
 
 
 def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
     """Find the image of every mask; return per kind the masks by the images' names."""
-    masks: dict[str, dict[str, str]] = {}
+    masks = {}
     for kind in list_folders(root / "ground_truth"):
-        folder = root / "ground_truth" / kind
-        images, masks[kind] = defaultdict(list), {}
+        folder, masks[kind], images = root / "ground_truth" / kind, {}, defaultdict(list)
         for name in list_images(root / "test" / kind) if kind in kinds else []:
             images[Path(name).stem].append(name)
         for mask in list_images(folder):
             stem = Path(mask).stem
             stem = stem if stem in images else stem.removesuffix("_mask")
             if stem not in images:
-                raise GanlibError(
-                    f"{shown(folder / mask)} is a mask without an image: expected "
-                    f"{shown(root / 'test' / kind / stem)} with the suffix of an image. Add the "
-                    "image, or remove or rename the mask."
-                )
+                image = shown(root / "test" / kind / stem)
+                found = f"{shown(folder / mask)} is a mask without an image"
+                raise GanlibError(f"{found}: expected {image} with an image's suffix.")
             name, *others = images[stem]
             if others or name in masks[kind]:
-                raise GanlibError(
-                    f"{shown(folder / mask)}: there are two {'images' if others else 'masks'} "
-                    f"called {shown(stem)}, so which mask belongs to which image cannot be told. "
-                    "Rename or remove one."
-                )
+                what = "images" if others else "masks"
+                found = f"{shown(folder / mask)}: there are two {what} called {shown(stem)}"
+                raise GanlibError(f"{found}. Rename or remove one.")
             masks[kind][name] = f"ground_truth/{kind}/{mask}"
     return masks

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def decode(path: str | Path, image_size: int, channels: int, resize: str = "squeeze") -> np.ndarray:
-    """Read one image file and bring it to a square of `image_size`.
+    """Read an image file as a square, uint8 `(image_size, image_size, channels)`, 0..255.
 
     Every output pixel is the plain mean of the pixels that it covers (Pillow's `BOX` filter): small
     defects still show, the mean brightness is kept, and edges get no ringing.
@@ -30,25 +31,13 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be stored inverted,
     as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma.
 
-    Args:
-        path: The image file, or a link to it.
-        image_size: Height and width of the result in pixels.
-        channels: 1 for grey, 3 for RGB.
-        resize: "squeeze" stretches what is not square, "letterbox" keeps it whole between black
-            bars of equal width, "crop" takes its central square.
-
-    Returns:
-        uint8 array `(image_size, image_size, channels)`, 0..255.
-
-    Raises:
-        GanlibError: If the file is missing, truncated, damaged or no image, has more than
-            `PIL.Image.MAX_IMAGE_PIXELS` pixels, or grey levels without a known range (floats,
-            32-bit).
+    To become square, "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes
+    the centre. A GanlibError says if the file is missing, damaged or no image, has more pixels than
+    `PIL.Image.MAX_IMAGE_PIXELS`, or grey levels of no known range (floats, 32-bit).
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
-        image = _to_square(_read(path, channels), image_size, resize)
-    pixels = np.atleast_3d(_levels(image))
+        pixels = np.atleast_3d(_levels(_to_square(_read(path, channels), image_size, resize)))
     return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
 
@@ -67,32 +56,24 @@ def read_picture(path: str | Path) -> Image.Image:
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
-    """Read a mask as a square like its image, bool `(image_size, image_size)`.
-
-    True if any pixel that it covers is defect, which is all but black.
-    """
+    """Read a mask as a square like its image, bool: True where any pixel is not black."""
     check_shape(image_size, 1, resize)
     with _naming(path):
-        levels = np.asarray(_read(path, 1))
         # In float, where one white pixel among thousands is still more than nothing.
-        defect = Image.fromarray((levels > 0).astype(np.float32))
+        defect = Image.fromarray((np.asarray(_read(path, 1)) > 0).astype(np.float32))
         return np.asarray(_to_square(defect, image_size, resize)) > 0
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
     """Read a picture's width and height, turned as its EXIF orientation says, without decoding."""
     with _naming(path), open_file(path) as file, Image.open(file, formats=FORMATS) as image:
-        # Not in a TIFF, whose size Pillow has turned already. Asked for what a PNG does not say at
-        # its beginning, Pillow would decode all of it.
+        # Pillow turns TIFF itself, and would decode a whole PNG to look for EXIF at its end.
         turned = "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
         return image.size[::-1] if turned else image.size
 
 
 def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]:
-    """Return which part of a picture of `width` x `height` pixels `decode`'s square shows.
-
-    Left, top, right and bottom in pixels of the picture; with "letterbox" beyond its edges.
-    """
+    """Return which part of a picture `decode` shows: left, top, right, bottom, maybe beyond it."""
     check_shape(1, 1, resize)
     if resize == "squeeze":
         return 0, 0, width, height
@@ -102,31 +83,24 @@ def shown_box(width: int, height: int, resize: str) -> tuple[int, int, int, int]
 
 
 def check_shape(image_size: int, channels: int, resize: str = "squeeze") -> None:
-    """Refuse shapes that no image can be brought to."""
+    """Refuse shapes that no image can have."""
     if resize not in RESIZES:
         raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
     if image_size < 1 or channels not in (1, 3):
-        raise GanlibError(
-            f"Images of {image_size} pixels with {channels} channels are not possible: image_size "
-            "is at least 1, channels is 1 (grey) or 3 (RGB)."
-        )
+        raise GanlibError(f"{image_size=}, {channels=}: image_size is at least 1, channels 1 or 3.")
 
 
 @contextlib.contextmanager
 def _naming(path: str | Path) -> Iterator[None]:
     """Turn whatever goes wrong in reading a picture into one line that names the file."""
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise GanlibError(
-            "Pillow is set to fill up truncated images with grey, which would pass for a defect. "
-            "Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False."
-        )
+        raise GanlibError("Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES to False: it hides damage.")
     try:
         yield
     except Exception as error:  # Pillow's readers raise nearly every type on a damaged file
-        raise GanlibError(
-            f"{shown(path)} cannot be read as an image: {reason(error)}. Copy or unzip the file "
-            'again, or leave out such files with on_error="skip".'
-        ) from error
+        found = f"{shown(path)} cannot be read as an image: {reason(error)}"
+        remedy = 'Copy or unzip it again, or leave out such files with on_error="skip"'
+        raise GanlibError(f"{found}. {remedy}.") from error
 
 
 def reason(error: BaseException) -> str:
@@ -134,24 +108,22 @@ def reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP picture"
     if isinstance(error, Image.DecompressionBombError):
-        limit = f"{Image.MAX_IMAGE_PIXELS} pixels, the limit PIL.Image.MAX_IMAGE_PIXELS"
-        return f"it has more than {limit}, which you may raise"
+        return f"it has more than {Image.MAX_IMAGE_PIXELS} pixels; raise PIL.Image.MAX_IMAGE_PIXELS"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return shown(" ".join(text.split())[:200].rstrip("."))
 
 
 def _read(path: str | Path, channels: int) -> Image.Image:
-    """Read a picture in its own size; of mode L, RGB, or F for grey levels not yet rounded."""
+    """Read a picture in its own size; of mode L, RGB, or F for grey not yet rounded."""
     with open_file(path) as file:
         image = _open(file.read())
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode[0] in "IF":
         return _from_wide(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    # By way of RGB, because CMYK has no way to grey.
-    image = image if image.mode == "L" else image.convert("RGB")
+    image = image if image.mode == "L" else image.convert("RGB")  # CMYK has no other way to grey
     return image.convert("L" if channels == 1 else "RGB")
 
 
@@ -160,8 +132,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise ValueError("it is empty")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:  # up to twice that, Pillow warns
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):  # Pillow only warns
         raise Image.DecompressionBombError
     if image.format == "PNG":
         image.verify()  # the checksums of the pixels, which are passed over in reading
@@ -169,8 +140,7 @@ def _open(content: bytes) -> Image.Image:
         # Pillow stretches these levels to 8 bit, but not the one that stands for clear.
         if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
             raise ValueError("a clear level is known of 8 bit only, save it with 8 bit")
-    # In the pixels of a JPEG, 0xff is never followed by 0xd9. Without an end, a file whose rest was
-    # never written and is filled up with zeros would become grey below.
+    # 0xffd9 ends a JPEG and is never among its pixels: what lacks it would become grey below.
     elif image.format in ("JPEG", "MPO") and content.find(b"\xff\xd9", image.fp.tell()) < 0:
         raise ValueError("it is truncated")
     image.load()
@@ -178,16 +148,14 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _levels(image: Image.Image) -> np.ndarray:
-    """Round what `_read` returns to uint8."""
     pixels = np.asarray(image)
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
 
 
 def _from_wide(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey levels to 0..255, in float so that the mean is taken before rounding."""
-    # Some versions of Pillow open 16-bit PNG files with 32-bit integers. A TIFF with these has
-    # them: whether its levels end at 255 or 65535 cannot be known.
-    if not image.mode.startswith("I;16") and not (image.mode == "I" and image.format == "PNG"):
+    """Scale 16-bit grey levels to 0..255, to be rounded after the mean is taken."""
+    # Some versions of Pillow open 16-bit PNG files with 32-bit integers.
+    if not image.mode.startswith("I;16") and (image.mode, image.format) != ("I", "PNG"):
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
     levels = np.asarray(image)
     clear = levels == image.info.get("transparency", -1)
@@ -198,25 +166,19 @@ def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:
     square, box = (image_size, image_size), shown_box(*image.size, resize)
     if resize != "letterbox":
         return image.resize(square, Image.Resampling.BOX, box=box)
-    if max(image.size) > LONGEST * min(image.size):
-        raise ValueError(
-            f"it is {image.width}x{image.height} pixels, more than {LONGEST} times as long as wide"
-        )
+    (width, height), (left, top, right, bottom) = image.size, box
+    if max(width, height) > LONGEST * min(width, height):
+        raise ValueError(f"{width}x{height} pixels, more than {LONGEST} times as long as wide")
     # Along the long side first: bars of the full length would take many times the memory.
-    left, top, right, bottom = box
-    if image.width >= image.height:
-        size, box = (image_size, image.height), (0, top, image_size, bottom)
-    else:
-        size, box = (image.width, image_size), (left, 0, right, image_size)
+    size, box = (width, image_size), (left, 0, right, image_size)
+    if width >= height:
+        size, box = (image_size, height), (0, top, image_size, bottom)
     image = image.resize(size, Image.Resampling.BOX).crop(box)
     return image.resize(square, Image.Resampling.BOX)
 
 
 def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Copy some images out of all, without holding more of them in memory than these.
-
-    Pages of a mapped file that were touched count as memory of the process until it ends.
-    """
+    """Copy some images out of all; pages of a mapped file would stay in memory if touched."""
     # A view of a map is one too, but says nothing of where in the file it begins.
     mapped = isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap)
     if not mapped or not images.flags.c_contiguous or images.filename is None:
@@ -227,8 +189,6 @@ def read_rows(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
         for row, image in zip(rows.tolist(), copy, strict=True):
             file.seek(images.offset + row * image.nbytes)
             if file.readinto(image) != image.nbytes:
-                raise GanlibError(
-                    f"{images.filename} ends before row {row}: it was cut off after it was opened. "
-                    "Delete it to have the images decoded again."
-                )
+                cut = f"{images.filename} ends before row {row}: it was cut off"
+                raise GanlibError(f"{cut}. Delete it to have the images decoded again.")
     return copy

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,33 +28,21 @@ TOLERANCE = 8  # grey levels between the channels that still count as grey
 def load_images(
     dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
 ) -> np.memmap:
-    """Decode all images of a data set, or take them from the cache.
+    """Decode all images of a data set to squares of 1 (grey) or 3 channels (RGB); cached on disk.
 
-    The cache is `<cache_dir>/cache/<name>-<digest>-<size>x<size>x<channels>-v<version>.npy`, with
-    the data set's `resize` before the version if it is not "squeeze".
-
-    Args:
-        dataset: What `open_dataset` returned.
-        image_size: Height and width in pixels.
-        channels: 1 for grey, 3 for RGB.
-        cache_dir: Default is the dataset's.
-
-    Returns:
-        Read-only uint8 array `(n, image_size, image_size, channels)` on disk, 0..255; row i is the
-        file of `dataset.files.iloc[i]`.
-
-    Raises:
-        GanlibError: If images cannot be read (the first is named, the others are counted), or the
-            cache cannot be written.
+    Return a read-only uint8 array `(n, image_size, image_size, channels)`, 0..255, in the order of
+    `dataset.files`. If images cannot be read, a GanlibError names the first and counts the others.
     """
     check_shape(image_size, channels)
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
-    resized = "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-{size}{resized}-v{CODE_VERSION}.npy"
+    size += "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
-    if (images := _open_cache(path, shape)) is not None:
-        return images
+    with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
+        images = np.load(path, mmap_mode="r")
+        if images.shape == shape and images.dtype == np.uint8:
+            return images
     needed = int(np.prod(shape, dtype=np.int64))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,45 +50,31 @@ def load_images(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
     except OSError as error:
-        raise GanlibError(
-            f"The decoded images, {needed / 1e6:.1f} MB, cannot be written to {path}: "
-            f"{error.strerror or error}. Choose a smaller image_size or another data_dir."
-        ) from error
+        found = f"{needed / 1e6:.1f} MB cannot be written to {path}: {error.strerror or error}"
+        remedy = "Choose a smaller image_size or another data_dir"
+        raise GanlibError(f"{found}. {remedy}.") from error
     return np.load(path, mmap_mode="r")
-
-
-def _open_cache(path: Path, shape: tuple[int, ...]) -> np.memmap | None:
-    """Map a cache file, or return None if it is absent or broken."""
-    try:
-        images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    return images if images.shape == shape and images.dtype == np.uint8 else None
 
 
 def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     failed: list[GanlibError] = []
-
-    def take(pixels: np.ndarray | GanlibError) -> None:
-        if isinstance(pixels, GanlibError):
-            failed.append(pixels)
-        elif not failed:  # else the rest is only tried, to count the broken ones
-            out.write(pixels.tobytes())
-
     # Written in order, not through a memory map: on a full disk that would kill the process.
-    with path.open("wb") as out:
+    images = _decoded(dataset.root, dataset.files["file"], *shape[2:], dataset.resize)
+    with path.open("wb") as out, contextlib.closing(images):
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(out, header)
-        _decode_each(dataset.root, dataset.files["file"], (*shape[2:], dataset.resize), take)
+        for pixels in images:
+            if isinstance(pixels, GanlibError):
+                failed.append(pixels)
+            elif not failed:  # else the rest is only tried, to count the broken ones
+                out.write(pixels.tobytes())
     if failed:
         others = f" {len(failed) - 1} more of {shape[0]} images have the same problem."
         raise GanlibError(f"{failed[0]}{others if failed[1:] else ''}") from failed[0]
 
 
-def _decode_each(
-    root: Path, files: pd.Series, shape: tuple[int, int, str], take: Callable[..., object]
-) -> None:
-    """Call `take` with what `try_decode` returns, file by file in order; decode in parallel."""
+def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | GanlibError]:
+    """Yield what `try_decode` returns of every file; decode in parallel."""
     with (
         warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
         ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -110,44 +84,33 @@ def _decode_each(
             batch = files.iloc[start : start + BATCH]
             for pixels in pool.map(lambda file: try_decode(root / file, *shape), batch):
                 bar.update()
-                take(pixels)
+                yield pixels
 
 
-def unreadable(
-    name: str, root: Path, files: pd.DataFrame, cache_dir: Path, nested: bool
-) -> list[str]:
-    """Say for every file why it cannot be decoded, or an empty string.
-
-    Cached in `<cache_dir>/cache/<name>-<digest>-unreadable-v<version>.json`, in the order of the
-    files, which their digest determines.
-    """
-    digest = digest_of(part_digests(root, files, nested, skip=True))
-    record = cache_dir / "cache" / f"{name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+def unreadable(dataset: Dataset) -> list[str]:
+    """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
+    root, files = dataset.root, dataset.files
+    digest = digest_of(part_digests(dataset, skip=True))
+    name = f"{dataset.name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+    record = dataset.cache_dir / "cache" / name
     with contextlib.suppress(OSError, ValueError):  # absent or broken
         reasons = json.loads(record.read_text())
         if isinstance(reasons, list) and len(reasons) == len(files):
             return reasons
     reasons = []
-    _decode_each(root, files["file"], (1, 1, "squeeze"), lambda it: reasons.append(_why(it)))
+    with contextlib.closing(_decoded(root, files["file"], 1, 1, "squeeze")) as answers:
+        for answer in answers:
+            bad = isinstance(answer, GanlibError)
+            if bad and (answer.__cause__ is None or isinstance(answer.__cause__, MemoryError)):
+                raise answer  # too little memory says nothing about the file
+            reasons.append(reason(answer.__cause__) if bad else "")
     with contextlib.suppress(OSError):  # it only saves time
         write_safely(record, lambda path: path.write_text(json.dumps(reasons)))
     return reasons
 
 
-def _why(answer: np.ndarray | GanlibError) -> str:
-    """Say why an image cannot be decoded, or return an empty string."""
-    if not isinstance(answer, GanlibError):
-        return ""
-    if answer.__cause__ is None or isinstance(answer.__cause__, MemoryError):
-        raise answer  # too little memory says nothing about the file
-    return reason(answer.__cause__)
-
-
 def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Tell of which rows `(n,)` of `Dataset.files` it is known where the defects are, bool `(n,)`.
-
-    Of normal images and anomalies with a mask; of none if no anomaly among them has one.
-    """
+    """Tell which rows `(n,)` are normal or have a mask, bool `(n,)`; none if none has a mask."""
     files = dataset.files.iloc[np.asarray(rows)]
     if "mask" not in files or not (files["mask"] != "").any():
         return np.zeros(len(files), bool)
@@ -155,33 +118,23 @@ def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarray:
-    """Read where the defects of rows `(n,)` are, on squares as `load_images` makes them.
-
-    Returns:
-        bool array `(n, image_size, image_size)`, True on the defect; all False for normal images.
-    """
+    """Read where the defects of rows `(n,)` are, bool `(n, image_size, image_size)`."""
     files = dataset.files.iloc[np.asarray(rows)]
     masks = np.zeros((len(files), image_size, image_size), bool)
     for mask, row in zip(masks, files.to_dict("records"), strict=True):
         if name := row.get("mask"):
             mask[:] = decode_mask(dataset.root / name, image_size, dataset.resize)
         elif row["label"]:
-            raise GanlibError(
-                f"{shown(dataset.root / row['file'])} shows a defect and has no mask: where it is "
-                "cannot be known. Leave such images out (ganlib.data.outlined)."
-            )
+            file = shown(dataset.root / row["file"])
+            raise GanlibError(f"{file} shows a defect and has no mask: leave it out (`outlined`).")
     return masks
 
 
 def channels_of(dataset: str | Path | Dataset) -> int | None:
-    """Tell how many channels a folder's images need, by a sample of the good ones.
+    """Tell how many channels a folder's images need; None for an archive, as the profile knows.
 
-    Takes what `open_dataset` takes or returned.
-
-    Returns:
-        1 if the sample is grey, whatever its files' modes: reduced to 64x64 pixels, which averages
-        what a JPEG does to colour, no pixel's channels differ by more than 8 grey levels. Else 3.
-        None for an archive, whose channels the profile knows.
+    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64x64 pixels,
+    which averages what a JPEG does to colour, no channels differ by more than 8 grey levels.
     """
     if isinstance(dataset, Dataset):
         dataset = dataset.root if dataset.source == "folder" else dataset.name

@@ -1,26 +1,18 @@
 """Open a data set: find its images, fetch them if absent, list and check them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from ganlib.data.archives import (
-    HELD_OUT,
-    MARKER,
-    Archive,
-    archive_of,
-    compare,
-    find_archive,
-    is_anomaly,
-    plus,
-    read_kinds,
-)
-from ganlib.data.dataset import RESIZES, Dataset, part_digests
+from ganlib.data import archives
+from ganlib.data.archives import Archive, is_anomaly, plus
+from ganlib.data.dataset import Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
-from ganlib.data.images import size_of
+from ganlib.data.images import check_shape, size_of
 from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
@@ -44,39 +36,29 @@ def open_dataset(
         data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
             that the environment variable `GANLIB_DATA` names, else the generated ones in
             `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
-            `'kaggle'`: the real ones there, else downloaded. `'generated'`:
-            `data_dir/generated/<slug>`, generated if absent. Anything else: a folder, the archive's
-            own or one that holds it.
+            `'kaggle'`: the real ones there, else downloaded. `'generated'`: generated ones. Or a
+            folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
-        on_error: `'raise'`: an image that cannot be read is an error, here or in `load_images`.
-            `'skip'`: decode all here and leave out those that cannot be read (`Dataset.skipped`).
-            They count where the number of images is checked, so an archive must be complete.
-        fetch: False never downloads or generates.
-        resize: How a folder's images become square, `'letterbox'`, `'crop'` or `'squeeze'`, see
-            `ganlib.data.images.decode`. The archives' are square.
-
-    Raises:
-        GanlibError: If the name is unknown, there are no images for `data`, or some or too many are
-            missing; if a folder is in neither of the two forms.
+        on_error: `'skip'` leaves out images that cannot be read (`Dataset.skipped`), with
+            `'raise'` they are an error, here or in `load_images`.
+        fetch: False never downloads or generates: a GanlibError says what is missing.
+        resize: How a folder's images become square, see `ganlib.data.images.decode`.
     """
     if on_error not in ("raise", "skip"):
         raise GanlibError(f"on_error is {on_error!r}: choose raise | skip.")
-    if resize not in RESIZES:
-        raise GanlibError(f"resize is {resize!r}: choose {' | '.join(RESIZES)}.")
+    check_shape(1, 1, resize)
     data_dir = Path(data_dir)
     if is_folder(name):
         dataset = _open_folder(folder_of(name), data_dir, on_error, resize)
         on_message(f"{dataset.caption}; taken from {shown(dataset.root)}.")
         return dataset
-    archive = archive_of(name)
-    root, why = find_archive(archive, data, data_dir)
-    if root is None and not fetch:
-        raise GanlibError(
-            f"There are no {name} images for data={str(data)!r} in {data_dir}: run the notebook "
-            f"00_download with dataset={name!r} and the same `data` first; it gets them."
-        )
+    archive = archives.archive_of(name)
+    root, why = archives.find_archive(archive, data, data_dir)
     if root is None:
+        if not fetch:
+            lacks = f"There are no {name} images for data={str(data)!r} in {data_dir}"
+            raise GanlibError(f"{lacks}: run the notebook 00_download with the same values first.")
         root, why = _fetch(archive, data, data_dir, on_message)
     dataset = _open_archive(archive, root, data_dir, on_error)
     on_message(f"{dataset.caption}; taken from {root}: {why}.")
@@ -87,20 +69,17 @@ def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") 
     """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
     if is_folder(name):
         return folder_of(name)
-    return find_archive(archive_of(name), data, Path(data_dir))[0]
+    return archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
 
 
-def _fetch(
-    archive: Archive, data: str | Path, data_dir: Path, on_message: Callable[[str], object]
-) -> tuple[Path, str]:
-    """Download or generate images; return their root and why these."""
+def _fetch(archive: Archive, data: str, data_dir: Path, on_message: Callable) -> tuple[Path, str]:
     why = "generated images asked for"
     if data != "generated":
         on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
-        other = f"{archive.url} may hold another version than ganlib knows."
+        remedy = f"{archive.url} may hold another version than ganlib knows."
+        check = partial(_list_archive, archive, remedy=remedy)
         try:
-            whole = download(archive, data_dir, lambda root: _list_archive(archive, root, other))
-            return whole, "downloaded from Kaggle"
+            return download(archive, data_dir, check), "downloaded from Kaggle"
         except GanlibError as error:
             if data == "kaggle":
                 raise
@@ -111,57 +90,44 @@ def _fetch(
 
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
-    generated = (root / MARKER).is_file()
-    remedy = f"Unzip the archive of {archive.url} again, to an empty folder."
-    if generated:
-        remedy = f"Delete {root} to have it generated again."
-    files = _list_archive(archive, root, remedy, generated)
-    kinds, anomalies = read_kinds(root), files["label"] == 1
-    names = files.loc[anomalies, "file"].str.rpartition("/")[2]
-    files.loc[anomalies, "kind"] = [kinds.get(name, "anomaly") for name in names]
-    describe = partial(compare, archive, generated=generated)
-    return _sift(archive.name, root, files, data_dir, on_error, "squeeze", describe)
+    generated = (root / archives.MARKER).is_file()
+    again = f"Unzip the archive of {archive.url} again, to an empty folder."
+    remedy = f"Delete {root} to have it generated again." if generated else again
+    files, kinds = _list_archive(archive, root, remedy, generated), archives.read_kinds(root)
+    bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
+    files.loc[bad.index, "kind"] = [kinds.get(name, "anomaly") for name in bad]
+    draft = Dataset(archive.name, "unverified", root, files, {}, (), data_dir)
+    return _sift(draft, on_error, partial(archives.compare, archive, generated=generated))
 
 
 def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Dataset:
     name, (listed, notes) = name_of(root), list_folder(root)
-    drawn = any((above / MARKER).is_file() for above in (root, *root.parents))
-    if drawn:
-        notes += ("The images are drawn by ganlib: results on them say nothing of real ones.",)
+    files, images = _list_files(root, listed), "images"
+    if any((above / archives.MARKER).is_file() for above in (root, *root.parents)):
+        images = "GENERATED images"
+        notes += (archives.DRAWN,)
 
     def describe(counts: dict[str, int], _) -> tuple[str, str, tuple[str, ...]]:
         tested = [counts.get(part, 0) for part in ("test_normal", "test_anomaly")]
         test = f", {plus(tested)} test" if any(tested) else ""
-        images = "GENERATED images" if drawn else "images"
         good = sum(counts.values()) - sum(tested)
         return "folder", f"{name}: {good} good{test} {images} in a folder", notes
 
-    files = _list_files(root, listed)
-    return _sift(name, root, files, data_dir, on_error, resize, describe, nested=True)
+    draft = Dataset(name, "folder", root, files, {}, notes, data_dir, resize=resize)
+    return _sift(draft, on_error, describe)
 
 
-def _sift(
-    name: str,
-    root: Path,
-    files: pd.DataFrame,
-    data_dir: Path,
-    on_error: str,
-    resize: str,
-    describe: Callable[..., tuple[str, str, tuple[str, ...]]],
-    nested: bool = False,
-) -> Dataset:
-    """Leave out what cannot be read and make the data set of the other files.
-
-    `describe` is called with all parts' counts and digests; returns source, description and notes.
-    """
-    counts = files["part"].value_counts(sort=False).to_dict()
-    reasons = unreadable(name, root, files, data_dir, nested) if on_error == "skip" else ""
-    bad = (tried := files.assign(reason=reasons))["reason"] != ""
+def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
+    """Leave out what cannot be read; `describe` takes all images' counts and the rest's digests."""
+    name, root, nested = draft.name, draft.root, draft.source == "folder"
+    counts = draft.files["part"].value_counts(sort=False).to_dict()
+    tried = draft.files.assign(reason=unreadable(draft) if on_error == "skip" else "")
+    bad = tried["reason"] != ""
     skipped = tried.loc[bad, ["file", "part", "reason"]].reset_index(drop=True)
-    files = files[~bad].reset_index(drop=True)
+    files = draft.files[~bad].reset_index(drop=True)
     for part in counts:
         left = int((files["part"] == part).sum())
-        if left <= (HELD_OUT if part == "normal" and not nested else 0):
+        if left <= (archives.HELD_OUT if part == "normal" and not nested else 0):
             file, _, why = skipped[skipped["part"] == part].iloc[0]
             raise GanlibError(
                 f"Too few images of {name} can be read: {left} of {part} in {shown(root)}. The "
@@ -169,37 +135,31 @@ def _sift(
             )
     if nested:
         _check_masks(root, files)
-    digests = part_digests(root, files, nested)
+    digests = part_digests(replace(draft, files=files))
     source, description, notes = describe(counts, digests)
-    if len(skipped):
-        parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
-        total = len(files) + len(skipped)
-        note = f"{len(skipped)} of {total} images cannot be read and were left out: {parts}."
-        notes += (note,)
-    return Dataset(
-        name, source, root, files, digests, notes, data_dir, skipped, resize, description
-    )
+    parts = ", ".join(f"{n} of {part}" for part, n in skipped["part"].value_counts().items())
+    lost = f"{len(skipped)} of {len(tried)} images cannot be read and were left out: {parts}."
+    notes += (lost,) if parts else ()
+    found = {"files": files, "digests": digests, "skipped": skipped, "description": description}
+    return replace(draft, source=source, notes=notes, **found)
 
 
 def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False) -> pd.DataFrame:
-    """List the images of an archive as `_list_files` does, or say what is missing."""
-    listed, counts, opened = [], {}, {}
-    for part in archive.counts:
+    listed = []
+    for part, expected in archive.counts.items():
         folder = archive.part_folder(root, part)
         if folder is None:
-            raise GanlibError(
-                f"{root} lacks the {part} images of {archive.name}: expected the folder "
-                f"{' or '.join(archive.folders[part])}. {remedy}"
-            )
-        names = images_in(folder, f"Expected are {archive.counts[part]}. {remedy}")
+            wanted = " or ".join(archive.folders[part])
+            raise GanlibError(f"{root} lacks the {part} images: expected {wanted} there. {remedy}")
+        names = images_in(folder, f"Expected are {expected}. {remedy}")
         kind = "anomaly" if is_anomaly(part) else "normal"
         listed.append(Images(part, kind, folder, names, {}))
-        counts[part] = len(names)
-        # A folder that is named like an image may be one too many.
-        opened[part] = sum((folder / name).is_file() for name in names)
+    counts = {each.part: len(each.names) for each in listed}
+    # A folder that is named like an image may be one too many.
+    opened = {each.part: sum((each.folder / n).is_file() for n in each.names) for each in listed}
     exact = exact or archive.exact
-    if archive.counts not in (counts, opened) and (exact or counts["normal"] <= HELD_OUT):
-        least = "" if exact else f", or at least more than {HELD_OUT} normal ones"
+    if archive.counts not in (counts, opened) and (exact or counts["normal"] <= archives.HELD_OUT):
+        least = "" if exact else f", or at least more than {archives.HELD_OUT} normal ones"
         raise GanlibError(
             f"{root} holds {plus(counts.values())} images of {archive.name} "
             f"({' + '.join(counts)}), expected {plus(archive.counts.values())}{least}. {remedy}"
@@ -208,27 +168,16 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
 
 
 def _list_files(root: Path, listed: list[Images]) -> pd.DataFrame:
-    rows = [
-        {
-            "file": (images.folder.relative_to(root) / file).as_posix(),
-            "part": images.part,
-            "label": int(is_anomaly(images.part)),
-            "kind": images.kind,
-            "mask": images.masks.get(file, ""),
-        }
-        for images in listed
-        for file in images.names
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for part, kind, folder, names, masks in listed:
+        label, below = int(is_anomaly(part)), folder.relative_to(root)
+        rows += [((below / n).as_posix(), part, label, kind, masks.get(n, "")) for n in names]
+    return pd.DataFrame(rows, columns=["file", "part", "label", "kind", "mask"])
 
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:
-    """Refuse a mask of another size than its image."""
     for file, mask in files.loc[files["mask"] != "", ["file", "mask"]].itertuples(index=False):
-        image_size, mask_size = size_of(root / file), size_of(root / mask)
-        if image_size != mask_size:
-            raise GanlibError(
-                f"{shown(root / mask)} has {mask_size[0]}x{mask_size[1]} pixels, but its image "
-                f"{shown(file)} has {image_size[0]}x{image_size[1]}: draw the mask on the image "
-                "itself, or remove it."
-            )
+        (w, h), (width, height) = size_of(root / mask), size_of(root / file)
+        if (w, h) != (width, height):
+            found = f"{shown(root / mask)} has {w}x{h} pixels, but its image {shown(file)} has"
+            raise GanlibError(f"{found} {width}x{height}: draw it again, or remove it.")

@@ -1,10 +1,8 @@
 """Splits into training and test images: the paper's, and by groups of near-duplicates.
 
-A split is the same on every machine. What the functions share:
-    dataset: what `open_dataset` returned.
-    seed: of all draws, at least 0.
-    limit: keep at most so many images of each set, drawn at random; None keeps all.
-They raise a `GanlibError` where an argument is out of range or too few images are left.
+A split is the same on every machine. `seed`, at least 0, is that of all draws; `limit` keeps at
+most so many images of each set, drawn at random. A `GanlibError` says where an argument is out of
+range or too few images are left.
 """
 
 import math
@@ -40,10 +38,9 @@ class Split(NamedTuple):
 
 
 def paper_split(dataset: Dataset, seed: int = 0, limit: int | None = None) -> Split:
-    """Split a data set as the paper does.
+    """Split a data set as the paper does; copies of one picture may be on both sides.
 
-    Casting keeps Kaggle's split. Of cloud, 100 normal images drawn at random and up to 100
-    anomalies are tested. Copies of one picture are not kept together: see `grouped_split`.
+    Casting keeps Kaggle's split; of cloud, 100 normal images and up to 100 anomalies are tested.
     """
     return _limited(*_paper_rows(dataset, seed, limit), NONE, seed, limit)
 
@@ -53,82 +50,61 @@ def grouped_split(
 ) -> Split:
     """Split a data set so that copies of one picture are never on two sides.
 
-    Whole groups of normal images are drawn at random: for the test, until there are as many images
-    as in the paper's split, then for calibration, until there are a tenth of the others; four
-    groups at least each (or a quarter of all groups, if that is less). Surplus images are left out,
-    evenly from the groups. The other groups train, and so does any group of more than a third of
-    the normal images. The anomalies are those of `paper_split`.
-
-    Args:
-        groups: `(n,)`, the group of every row of `Dataset.files`, from `groups_of` or your own, for
-            instance a serial number or a day.
+    `groups` is that of every row of `Dataset.files`, from `groups_of` or your own, say a day. Whole
+    groups of normal images are drawn: for the test, until there are as many images as in the
+    paper's split, then for calibration, until there are a tenth of the others; four groups at least
+    each (or a quarter of all, if that is less). Surplus images are left out, evenly from the
+    groups. The other groups train, and so does any of more than a third of the normal images.
     """
     train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
-    if groups.shape != (len(dataset.files),):
-        raise GanlibError(
-            f"groups has the shape {groups.shape}, expected {(len(dataset.files),)}: one for every "
-            "row of dataset.files."
-        )
+    if groups.shape != (expected := (len(dataset.files),)):
+        raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
-    sizes = np.bincount(member)
+    sizes, wanted = np.bincount(member), len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
     totals = np.cumsum(sizes[order])  # the first places at which images and groups are enough:
-    tested = max(few, int(np.searchsorted(totals, len(normal))) + 1)
+    tested = max(few, int(np.searchsorted(totals, wanted)) + 1)
     held = totals[:tested].max(initial=0)
     kept = max(tested + few, int(np.searchsorted(totals, held + -(-(len(rows) - held) // 10))) + 1)
     if kept > len(order) or kept == len(sizes):
         raise GanlibError(
             f"The {len(rows)} normal images of {dataset.name} fall into {len(sizes)} groups, the "
-            f"largest of {sizes.max()}: too few for test ({len(normal)} images), calibration and "
-            "training. Use a smaller threshold, more images, or the protocol paper (paper_split)."
+            f"largest of {sizes.max()}: too few for test ({wanted}), calibration and training. Use "
+            "a smaller threshold, more images, or the protocol paper (paper_split)."
         )
     train = rows[~np.isin(member, order[:kept])]
-    counts = max(len(normal), tested), max(-(-(len(rows) - len(normal)) // 10), kept - tested)
-    normal, calibration = (
-        _draw_evenly(rows, member, drawn, count, seed)
-        for drawn, count in zip((order[:tested], order[tested:kept]), counts, strict=True)
-    )
+    normal = _draw_evenly(rows, member, order[:tested], max(wanted, tested), seed)
+    rest = max(-(-(len(rows) - wanted) // 10), kept - tested)
+    calibration = _draw_evenly(rows, member, order[tested:kept], rest, seed)
     return _limited(train, normal, anomaly, calibration, seed, limit)
 
 
 def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Split, str]:
-    """Divide the good images into those to train on and those to fit a threshold by.
+    """Hold a share, 0..0.5, of the good images out of training, to fit a threshold by.
 
-    Whole groups of near-copies are drawn for calibration: a copy in training would make the
-    threshold too low. A group with more than a third of the good images trains. Images are drawn
-    one by one if such groups hold half of the good images, as under a fixed camera, where likeness
-    says nothing of copies; and if there are more than 5,000, which take too long to compare.
-
-    Args:
-        share: Share of the good images for calibration, above 0, up to 0.5. Of 60 good images or
-            more at least 19 calibrate, with which a threshold for 5 % false alarms can be chosen.
-
-    Returns:
-        The split, and a sentence on how it was drawn, for a report.
+    Whole groups of near-copies are drawn: a copy in training would make the threshold too low. A
+    group with more than a third of the good images trains. Images are drawn one by one if such
+    groups hold half of the good images, as under a fixed camera, where likeness says nothing of
+    copies; and if there are more than 5,000, which take too long to compare. Return also a sentence
+    on how the split was drawn, for a report.
     """
     if seed < 0 or not 0 < share <= 0.5:
-        raise GanlibError(
-            f"{seed=}, {share=:g}: seed is at least 0, share is above 0 and at most 0.5."
-        )
+        raise GanlibError(f"{seed=}, {share=}: seed is >= 0, share is above 0 and at most 0.5.")
     rows, normal, anomaly = _part_rows(dataset)
     if len(rows) < FEWEST:
-        found = f"{dataset.name} has {len(rows)} good images to train on and to fit a threshold by"
-        raise GanlibError(
-            f"{found}: at least {FEWEST} are needed, 300 are a good number. Add more."
-        )
+        found = f"{dataset.name} has {len(rows)} good images to train and calibrate on"
+        raise GanlibError(f"{found}: add more, at least {FEWEST}, better 300.")
     wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
     calibration = _draw(rows, wanted, seed, 13)
-    if len(dataset.files) > MANY:  # `groups_of` looks at the test images too
-        note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
-    else:
+    note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
+    if len(dataset.files) <= MANY:  # `groups_of` looks at the test images too
         groups = groups_of(dataset)[rows]
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
-        if 2 * giant >= len(rows):
-            alike = f"{giant} of the good images are so alike that copies cannot be told"
-            note = f"drawn one by one, as {alike}, for instance under a fixed camera"
-        else:
+        alike = f"{giant} of the good images are so alike that copies cannot be told"
+        note = f"drawn one by one, as {alike}, for instance under a fixed camera"
+        if 2 * giant < len(rows):
             calibration = rows[np.isin(member, _groups_for(sizes, wanted, seed))]
             note = f"no near-copy of them is trained on (the good images are {len(sizes)} pictures)"
     note = f"{len(calibration)} of {len(rows)} good images were held out for the threshold: {note}."
@@ -148,26 +124,22 @@ def split_dataset(
 
 
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
-    """List the images to score; neither the table nor its order tells which are anomalies.
+    """List the images to score as `row` and `role`: "train" (up to 100), "calibration" or "test".
 
-    Return `row` (in `Dataset.files`) and `role`: "train" (up to 100), "calibration" or "test".
+    Neither the table nor its order tells which are anomalies.
     """
     tested = np.concatenate([split.test_normal, split.test_anomaly])
-    roles = {
-        "train": _draw(split.train, SCATTER, seed, 7),
-        "calibration": split.calibration,
-        "test": np.random.default_rng([seed, 12]).permutation(tested),
-    }
-    names = np.repeat(list(roles), [len(rows) for rows in roles.values()])
-    return pd.DataFrame({"row": np.concatenate(list(roles.values())), "role": names})
+    tested = np.random.default_rng([seed, 12]).permutation(tested)
+    sets = _draw(split.train, SCATTER, seed, 7), split.calibration, tested
+    roles = np.repeat(["train", "calibration", "test"], [len(rows) for rows in sets])
+    return pd.DataFrame({"row": np.concatenate(sets), "role": roles})
 
 
 def add_truth(dataset: Dataset, split: Split, table: pd.DataFrame) -> pd.DataFrame:
     """Add to each line of a table from `to_score` what the image is.
 
-    The columns are `file`, `kind`, `label` (0 normal, 1 anomaly), `group` ("train normal",
-    "calibration", "test normal" or "test anomaly"), `cluster` (equal for near-duplicates) and
-    `scatter` (whether the paper's scatter plots show it).
+    Of the columns, `group` is "train normal", "calibration", "test normal" or "test anomaly",
+    `cluster` equal for near-duplicates, `scatter` whether the paper's scatter plots show the image.
     """
     rows, role = table["row"].to_numpy(), table["role"]
     known = dataset.files[["file", "kind", "label"]].iloc[rows].set_index(table.index)
@@ -180,21 +152,17 @@ def add_truth(dataset: Dataset, split: Split, table: pd.DataFrame) -> pd.DataFra
 
 
 def _paper_rows(dataset: Dataset, seed: int, limit: int | None) -> Rows:
-    """Return all rows of the paper's training, normal test images and anomalies."""
     if seed < 0 or (limit is not None and limit < 1):
-        raise GanlibError(
-            f"{seed=}, {limit=}: seed is at least 0, limit is at least 1 or None for all images."
-        )
+        raise GanlibError(f"{seed=}, {limit=}: seed is at least 0, limit is at least 1 or None.")
     train, normal, anomaly = _part_rows(dataset)
     if dataset.source == "folder" and not (len(normal) and len(anomaly)):
         raise GanlibError(
             f"{dataset.name} has {len(normal)} good and {len(anomaly)} bad test images: methods "
-            "cannot be compared without both. Add to test/good and test/<kind of defect>, or train "
-            "a detector alone: notebook 05_your_images, or python -m ganlib train."
+            "cannot be compared without both. Add some, or train a detector alone: notebook "
+            "05_your_images, or python -m ganlib train."
         )
     if "normal" in dataset.digests:
-        normal = _draw(train, HELD_OUT, seed, 0)
-        anomaly = _draw(anomaly, HELD_OUT, seed, 1)
+        normal, anomaly = _draw(train, HELD_OUT, seed, 0), _draw(anomaly, HELD_OUT, seed, 1)
         train = np.setdiff1d(train, normal)
     return train, normal, anomaly
 
@@ -205,22 +173,20 @@ def _part_rows(dataset: Dataset) -> Rows:
 
 
 def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.ndarray, int]:
-    """Shuffle the groups that may be held out; return them and how many are the least."""
+    """Shuffle the groups that may be held out; return them and the least number."""
     order = _shuffled(len(sizes), seed, stream)
     few = max(1, min(HELD_OUT_GROUPS, len(sizes) // 4))
     return order[sizes[order] <= GIANT * sizes.sum()], few
 
 
 def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> list[int]:
-    """Draw groups that together have about so many images."""
     order, few = _groups_to_hold_out(sizes, seed, 14)
     drawn, count = [], 0
     for group in order:
         if count + sizes[group] <= wanted:
             drawn.append(group)
             count += sizes[group]
-    # If whole groups do not come out even, or are too few: the smallest of the others.
-    left = np.setdiff1d(order, drawn)
+    left = np.setdiff1d(order, drawn)  # the smallest of these, if the drawn ones are too few
     left = left[sizes[left].argsort(kind="stable")]
     before = count + np.cumsum(sizes[left]) - sizes[left]
     return [*drawn, *left[(before < wanted) | (len(drawn) + np.arange(len(left)) < few)]]
@@ -228,14 +194,9 @@ def _groups_for(sizes: np.ndarray, wanted: int, seed: int) -> list[int]:
 
 def _limited(train, normal, anomaly, calibration, seed, limit) -> Split:
     normal, anomaly = _draw(normal, limit, seed, 3), _draw(anomaly, limit, seed, 4)
-    return Split(
-        train=_draw(train, limit, seed, 2),
-        test_normal=normal,
-        test_anomaly=anomaly,
-        scatter_normal=_draw(normal, SCATTER, seed, 5),
-        scatter_anomaly=_draw(anomaly, SCATTER, seed, 6),
-        calibration=_draw(calibration, limit, seed, 9),
-    )
+    train, calibration = _draw(train, limit, seed, 2), _draw(calibration, limit, seed, 9)
+    scatter = _draw(normal, SCATTER, seed, 5), _draw(anomaly, SCATTER, seed, 6)
+    return Split(train, normal, anomaly, *scatter, calibration)
 
 
 def _shuffled(count: int, seed: int, stream: int) -> np.ndarray:
@@ -245,7 +206,6 @@ def _shuffled(count: int, seed: int, stream: int) -> np.ndarray:
 
 
 def _draw(rows: np.ndarray, count: int | None, seed: int, stream: int) -> np.ndarray:
-    """Draw up to `count` rows without replacement, sorted."""
     return np.sort(rows[_shuffled(len(rows), seed, stream)[:count]])
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from ganlib.data.archives import ARCHIVES, MARKER, is_anomaly
+from ganlib.data.archives import ARCHIVES, DRAWN, MARKER, is_anomaly
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished, write_csv
 
@@ -40,9 +40,8 @@ def write_dataset(
 ) -> Path:
     """Draw "casting" or "cloud" as PNG files in the folders of Kaggle's archive.
 
-    `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
-    images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
-    of pictures of some parts (keys as in `Archive.counts`). Return `root` as an absolute path.
+    `root` is either complete or absent. Beside the folders lie `GENERATED.txt` and
+    `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces some of `Archive.counts`.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
@@ -53,26 +52,23 @@ def write_dataset(
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     plan = [(part, i) for part, count in counts.items() for i in range(count)]
-    numbers, table = Counter(), []
+    numbers, kinds = Counter(), []
     with TemporaryDirectory(prefix=f"{unfinished(root).name}-", dir=root.parent) as scratch:
         tree = Path(scratch) / root.name  # the scratch folder itself is closed to other users
         for part in counts:
             (tree / archive.folders[part][0]).mkdir(parents=True)
         for start, (part, i) in enumerate(tqdm(plan, f"drawing {name}", disable=None)):
-            kind = anomalies[i % len(anomalies)] if is_anomaly(part) else "normal"
-            prefix = prefixes[is_anomaly(part)]
+            prefix = prefixes[bad := is_anomaly(part)]
+            kind = anomalies[i % len(anomalies)] if bad else "normal"
             numbers[prefix] += 1
             path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
             image = draw([kind], seed, image_size, start)[0].squeeze()
             Image.fromarray(image).save(path, compress_level=1)
-            table.append((path.name, kind))
-        table = pd.DataFrame(table, columns=["file", "kind"])
-        write_csv(tree / f"{name}_kinds.csv", table[table["kind"] != "normal"])
-        (tree / MARKER).write_text(
-            "Generated pictures, no photographs: a stand-in that ganlib drew.\n"
-            "Numbers measured on them say nothing about the real images.\n\n"
-            f"dataset: {name}\nseed: {seed}\nimage_size: {image_size}\nversion: {VERSION}\n"
-        )
+            if bad:
+                kinds.append((path.name, kind))
+        write_csv(tree / f"{name}_kinds.csv", pd.DataFrame(kinds, columns=["file", "kind"]))
+        about = f"dataset: {name}\nseed: {seed}\nimage_size: {image_size}\nversion: {VERSION}\n"
+        (tree / MARKER).write_text(f"{DRAWN}\n\n{about}")
         if root.exists():
             root.rmdir()  # Windows does not rename onto an empty folder
         tree.replace(root)
@@ -80,7 +76,7 @@ def write_dataset(
 
 
 def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
-    """Draw one casting per kind, uint8 `(len(kinds), image_size, image_size, 1)`, 0..255.
+    """Draw one casting per kind, uint8 `(n, image_size, image_size, 1)`, 0..255.
 
     Picture i depends on `(seed, start + i, kinds[i])` alone.
     """
@@ -92,7 +88,7 @@ def cloud_images(kinds: Sequence, seed: int, image_size: int = 128, start: int =
     return _series(_tile, CLOUD_KINDS, 3, kinds, seed, image_size, start)
 
 
-# Function, kinds of anomalies in turn, prefix of normal files, prefix of anomalies
+# Function, kinds of anomalies in turn, prefixes of normal files and of anomalies
 SETS = {
     "casting": (casting_images, CASTING_KINDS[1:], "cast_ok_0_", "cast_def_0_"),
     "cloud": (cloud_images, CLOUD_KINDS[1:3] * 2 + CLOUD_KINDS[3:], "train_", "train_"),
@@ -105,9 +101,8 @@ def _series(draw, known, channels, kinds, seed, size, start):
     if size < 16 or seed < 0 or start < 0:
         raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected 16, 0, 0 or more")
     images = np.empty((len(kinds), size, size, channels), np.uint8)
-    for i, kind in enumerate(kinds):
-        image = draw(seed, start + i, kind, size).round().clip(0, 255)
-        images[i] = image.reshape(images.shape[1:])
+    for number, (image, kind) in enumerate(zip(images, kinds, strict=True), start):
+        image[:] = draw(seed, number, kind, size).round().clip(0, 255).reshape(image.shape)
     return images
 
 
@@ -194,8 +189,8 @@ def _part(seed, number, kind, size):
     for radius, nearer, level, change, texture in layers:
         at = place - nearer * lean
         lit = texture * (1 + change * (at * light.conj()).real / radius)
-        level = level * rng.uniform(0.93, 1.07) * lit
-        image = _mix(image, level, _inside(np.abs(at) - radius, 0.03))
+        lit = level * rng.uniform(0.93, 1.07) * lit
+        image = _mix(image, lit, _inside(np.abs(at) - radius, 0.03))
     if kind != "normal":
         image = _defect(_stream(seed, kind, number), kind, image, place)
     return ndimage.gaussian_filter(image.astype(np.float32), 0.4 * max(0, 220 / size - 1))
@@ -234,8 +229,7 @@ def _defect(rng, kind, image, place):
 def _tile(seed, number, kind, size):
     """Draw forest, often with cleared land, a river or a road, then the sky; `(size, size, 3)`."""
     rng = _stream(seed, "ground", number)
-    finest = int(rng.integers(50, 90))
-    crowns = _noise(rng, size, finest, finest // 2, finest // 4)
+    crowns = _noise(rng, size, *(int(rng.integers(50, 90)) // np.array([1, 2, 4])))
     plain, rough = _noise(rng, size, 2, 4, 8), _noise(rng, size, 8, 16, 32, 64)
     image = _colour(rng, FORESTS) * (1 + rng.uniform(0.15, 0.35) * crowns + 0.08 * plain)
     if rng.random() < 0.4:
@@ -250,11 +244,10 @@ def _tile(seed, number, kind, size):
             axis = np.arange(size) / size - rng.uniform(0.3, 0.7)
             u, v = np.array([axis, axis]) * rng.uniform(-1, 1, (2, 1))
             line = u + v[:, None] + bend * _noise(rng, size, 3, 7)[..., 0]
-            # The slope is divided out, or the line would be thin where it is steep.
+            # Without the slope, the line would be thin where it is steep.
             away = np.abs(line) / np.maximum(size * np.hypot(*np.gradient(line)), 0.3)
             image = _mix(image, _colour(rng, colours), _inside(away - half, 0.015)[..., None])
-    # Over one clear tile in five lies a blue veil.
-    veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))
+    veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))  # blue, often thin
     image = _mix(image, _colour(rng, AIR[1:3]), veil)
     if kind != "normal":
         image = _sky(_stream(seed, kind, number), kind, image, size)
@@ -267,7 +260,6 @@ def _colour(rng, colours):
 
 
 def _sky(rng, kind, image, size):
-    """Put clouds or haze in front of the ground."""
     if kind == "haze":
         thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
@@ -280,8 +272,8 @@ def _sky(rng, kind, image, size):
         return _mix(image, cover, np.clip(0.95 + 0.4 * billows, 0.3, 1))
     margin = size // 4  # a cloud beyond the tile's edge throws its shadow into it
     sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)
-    level = np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
-    body = np.clip((sky - level) / rng.uniform(0.4, 1), 0, 1)
+    above = sky - np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
+    body = np.clip(above / rng.uniform(0.4, 1), 0, 1)
     down, right = (rng.uniform(0, 0.6, 2) * margin).astype(int)
     image = image * (1 - 0.4 * np.clip(1.5 * body[down:, right:][:size, :size], 0, 1))
     body = body[margin:, margin:]
