@@ -37,11 +37,9 @@ def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
 def training_curves(
     history: Mapping[str, Sequence[float]] | pd.DataFrame, title: str, caption: str
 ) -> Figure:
-    """Draw every loss over the epochs; comparable ones share a panel.
+    """Draw every loss of a Keras history over the epochs; comparable ones share a panel.
 
-    Args:
-        history: loss to its value per epoch, as in `keras.callbacks.History.history`; an optional
-            column `epoch` numbers the epochs, else they count from 1.
+    An optional column `epoch` numbers the epochs, else they count from 1.
     """
     curves = {name: np.asarray(history[name], float) for name in history}
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
@@ -71,9 +69,9 @@ def search_loss(
     """Draw the loss of AnoGAN's search for z: median and middle 80 % of each group.
 
     Args:
-        losses: `(n_steps_recorded, n_images)`, > 0.
-        groups: the group of each image, for instance "test normal" and "test anomaly".
-        steps: the step of each row of `losses`; by default they count from 0.
+        losses: `(len(steps), n)`, > 0.
+        groups: `(n,)`, for instance "test normal" and "test anomaly".
+        steps: by default they count from 0.
 
     Reference:
         Step 2 of figure 1.
@@ -91,8 +89,8 @@ def search_loss(
         mark |= {"markevery": max(1, len(x) // 8), "zorder": 4}
         label = f"{group} ({(names == group).sum():,} images)"
         axes.plot(x, middle, color=colour, lw=1.9, label=label, **mark)
-    axes.set(yscale="log", xmargin=0.01, xlabel="step of the search for z")
-    axes.set_ylabel("loss L(z) (no unit, log scale)")
+    axes.set(yscale="log", xmargin=0.01)
+    axes.set(xlabel="step of the search for z", ylabel="loss L(z) (no unit, log scale)")
     axes.legend(title="median; band: 10th to 90th percentile", loc="best", frameon=True)
     return frame.figure
 
@@ -104,8 +102,7 @@ def roc_and_precision_recall(
     """Draw the ROC and precision over recall, with AUROC and average precision (AP).
 
     Args:
-        curves: method to its labels `(n,)`, 1 for an anomaly and 0 for a normal image, and its
-            scores `(n,)`, higher is more anomalous.
+        curves: method to its labels `(n,)`, 1 for an anomaly, and its scores `(n,)`.
         baselines: the methods whose curves are thin and grey.
     """
     columns = 2 if len(curves) > 2 else 3
@@ -126,13 +123,11 @@ def roc_and_precision_recall(
         look["markevery"] = (0.02 + 0.013 * index, 0.17)
         look |= thin if method in baselines else thick
         look["color"] = next(greys if method in baselines else colours)
-        look = normalize_kwargs(look, Line2D)
-        left = RocCurveDisplay.from_predictions(*data, ax=roc, curve_kwargs=look)
-        right = PrecisionRecallDisplay.from_predictions(
-            *data, ax=precision, curve_kwargs=look, **chance
-        )
+        look = {"curve_kwargs": normalize_kwargs(look, Line2D)}
+        left = RocCurveDisplay.from_predictions(*data, ax=roc, **look)
+        right = PrecisionRecallDisplay.from_predictions(*data, ax=precision, **look, **chance)
         words = f"{method}: AUROC {left.roc_auc:.3f}, AP {right.average_precision:.3f}"
-        handles.append(Line2D([], [], **look | {"label": words}))
+        handles.append(Line2D([], [], **look["curve_kwargs"] | {"label": words}))
     roc.plot([0, 1], [0, 1], label="chance", **CHANCE)
     roc.set(title="(a) ROC", ylabel="true positive rate (anomalies found / all)")
     roc.set_xlabel("false positive rate (normal images flagged / all normal)")
@@ -151,18 +146,15 @@ def score_against_complexity(
 ) -> Figure:
     """Draw the score of every test image against how much there is to see in it.
 
-    What lies in the shaded corner is simpler than the median normal image and scored as more
-    normal.
-
     Args:
-        panels: method to a table of its test images with the columns `kind` ("normal", or the kind
-            of an anomaly), `complexity` (size of the compressed image, bytes) and `score`.
+        panels: method to a table with the columns `kind` ("normal", or the kind of an anomaly),
+            `complexity` (size of the compressed image, bytes) and `score`.
     """
     kinds = pd.concat(panels.values())["kind"].unique()
     colours = [KIND_COLOURS["anomaly"], "#1d4e79", "#f2c14e", "#6a9a3b", "#7b4fa3"]
     cycle = itertools.cycle(zip(colours, "^vDPX", strict=True))
-    anomalies = zip(kinds[kinds != "normal"], cycle, strict=False)
-    looks = {"normal": (KIND_COLOURS["normal"], "s"), **dict(anomalies)}
+    looks = {"normal": (KIND_COLOURS["normal"], "s")}
+    looks |= dict(zip(kinds[kinds != "normal"], cycle, strict=False))
     legend_rows = 1 if len(kinds) <= 2 else 2
     frame, axes_of = style.panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
     corner = {"fc": "#ececec", "ec": INK, "lw": 0.9, "ls": ":"}

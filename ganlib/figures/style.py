@@ -31,37 +31,18 @@ WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 
 DPI = 150
 MARGIN = 0.12  # inches
 
-STYLE = {
-    **sns.axes_style("whitegrid"),
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # matplotlib carries it: the same figure on every machine
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "grid.color": "#e4e4e4",
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "hatch.linewidth": 0.5,
-    # Pixels as they are: smoothed ones are not what the networks see, and triple the file.
-    "image.interpolation": "nearest",
-}
+STYLE = sns.axes_style("whitegrid") | {"grid.color": "#e4e4e4", "axes.edgecolor": "#888888"}
+STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # matplotlib brings this font along
+STYLE |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left"}
+STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "axes.labelsize": 9}
+STYLE |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8.5)
+STYLE |= {"legend.frameon": False, "hatch.linewidth": 0.5, "axes.labelcolor": INK}
+# Pixels as they are: smoothed ones are not what the networks see, and triple the file.
+STYLE |= {"text.color": INK, "image.interpolation": "nearest"}
 
 
 def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Write a figure as PNG and PDF, without a date: same figure, same bytes.
-
-    Returns:
-        The two paths, PNG first.
-    """
+    """Write a figure as PNG and PDF, without a date: same figure, same bytes. Return the paths."""
     paths = []
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
@@ -83,10 +64,9 @@ class Frame:
         self.total = self.top + legend + 0.06 + 0.25 * (title.count("\n") + 1) + MARGIN
         self.figure = plt.figure(figsize=(WIDTH, self.total))
         left, edge = MARGIN / WIDTH, MARGIN / self.total
-        look = {"ha": "left", "linespacing": 1.15}
+        look, small = {"ha": "left", "linespacing": 1.15}, {"size": 7.5, "color": "#555555"}
         self.figure.suptitle(title, x=left, y=1 - edge, va="top", size=12, weight="bold", **look)
-        small = {"va": "bottom", "size": 7.5, "color": "#555555"}
-        self.figure.text(left, edge, caption, **small, **look)
+        self.figure.text(left, edge, caption, va="bottom", **small, **look)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
         """Add axes for charts, laid out so that no label touches another."""
