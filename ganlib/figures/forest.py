@@ -105,11 +105,9 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         point, look = (line.auroc, line.low, line.high), looks[line.family] | {"gid": line.family}
         place = line.dataset, f"{{}}, protocol {line.protocol}", f"{line.family}s", line.method
         rows.append(_Row(*place, point, look, numbers, marks))
-    present = {
-        *table["family"],
-        *["seeds"] * table["seeds"].str.len().gt(1).any(),
-        *["published"] * table["published"].notna().any(),
-    }
+    present = {*table["family"]}
+    present |= {"seeds"} if table["seeds"].str.len().gt(1).any() else set()
+    present |= {"published"} if table["published"].notna().any() else set()
     legend = {names.get(name, name): look for name, look in looks.items() if name in present}
     heads = {22: "AUROC", 70: "interval", 119: "published"}
     figure, grid = _forest(rows, title, caption, legend | {"chance": CHANCE}, heads, "row")
