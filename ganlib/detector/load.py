@@ -1,7 +1,6 @@
-"""Load a saved model without running or unpickling anything from the file.
+"""Load a saved model without running, unpickling or deserializing anything from the file.
 
-The description in a `.keras` file is read as plain JSON: the name of a class of this process, and
-numbers, texts and lists as its arguments. Keras deserializes none of it.
+Its description is plain JSON: the name of a class of this process, and plain arguments.
 """
 
 import io
@@ -22,10 +21,9 @@ MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
 
 
 def load_model(path: str | Path) -> Trainable:
-    """Load a detector or a model that `save` has written.
+    """Load a detector or a model that `save` has written; it is not compiled.
 
-    It comes back uncompiled, with its thresholds. Your own model can be loaded once its module is
-    imported, or its file is named in the environment variable GANLIB_MODELS.
+    Your own model can be loaded once its module is imported, or its file is named in GANLIB_MODELS.
 
     Raises:
         GanlibError: there is no such file, it is damaged, holds something that `save` does not
@@ -73,11 +71,9 @@ def _check_weights(content: bytes) -> None:
         file.visititems_links(lambda name, link: links.append((name, link)))
         for name, link in links:
             item = file[name] if isinstance(link, h5py.HardLink) else None
-            if item is None or (
-                isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-            ):
+            is_array = isinstance(item, h5py.Dataset)
+            if item is None or (is_array and (item.external or item.is_virtual)):
                 raise GanlibError(f"its weights {name!r} are a link to another place.")
-            if isinstance(item, h5py.Dataset):
-                size += item.nbytes
+            size += item.nbytes if is_array else 0
     if size > len(content):
         raise GanlibError(f"its weights claim {size} bytes, but there are {len(content)}.")

@@ -20,11 +20,7 @@ from ganlib.files import write_csv
 
 
 def score_folder(
-    detector: str | Path,
-    folder: str | Path,
-    csv_path: str | Path,
-    client,
-    chunk_size: int = 128,
+    detector: str | Path, folder: str | Path, csv_path: str | Path, client, chunk_size: int = 128
 ) -> pd.DataFrame:
     """Score every image of a folder, and of the folders in it, and write one table.
 
@@ -36,8 +32,7 @@ def score_folder(
         chunk_size: images that a worker has in memory at once.
 
     Returns:
-        The table: `file`, relative to the folder; `score`; and `is_anomaly` with a calibrated
-        detector.
+        The table: `file`, relative to the folder; `score`; `is_anomaly` if it is calibrated.
 
     Raises:
         GanlibError: a file is missing or cannot be read, or workers kept dying.
@@ -64,7 +59,6 @@ def score_folder(
 
 
 def _score(files: list[str], detector: Path, changed: int) -> pd.DataFrame:
-    """Score one chunk in a worker."""
     model = _load(detector, changed)
     resize = model.resize if isinstance(model, Detector) else "squeeze"
     images = [decode(file, model.image_size, model.channels, resize) for file in files]

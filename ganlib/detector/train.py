@@ -31,9 +31,8 @@ def train_detector(
 
     Args:
         split: from `ganlib.data.held_out_split`; its test images are not used.
-        checkpoint: file `.npz`, beside which an interrupted training keeps its state, one file per
-            network; deleted at the end.
-        minutes: time limit for all networks together; None: as long as the steps take.
+        checkpoint: file `.npz`, beside which an interrupted training keeps its state.
+        minutes: time limit for all networks together.
         false_alarm_rate: share of good images that may be flagged, 0..1. If there are too few
             held-out images for it, the lowest possible rate is used, and noted.
         method: a name of `ganlib.models.base.METHODS`.
@@ -102,12 +101,9 @@ def train_detector(
 
 
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
-    """Measure a detector on test images, after all is trained and chosen.
+    """Measure a detector on test images, after all is trained and chosen; {} without any.
 
-    Returns:
-        The rates of the threshold, see `ganlib.evaluation.rates`; `auroc`, `auroc_low` and
-        `auroc_high` if there are both kinds; `pixel_auroc` and `pro` of the heat maps if there are
-        masks. Empty without test images.
+    To `ganlib.evaluation.rates` come AUROC with its interval, and that and PRO of pixels.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):
