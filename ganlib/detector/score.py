@@ -1,7 +1,9 @@
 """Score thousands of image files: an interrupted run goes on, and memory stays flat."""
 
 import csv
+import functools
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -55,7 +57,7 @@ class Scored(NamedTuple):
 
 
 def find_images(places: Iterable[str | Path]) -> list[str]:
-    """List image files, each once, given files with any suffix and folders of folders of images.
+    """List files with any suffix, and the images in folders and the folders in them, each once.
 
     Raises:
         GanlibError: a place does not exist, or has no image.
@@ -82,10 +84,9 @@ def _below(folder: Path) -> Iterator[str]:
 def score_images(
     detector: Detector, files: Sequence[str], on_error: str = "raise"
 ) -> Iterator[Scored]:
-    """Score image files, in their order; the next ones are decoded meanwhile.
+    """Score image files; the next ones are decoded meanwhile.
 
-    At an image that cannot be read, `on_error` says whether to "raise" a `GanlibError` or to "skip"
-    it and yield the reason.
+    At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
     shape = (detector.image_size, detector.channels, detector.resize)
     pool = ThreadPoolExecutor()
@@ -124,14 +125,12 @@ def score_files(
     on_error: str = "raise",
     on_scored: Callable[[Entry], object] = lambda entry: None,
 ) -> Counts:
-    """Score image files and write the outputs.
+    """Score image files, each once, and write the outputs, whole or not at all.
 
     A journal beside the first output keeps all answers, so the same call continues an interrupted
-    one. Files that have changed since are scored again, and all are with another detector. At the
-    end each output is written, whole or not at all, and the journal is deleted.
+    one. Files that have changed since are scored again, and all are with another detector.
 
     Args:
-        files: paths, each once, from `find_images`.
         detector_name, scored: what the report says was used, and scored.
         on_error: see `score_images`.
         on_scored: called with every answer; those of the journal come first.
@@ -142,16 +141,16 @@ def score_files(
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
-    first = next(filter(None, outputs), None)
+    first = next(map(Path, filter(None, outputs)), None)
     scores = anomalies = 0
     with ExitStack() as stack:
         if first is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
-            folder = Path(first).parent / f".{Path(first).name}.unfinished"
+            folder = first.with_name(f".{first.name}.unfinished")
             stack.enter_context(only_one(folder, f"scoring to {shown(first)}", wait=0))
-            for path in filter(None, outputs[:2]):
-                remove_unfinished(Path(path).parent, Path(path).name)
+            for path in map(Path, filter(None, outputs[:2])):
+                remove_unfinished(path.parent, path.name)
             if outputs.heat_maps is not None:
                 remove_unfinished(outputs.heat_maps)
         with closing(_Journal(folder / f"{_digest(detector, outputs)}.journal")) as journal:
@@ -172,7 +171,6 @@ def score_files(
 def _answers(
     detector: Detector, files: Sequence[str], outputs: Outputs, on_error: str, journal: "_Journal"
 ) -> Iterator[Entry]:
-    """Yield the answers of the journal, then those that it lacks."""
     stamps = {file: _stamp(file) for file in files}
     missing = {file: None for file in files if not journal.has(file, stamps[file])}
     yield from (journal.entry(file) for file in files if file not in missing)
@@ -180,10 +178,9 @@ def _answers(
     for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            caption = _caption(entry, detector)
-            picture = draw_heat(one.file, one.heat_map, detector.resize, caption)
-            path = Path(outputs.heat_maps) / names[one.file]
-            write_safely(path, lambda at, picture=picture: picture.save(at, compress_level=1))
+            picture = draw_heat(one.file, one.heat_map, detector.resize, _caption(entry, detector))
+            save = functools.partial(picture.save, compress_level=1)
+            write_safely(Path(outputs.heat_maps) / names[one.file], save)
         journal.add(entry, stamps[one.file])
         if number % CHUNK == 0:
             journal.database.commit()
@@ -196,13 +193,9 @@ def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
     picture = b""
     if with_picture:
         picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
-    return Entry(
-        one.file,
-        score=float(str(one.score)),  # with the digits of a float32, as the table shows them
-        above=float(detector.above(one.score)),
-        is_anomaly=float(one.score) >= detector.threshold,
-        picture=picture,
-    )
+    score = float(str(one.score))  # with the digits of a float32, as the table shows them
+    above, is_anomaly = float(detector.above(one.score)), float(one.score) >= detector.threshold
+    return Entry(one.file, score, above, is_anomaly, picture=picture)
 
 
 def _caption(entry: Entry, detector: Detector) -> str:
@@ -217,13 +210,10 @@ def _picture_names(files: Sequence[str]) -> dict[str, str]:
     """Choose a different name for the heat map of every file, similar to the file's."""
     names, taken = {}, set()
     for file in files:
-        stem, number = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:], 1
-        name = f"{stem}.png"
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}.png"
-        taken.add(name.casefold())
-        names[file] = name
+        stem = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:]
+        tries = (f"{stem}{end}.png" for end in itertools.chain([""], itertools.count(-2, -1)))
+        names[file] = next(name for name in tries if name.casefold() not in taken)
+        taken.add(names[file].casefold())
     return names
 
 
@@ -244,7 +234,6 @@ def _stamp(file: str) -> str:
 
 
 def _digest(detector: Detector, outputs: Outputs) -> str:
-    """Digest all that answers depend on but the images."""
     about = [detector.get_config(), outputs.report is not None, str(outputs.heat_maps)]
     digest = hashlib.sha256(json.dumps(about, default=str).encode())
     for weights in detector.get_weights():

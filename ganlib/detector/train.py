@@ -48,7 +48,7 @@ def train_detector(
     keras.utils.set_random_seed(seed)
     images = data.load_images(dataset, settings.image_size, settings.channels)
     checkpoint, history, seconds = Path(checkpoint), {}, 0.0
-    networks: dict[Path, Trainable] = {}  # by checkpoint
+    networks: dict[Path, Trainable] = {}
 
     def fit(model: Trainable) -> None:
         nonlocal seconds
@@ -103,7 +103,7 @@ def train_detector(
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     """Measure a detector on test images, after all is trained and chosen; {} without any.
 
-    To `ganlib.evaluation.rates` come AUROC with its interval, and that and PRO of pixels.
+    AUROC, with an interval, needs both kinds; pixel AUROC and PRO of the heat maps need masks.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):
