@@ -48,16 +48,9 @@ class _Commands(typer.core.TyperGroup):
         raise typer.Exit(2)
 
 
-app = typer.Typer(
-    name="ganlib",
-    cls=_Commands,
-    help="Find defects in images, with a model that has seen good images only.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+HELP = "Find defects in images, with a model that has seen good images only."
+PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+app = typer.Typer(cls=_Commands, help=HELP, epilog=EPILOG, no_args_is_help=True, **PLAIN)
 
 
 def _file(suffix: str, help: str, *names: str):
@@ -69,12 +62,13 @@ def _file(suffix: str, help: str, *names: str):
     return typer.Option(None, *names, dir_okay=False, callback=check, help=help)
 
 
-def _rate(default: float | None):
-    words = "Share of good images that may be flagged."
-    return typer.Option(default, min=0.0001, max=0.9999, help=words)
-
-
+SENTENCES = {
+    "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
+    "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
+    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
+}
 FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
+RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
 RESIZE = "How images become square: with bars, cut, or squeezed."
 DETECTOR = typer.Argument(help="A file from `train`.", metavar="DETECTOR")
 ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or leave it out.")
@@ -90,7 +84,7 @@ def train(
     image_size: int = typer.Option(64, help="32, 64, 128 or 256 pixels."),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
-    false_alarm_rate: float = _rate(0.05),
+    false_alarm_rate: float = typer.Option(0.05, **RATE),
     seed: int = typer.Option(0, help="Of weights, order and what is held out."),
     on_error: Literal["raise", "skip"] = ON_ERROR,
 ) -> None:
@@ -123,18 +117,10 @@ def train(
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
     _say("{steps} steps in {train_seconds:.0f} s.".format(**detector.card))
-    for sentence in [*detector.card["notes"], *_sentences(metrics)]:
+    found = [text.format(**metrics) for name, text in SENTENCES.items() if name in metrics]
+    for sentence in [*detector.card["notes"], *found]:
         _say(sentence)
     print(output)
-
-
-def _sentences(metrics: dict) -> list[str]:
-    known = {
-        "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
-        "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
-        "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
-    }
-    return [text.format(**metrics) for name, text in known.items() if name in metrics]
 
 
 def _load(path: Path):
@@ -155,11 +141,9 @@ def score(
     csv: Path | None = _file(".csv", "Write a table."),
     report: Path | None = _file(".html", "Write a page with pictures."),
     heatmaps: Path | None = typer.Option(None, file_okay=False, help="Write heat maps there."),
-    false_alarm_rate: float | None = _rate(None),
+    false_alarm_rate: float | None = typer.Option(None, **RATE),
     on_error: Literal["raise", "skip"] = ON_ERROR,
-    fail_on_anomaly: bool = typer.Option(
-        False, "--fail-on-anomaly", help="Exit with 1 if an anomaly is found."
-    ),
+    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help="Exit with 1 if any is."),
 ) -> None:
     """Score images.
 
@@ -225,10 +209,5 @@ def _say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """Run from the command line."""
-    app(prog_name="python -m ganlib" if sys.argv[0].endswith(".py") else "ganlib")
-
-
 if __name__ == "__main__":
-    main()
+    app(prog_name="python -m ganlib")

@@ -42,6 +42,13 @@ SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "", "openvino":
 FORMATS = {"saved_model": "tf_saved_model"}  # Keras's names, where they are others
 PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 
+OUTPUTS = {
+    "score": "(n,) float32: an anomaly if at or above the threshold",
+    "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
+    "residual": "the same, |image - reconstruction|, 0..255",
+    "heat_map": "(n, image_size, image_size) float32, 0 and up; normal images rarely reach 1.0",
+}
+
 
 def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[Path]:
     """Write a calibrated detector, whose model answers in one pass, for other programs.
@@ -111,13 +118,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.threshold,
         "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},
-        "outputs": {
-            "score": "(n,) float32: an anomaly if at or above the threshold",
-            "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
-            "residual": "the same, |image - reconstruction|, 0..255",
-            "heat_map": "(n, image_size, image_size) float32, 0 and up; the card's "
-            "false_alarm_rate of held-out normal images reach 1.0 anywhere",
-        },
+        "outputs": OUTPUTS,
         "thresholds": dict(detector.thresholds),
         "card": dict(detector.card),
         "ganlib": ganlib.__version__,
@@ -125,8 +126,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
 
 
 def _move(folder: Path, path: Path) -> list[Path]:
-    """Move what was written to its place, the JSON file last: it never describes another model."""
-    about = path.with_name(f"{path.name}.json")
+    about = path.with_name(f"{path.name}.json")  # moved last: it never describes another model
     about.unlink(missing_ok=True)
     if path.is_dir():
         path.rename(folder / "replaced")

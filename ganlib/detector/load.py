@@ -44,8 +44,7 @@ def load_model(path: str | Path) -> Trainable:
     except GanlibError as error:
         raise GanlibError(f"{shown(path)} was refused: {error}") from error
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = (lines or [type(error).__name__])[0][:300].rstrip(".:")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".: ")
         found = f"is damaged, or its weights do not fit the model ({reason})"
         raise GanlibError(f"{shown(path)} {found}. Copy or save it again.") from error
     return model

@@ -136,8 +136,8 @@ def score_files(
         on_scored: called with every answer; those of the journal come first.
 
     Raises:
-        GanlibError: an image cannot be read, another process writes to the same place, or the
-            detector is not calibrated.
+        GanlibError: the detector is not calibrated, an image cannot be read, or another process
+            writes to the same place.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
@@ -225,12 +225,12 @@ def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
             table.writerow([entry.file, entry.score, entry.above, entry.is_anomaly, entry.error])
 
 
-def _stamp(file: str) -> str:
-    """Return what changes when a file is written; "" if it cannot be opened."""
+def _stamp(file: str) -> str | None:
+    """Return what changes when a file is written; None if it cannot be opened."""
     with suppress(OSError):
         status = Path(file).stat()
         return f"{status.st_size} {status.st_mtime_ns}"
-    return ""
+    return None
 
 
 def _digest(detector: Detector, outputs: Outputs) -> str:
@@ -249,14 +249,13 @@ class _Journal:
         columns = "file PRIMARY KEY, stamp, entry, picture"
         self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")
 
-    def has(self, file: str, stamp: str) -> bool:
-        query = "SELECT stamp FROM entries WHERE file = ?"
-        row = self.database.execute(query, [os.fsencode(file)]).fetchone()
-        return row == (stamp,) and stamp != ""
+    def has(self, file: str, stamp: str | None) -> bool:
+        query = "SELECT 1 FROM entries WHERE file = ? AND stamp = ?"  # which no None equals
+        return bool(self.database.execute(query, [os.fsencode(file), stamp]).fetchone())
 
-    def add(self, entry: Entry, stamp: str) -> None:
+    def add(self, entry: Entry, stamp: str | None) -> None:
         # An error is tried again: rights to read may change, which leaves no trace.
-        stamp, answer = "" if entry.error else stamp, json.dumps(entry._replace(picture=None))
+        stamp, answer = None if entry.error else stamp, json.dumps(entry._replace(picture=None))
         row = [os.fsencode(entry.file), stamp, answer, entry.picture]
         self.database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
 
