@@ -1,6 +1,7 @@
 """The command line: train a detector on a folder, score images with it, export it."""
 # ruff: noqa: B008
 
+import functools
 import json
 import os
 import shutil
@@ -31,6 +32,9 @@ A whole session:
 Exit status: 0 success (with --fail-on-anomaly: and all images are normal), 1 anomalies were found
 with --fail-on-anomaly, 2 an error, 130 interrupted.
 """
+
+
+_say = functools.partial(typer.echo, err=True)
 
 
 class _Commands(typer.core.TyperGroup):
@@ -101,9 +105,8 @@ def train(
     work = output.parent / f".{output.name}.unfinished"  # stays if training is interrupted
     remove_unfinished(output.parent, output.name)
     try:
-        dataset = data.open_dataset(
-            f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
-        )
+        options = {"resize": resize, "on_error": on_error, "on_message": _say}
+        dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
         split, note = data.held_out_split(dataset, seed=seed)
         sizes = {"image_size": image_size, "filters": filters}
         sizes |= {"channels": data.channels_of(dataset), "steps": steps, "dcgan_steps": steps}
@@ -124,8 +127,7 @@ def train(
 
 
 def _load(path: Path):
-    from ganlib.detector.detector import Detector
-    from ganlib.detector.load import load_model
+    from ganlib.detector import Detector, load_model
 
     model = load_model(path)
     if not isinstance(model, Detector):
@@ -143,7 +145,7 @@ def score(
     heatmaps: Path | None = typer.Option(None, file_okay=False, help="Write heat maps there."),
     false_alarm_rate: float | None = typer.Option(None, **RATE),
     on_error: Literal["raise", "skip"] = ON_ERROR,
-    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help="Exit with 1 if any is."),
+    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help="Then exit with 1."),
 ) -> None:
     """Score images.
 
@@ -203,10 +205,6 @@ def inspect(detector: Path = DETECTOR) -> None:
     model = _load(detector)
     card = {**model.card, "thresholds": model.thresholds}
     print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
-
-
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

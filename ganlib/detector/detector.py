@@ -80,7 +80,7 @@ class Detector(AnomalyModel):
         return self.examine(images)[0]
 
     def examine(self, images: np.ndarray) -> tuple[Detection, np.ndarray]:
-        """Score images, see `AnomalyModel.detect`, and return their heat maps too."""
+        """Score images, and return their heat maps too."""
         detection = self.model.detect(images)
         heat = self.heat_maps(detection.residuals)
         if self.by_heat:
@@ -138,8 +138,7 @@ def _smooth(residuals, image_size: int):
 
 def _floored(deviations: np.ndarray) -> np.ndarray:
     """Raise deviations of pixels at which the few normal images happen to agree."""
-    typical = np.median(deviations, axis=(-2, -1), keepdims=True)
-    return np.maximum(deviations, np.maximum(typical, 1.0))
+    return np.maximum(deviations, max(np.median(deviations), 1.0))
 
 
 def _highest_left_out(maps: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from ganlib import figures
 from ganlib.detector.detector import Detector
 from ganlib.files import write_safely
 
-CLIP = 4  # times the threshold, beyond which the chart tells no scores apart
+CLIP = 4  # times the threshold; higher scores would squeeze all others into one bar
 GAP = 4  # pixels between the parts of a strip
 
 
@@ -91,7 +91,6 @@ def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterato
 
 def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
     groups = {"held-out good images": normal, "scored images": scores}
-    # A few very high scores would squeeze all others into one bar.
     most = CLIP * max(threshold, *normal)
     groups = {name: np.minimum(values, most) for name, values in groups.items() if len(values)}
     caption = f"Scores above {most:.4g} are drawn there."

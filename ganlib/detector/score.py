@@ -200,10 +200,8 @@ def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
 
 def _caption(entry: Entry, detector: Detector) -> str:
     normals, verdict = len(detector.normal_scores), "ANOMALY" if entry.is_anomaly else "normal"
-    return (
-        f"score {entry.score:.4g} · above {entry.above * normals:.0f} of {normals} held-out good "
-        f"images · threshold {detector.threshold:.4g}: {verdict}"
-    )
+    place = f"above {entry.above * normals:.0f} of {normals} held-out good images"
+    return f"score {entry.score:.4g} · {place} · threshold {detector.threshold:.4g}: {verdict}"
 
 
 def _picture_names(files: Sequence[str]) -> dict[str, str]:

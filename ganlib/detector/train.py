@@ -72,28 +72,15 @@ def train_detector(
         few = f"{held_out} held-out good images are too few for a rate of {false_alarm_rate:g}"
         notes.append(f"{few}: the threshold is for {lowest:.3g}.")
         false_alarm_rate = lowest
-    card = {
-        "images": dataset.caption,
-        "digest": dataset.digest,
-        "unreadable_left_out": len(dataset.skipped),
-        "trained_on": len(split.train),
-        "calibrated_on": held_out,
-        "false_alarm_rate": false_alarm_rate,
-        "notes": notes,
-        "method": method,
-        **sizes,
-        "resize": dataset.resize,
-        "epochs": max(map(len, history.values()), default=0),
-        "steps": sum(int(network.optimizer.iterations) for network in networks.values()),
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "seed": seed,
-        "train_seconds": round(seconds, 1),
-        "made": time.strftime("%Y-%m-%d"),
-        "ganlib": __version__,
-        **environment(),
-    }
-    detector = Detector(model, card)
+    steps = sum(int(network.optimizer.iterations) for network in networks.values())
+    epochs = max(map(len, history.values()), default=0)
+    card = {"images": dataset.caption, "digest": dataset.digest}
+    card |= {"unreadable_left_out": len(dataset.skipped), "trained_on": len(split.train)}
+    card |= {"calibrated_on": held_out, "false_alarm_rate": false_alarm_rate, "notes": notes}
+    card |= {"method": method, **sizes, "resize": dataset.resize, "epochs": epochs, "steps": steps}
+    card |= {name: getattr(settings, name) for name in ("batch_size", "learning_rate")}
+    card |= {"seed": seed, "train_seconds": round(seconds, 1), "made": time.strftime("%Y-%m-%d")}
+    detector = Detector(model, card | {"ganlib": __version__, **environment()})
     detector.calibrate_on(normal, false_alarm_rate)
     for path in networks:
         path.unlink(missing_ok=True)
