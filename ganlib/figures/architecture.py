@@ -16,8 +16,7 @@ from ganlib.figures.style import INK, RED, STYLE, WIDTH, Frame
 _COLOURS = {"conv": "#8fbbe0", "convT": "#f2b76b", "other": "#dddddd"}
 _NAMES = {"conv": "Conv2D", "convT": "Conv2DTranspose", "other": "other"}
 _EXTRAS = {"BatchNormalization": "BN", "LeakyReLU": "LeakyReLU", "ReLU": "ReLU"}
-_GOLD, _GREY, _DARK = "#a07800", "#7a8896", "#444444"
-_MADE = "#fdeed7"  # behind an image that a network makes
+_GOLD, _GREY, _DARK, _MADE = "#a07800", "#7a8896", "#444444", "#fdeed7"
 
 
 class Block(NamedTuple):
@@ -89,8 +88,8 @@ class _Drawing:
         self.text(x, y, words, size)
 
     def loss(self, x: float, y: float, words: str, width: float, height: float = 0.44) -> None:
-        look = {"fc": "#fff3c4", "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08, "size": 8.5}
-        self.box(x, y, words, width, height, **look)
+        look = {"fc": "#fff3c4", "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08}
+        self.box(x, y, words, width, height, 8.5, **look)
 
     def vector(self, x: float, y: float, words: str = "") -> None:
         self.text(x - 0.12, y, words, 11, ha="right")
@@ -145,12 +144,10 @@ class _Drawing:
         self.text((left + right) / 2, y + 0.53 * side, name, weight="bold", color="#4d5a67")
 
     def legend(self, y: float, **lines: str) -> Figure:
-        present = {block.kind for blocks in self.networks for block in blocks}
-        handles = [
-            Patch(fc=fill, ec=INK, lw=0.7, hatch="////" * (kind == "convT"), label=_NAMES[kind])
-            for kind, fill in _COLOURS.items()
-            if kind in present
-        ]
+        present, handles = {block.kind for blocks in self.networks for block in blocks}, []
+        for kind in filter(present.__contains__, _COLOURS):
+            look = {"hatch": "////" * (kind == "convT"), "fc": _COLOURS[kind], "ec": INK}
+            handles.append(Patch(lw=0.7, label=_NAMES[kind], **look))
         for name, colour in lines.items():
             line = {"lw": 1.1, "ls": "--" if colour == RED else "-", "marker": ">", "ms": 4}
             handles.append(Line2D([], [], color=colour, label=name, **line))
@@ -178,8 +175,7 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
         panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
         draw.box(WIDTH / 2, y, width=WIDTH - 0.2, height=height, **panel)
         draw.text(0.24, y + height / 2 - 0.18, words, 10, ha="left", weight="bold")
-    z, out = 0.62, WIDTH - 0.6  # the columns of z and of the images
-    g, d, left, right = 6.86, 5.3, 1.0, WIDTH - 1.12
+    z, out, g, d, left, right = 0.62, WIDTH - 0.6, 6.86, 5.3, 1.0, WIDTH - 1.12
     draw.vector(z, g, "z")
     draw.under(z, g, _shape(generator), "random")
     ways = draw.network(0, g, left, right, "G  generator")
@@ -198,8 +194,7 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
     end = next(i for i, block in enumerate(draw.networks[1]) if block.is_feature)
     draw.text(ways[end, 1], d + 0.3, "features $f$", **grey)
 
-    up, middle, down, lane = 2.82, 2.14, 1.46, 0.66
-    image, feature, total = 3.72, 6.9, 7.42
+    up, middle, down, lane, image, feature, total = 2.82, 2.14, 1.46, 0.66, 3.72, 6.9, 7.42
     draw.vector(z, up, "z")
     draw.small_network(draw.networks[0], 1.05, 2.85, up, "G, frozen")
     draw.arrow((z + 0.09, up), (1.03, up))
@@ -220,11 +215,10 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
     draw.loss(total, lane, "$L(z)=(1-\\lambda)\\,L_R+\\lambda\\,L_D$", 1.9, 0.3)
     note = "after the last step: anomaly score A(x) = L(z)"
     draw.text(total - 1.05, lane - 0.14, note, ha="right", **grey)
-    corner, side = image - 0.82, total + 0.6
+    corner, side, edge, roof = image - 0.82, total + 0.6, WIDTH - 0.3, 3.56
     path = (image - 0.68, middle), (corner, middle), (corner, lane), (total - 0.96, lane)
     draw.arrow(*path, colour=_GOLD)
     draw.arrow((feature + 0.86, middle), (side, middle), (side, lane + 0.16), colour=_GOLD)
-    edge, roof = WIDTH - 0.3, 3.56
     path = (total + 0.96, lane), (edge, lane), (edge, roof), (z, roof), (z, up + 0.33)
     draw.arrow(*path, colour=RED, ls="--", lw=1.5)
     draw.text(edge, 3.73, "gradient step: changes z alone", ha="right", color=RED, weight="bold")
@@ -247,7 +241,7 @@ def ganomaly_architecture(
     ways = [draw.network(i, rows[i], 1.3, WIDTH - 1.2, names[i], i == 1) for i in range(4)]
     first, last = [each[0, 0] for each in ways], [each[-1, 2] for each in ways]
     image, vector, lane, side = 0.86, WIDTH - 0.8, 0.3, WIDTH - 0.42
-    between = (down + up) / 2
+    between, middle, above = (down + up) / 2, (down + up + 2 * again) / 4, judge + 0.62
     draw.box(image, down, "$x$")
     draw.text(image, down + 0.38, "image, " + _shape(encoder), 7.2, color=_DARK)
     draw.arrow((image + 0.3, down), (first[0], down))
@@ -278,12 +272,10 @@ def ganomaly_architecture(
     for y in (down - 0.3, up + 0.3):
         draw.arrow((image, between), (image, y), colour=_GOLD)
     draw.loss(image, between, f"${con}$\n" + r"$\|x-\hat{x}\|_1$", 0.86)
-    middle = (between + again) / 2
     for y in (between, again):
         draw.arrow((side, middle), (side, y), (vector + 0.09, y), colour=_GOLD)
     draw.loss(side - 0.12, middle, f"${enc}$\n" + r"$\|z-\hat{z}\|_2$", 0.86)
     tap = next(x for (_, x, _), b in zip(ways[3], draw.networks[3], strict=True) if b.is_feature)
-    above = judge + 0.62
     draw.arrow((tap, judge + 0.2), (tap, above), (vector - 0.62, above), colour=_GOLD)
     draw.text(tap - 0.06, above + 0.02, r"$f(x),\ f(\hat{x})$", ha="right")
     draw.loss(vector - 0.05, above, f"${adv}$\n" + r"$\|f(x)-f(\hat{x})\|_2$", 1.12)

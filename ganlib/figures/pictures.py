@@ -60,7 +60,6 @@ class _Table:
                 image = image[..., 0]
             axes.imshow(image, vmin=0, aspect="auto", **scale)
             axes.set(xticks=[], yticks=[])
-            axes.grid(False)
             axes.spines[:].set(visible=True, color="#999999", linewidth=0.6)
             drawn.append(axes)
         return drawn
@@ -215,10 +214,10 @@ def leaks(
     table = _Table(images, [max(len(each) for *_, each in strips.values())], 0.92, gap=0.1)
     pitch = 0.42 + 2 * table.pitch + 0.36
     frame = Frame(len(strips) * pitch, title, caption, legend_rows=1)
-    names = ("identical", f"nearer than the threshold {short(threshold)}", "farther")
     identical, far = {"color": RED, "linewidth": 3.0}, {"color": "#999999", "linewidth": 0.8}
     near = {"color": RED, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
-    legend = dict(zip(names, (identical, near, far), strict=True))
+    nearer = f"nearer than the threshold {short(threshold)}"
+    legend = {"identical": identical, nearer: near, "farther": far}
     for index, (name, (images, nearest, distances)) in enumerate(strips.items()):
         top = index * pitch + 0.42
         frame.text(MARGIN, top - 0.2, name, **_HEADING)
@@ -241,10 +240,8 @@ def leaks(
 
 
 @plt.rc_context(STYLE)
-def samples_over_epochs(
-    samples: np.ndarray, epochs: Sequence[int], title: str, caption: str
-) -> Figure:
-    """Draw `samples[epoch, latent vector]`, what a generator makes of them, a row per epoch."""
+def samples_over_epochs(samples, epochs: Sequence[int], title: str, caption: str) -> Figure:
+    """Draw images, `samples[epoch, latent vector]`, a row per epoch."""
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
     frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
     frame.text(MARGIN, 0.22, "latent vector")
