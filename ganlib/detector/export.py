@@ -54,10 +54,8 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
     """Write a calibrated detector, whose model answers in one pass, for other programs.
 
     The input is `images`, uint8 `(n, image_size, image_size, channels)`, the outputs are those of
-    `Detector.call`. The name of `path` ends as `SUFFIXES` says.
-
-    Returns:
-        The paths written: the model, with OpenVINO its `.bin`, and last `<path>.json`.
+    `Detector.call`. The name of `path` ends as `SUFFIXES` says. Return the paths written, last the
+    `<path>.json`.
 
     Raises:
         GanlibError: something is wrong with the detector, format or name, or a package is missing.

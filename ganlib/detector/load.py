@@ -26,8 +26,7 @@ def load_model(path: str | Path) -> Trainable:
     Your own model can be loaded once its module is imported, or its file is named in GANLIB_MODELS.
 
     Raises:
-        GanlibError: there is no such file, it is damaged, holds something that `save` does not
-            write, or is of a model that is not registered.
+        GanlibError: the file does not exist, or holds anything but a whole, registered model.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):
@@ -51,11 +50,10 @@ def load_model(path: str | Path) -> Trainable:
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    members = archive.infolist()
-    names = sorted(member.filename for member in members)
+    names = sorted(archive.namelist())
     if names != MEMBERS:
         raise GanlibError(f"it holds {', '.join(names)[:200]}; expected {', '.join(MEMBERS)}.")
-    for member in members:
+    for member in archive.infolist():
         # Keras compresses nothing; a compressed member may have any size.
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise GanlibError(f"{member.filename} is compressed, which `save` never does.")

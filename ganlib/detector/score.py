@@ -10,6 +10,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -29,12 +30,7 @@ from ganlib.files import only_one, remove_unfinished, shown, write_safely
 CHUNK = 128  # images; two chunks are in memory at a time
 
 
-class Counts(NamedTuple):
-    """Numbers of images."""
-
-    scored: int
-    anomalies: int
-    unreadable: int
+Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
 
 
 class Outputs(NamedTuple):
@@ -81,9 +77,7 @@ def _below(folder: Path) -> Iterator[str]:
             yield from _below(folder / name)
 
 
-def score_images(
-    detector: Detector, files: Sequence[str], on_error: str = "raise"
-) -> Iterator[Scored]:
+def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> Iterator[Scored]:
     """Score image files; the next ones are decoded meanwhile.
 
     At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
@@ -132,7 +126,6 @@ def score_files(
 
     Args:
         detector_name, scored: what the report says was used, and scored.
-        on_error: see `score_images`.
         on_scored: called with every answer; those of the journal come first.
 
     Raises:
@@ -168,9 +161,7 @@ def score_files(
     return Counts(scores, anomalies, len(files) - scores)
 
 
-def _answers(
-    detector: Detector, files: Sequence[str], outputs: Outputs, on_error: str, journal: "_Journal"
-) -> Iterator[Entry]:
+def _answers(detector, files, outputs: Outputs, on_error: str, journal) -> Iterator[Entry]:
     stamps = {file: _stamp(file) for file in files}
     missing = {file: None for file in files if not journal.has(file, stamps[file])}
     yield from (journal.entry(file) for file in files if file not in missing)

@@ -22,17 +22,15 @@ from ganlib.files import write_csv
 def score_folder(
     detector: str | Path, folder: str | Path, csv_path: str | Path, client, chunk_size: int = 128
 ) -> pd.DataFrame:
-    """Score every image of a folder, and of the folders in it, and write one table.
+    """Score every image of a folder, and of the folders in it; write and return one table.
 
+    Its columns are `file`, relative to the folder, `score`, and `is_anomaly` if it is calibrated.
     If a worker is killed, another one repeats its chunks.
 
     Args:
         detector: a saved detector or model. It and the folder need the same path on every worker.
         client: `distributed.Client` of the workers.
         chunk_size: images that a worker has in memory at once.
-
-    Returns:
-        The table: `file`, relative to the folder; `score`; `is_anomaly` if it is calibrated.
 
     Raises:
         GanlibError: a file is missing or cannot be read, or workers kept dying.

@@ -41,7 +41,7 @@ def train_detector(
         The calibrated detector, and name of a loss to its value after each epoch.
 
     Raises:
-        GanlibError: there is no such method, or an image cannot be read, or a loss is not finite.
+        GanlibError: there is no such method, an image cannot be read, or a loss is not finite.
     """
     if method not in METHODS:
         raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")

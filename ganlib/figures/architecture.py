@@ -161,18 +161,14 @@ class _Drawing:
 
 @plt.rc_context(STYLE)
 def anogan_architecture(generator, discriminator, title: str, caption: str) -> Figure:
-    """Draw AnoGAN's training, and its search for the z of a new image.
-
-    Reference:
-        Figure 1.
-    """
+    """Draw AnoGAN's training, and its search for the z of a new image: figure 1 of the paper."""
     draw = _Drawing(7.86, title, caption, (generator, discriminator))
     grey = {"size": 8, "color": _DARK}
+    panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
     for y, height, words in (
         (5.94, 3.8, "Step 1   Train G and D on normal images"),
         (2.14, 3.56, "Step 2   Find z for each new image x, with G and D frozen"),
     ):
-        panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
         draw.box(WIDTH / 2, y, width=WIDTH - 0.2, height=height, **panel)
         draw.text(0.24, y + height / 2 - 0.18, words, 10, ha="left", weight="bold")
     z, out, g, d, left, right = 0.62, WIDTH - 0.6, 6.86, 5.3, 1.0, WIDTH - 1.12
@@ -229,11 +225,7 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
 def ganomaly_architecture(
     encoder, decoder, encoder2, discriminator, title: str, caption: str, weights=(1, 50, 1)
 ) -> Figure:
-    """Draw GANomaly, with the weights of the adversarial, the contextual and the encoder loss.
-
-    Reference:
-        Figure 2.
-    """
+    """Draw GANomaly, with its loss weights (adversarial, contextual, encoder): figure 2."""
     draw = _Drawing(7.1, title, caption, (encoder, decoder, encoder2, discriminator))
     down, up, again, judge = rows = 6.38, 4.8, 3.22, 1.54
     names = "$G_E$  encoder of the generator", "$G_D$  decoder of the generator"

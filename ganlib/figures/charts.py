@@ -66,15 +66,9 @@ def training_curves(
 def search_loss(
     losses: np.ndarray, groups: Sequence[str], title: str, caption: str, steps=None
 ) -> Figure:
-    """Draw the loss of AnoGAN's search for z: median and middle 80 % of each group.
+    """Draw the loss of AnoGAN's search for z (step 2 of figure 1): median and middle 80 %.
 
-    Args:
-        losses: `(len(steps), n)`, > 0.
-        groups: `(n,)`, for instance "test normal" and "test anomaly".
-        steps: by default they count from 0.
-
-    Reference:
-        Step 2 of figure 1.
+    The losses, > 0, are `(len(steps), n)`, the groups `(n,)`. Steps count from 0 by default.
     """
     frame, (axes,) = style.panel_axes(1, 1, 3.5, title, caption)
     x, names = np.arange(len(losses)) if steps is None else steps, np.asarray(groups)
@@ -83,7 +77,6 @@ def search_loss(
         colour = style.GROUP_COLOURS.get(group, "#777777")
         hatch = "///" if group == "test anomaly" else None
         axes.fill_between(x, low, high, fc=colour, ec=colour, alpha=0.3, hatch=hatch, lw=0.6)
-        # A dark line beneath the coloured one: pale pink alone is lost on white.
         axes.plot(x, middle, color=INK, linewidth=3.2, zorder=3)
         mark = {"marker": style.GROUP_MARKERS.get(group, "o"), "mec": INK, "mew": 0.5, "ms": 6}
         mark |= {"markevery": max(1, len(x) // 8), "zorder": 4}
@@ -101,9 +94,7 @@ def roc_and_precision_recall(
 ) -> Figure:
     """Draw the ROC and precision over recall, with AUROC and average precision (AP).
 
-    Args:
-        curves: method to its labels `(n,)`, 1 for an anomaly, and its scores `(n,)`.
-        baselines: the methods whose curves are thin and grey.
+    Each method has labels `(n,)`, 1 for an anomaly, and scores `(n,)`. Baselines are thin and grey.
     """
     columns = 2 if len(curves) > 2 else 3
     frame = Frame(4.0, title, caption, legend_rows=math.ceil((len(curves) + 1) / columns))
@@ -144,11 +135,9 @@ def roc_and_precision_recall(
 def score_against_complexity(
     panels: Mapping[str, pd.DataFrame], title: str, caption: str
 ) -> Figure:
-    """Draw the score of every test image against how much there is to see in it.
+    """Draw the `score` of every test image against its `complexity` (compressed size in bytes).
 
-    Args:
-        panels: method to a table with the columns `kind` ("normal", or the kind of an anomaly),
-            `complexity` (size of the compressed image, bytes) and `score`.
+    The column `kind` is "normal", or the kind of an anomaly.
     """
     kinds = pd.concat(panels.values())["kind"].unique()
     colours = [KIND_COLOURS["anomaly"], "#1d4e79", "#f2c14e", "#6a9a3b", "#7b4fa3"]

@@ -84,11 +84,7 @@ def _kind_handles(**anomaly) -> list[Patch]:
 
 @plt.rc_context(STYLE)
 def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw "normal" and "anomaly" images beside their reconstructions, over their scores `(n,)`.
-
-    Reference:
-        Figures 4 (cloud) and 6 (casting).
-    """
+    """Draw "normal" and "anomaly" images, reconstructions and scores `(n,)`: figures 4 and 6."""
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
     pairs = max(1, min(5, max(counts)))
     table = _Table(_first(panels), [2] * pairs, 0.86, gap=0.015, between=0.16, widest=1.5)
@@ -173,11 +169,7 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
 
 @plt.rc_context(STYLE)
 def residual_images(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw "normal" and "anomaly" images above their residuals.
-
-    Reference:
-        Figure 7.
-    """
+    """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper."""
     kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
     across = min(len(panels), 2)
     return _residual_tables(panels, kinds, rows, "lower row", title, caption, across)
@@ -187,9 +179,8 @@ def residual_images(panels: Panels, title: str, caption: str) -> Figure:
 def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
     """Draw the normal images with the highest scores and the anomalies with the lowest.
 
-    Args:
-        panels: method to "false alarms" and "misses" (either may be absent), each the images, their
-            reconstructions, residuals, scores `(n,)` and a few words for each image.
+    The kinds are "false alarms" and "misses" (either may be absent), each the images, their
+    reconstructions, residuals, scores `(n,)` and a few words for each image.
     """
     kinds = {
         "false alarms": ("normal", "worst false alarms: normal images with high scores"),
@@ -228,8 +219,7 @@ def leaks(
         top += 2 * table.pitch + 0.13
         frame.text(table.left - 0.1, top, "distance", ha="right")
         for i, left, *pair in zip(order, table.groups[0], above, below, strict=False):
-            words, look = f"{distances[i]:#.3g}", {}
-            edge = near if distances[i] < threshold else {}
+            words, look, edge = f"{distances[i]:#.3g}", {}, near if distances[i] < threshold else {}
             if np.array_equal(images[i], nearest[i]):
                 words, look, edge = "identical", {"color": RED, "weight": "bold"}, identical
             for axes in pair:

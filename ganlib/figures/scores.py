@@ -24,19 +24,13 @@ _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 def score_scatter(
     panels: Mapping[str, pd.DataFrame], title: str, caption: str, auroc: Mapping[str, float]
 ) -> Figure:
-    """Draw the anomaly score of every image, those far above the others beyond a dashed line.
+    """Draw every image's `score` by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
 
-    Args:
-        panels: method to a table with the columns `group`, a key of `GROUP_COLOURS`, and `score`.
-        auroc: method to the AUROC over its test images, 0..1.
-
-    Reference:
-        Figures 3 (cloud) and 5 (casting).
+    Scores far above the others lie beyond a dashed line. The AUROC is that over the test images.
     """
     frame, axes_of = style.panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         _scatter_groups(axes, panel)
-        # Wrapped, so as not to run into the AUROC.
         axes.set_title(textwrap.fill(style.panel_heading(panels, method), 30))
         axes.set_title(f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal")
     present = set(pd.concat(panels.values())["group"])
@@ -123,10 +117,7 @@ def score_histogram(
 def distance_histogram(
     distances: Mapping[str, np.ndarray], title: str, caption: str, threshold: float
 ) -> Figure:
-    """Draw, by protocol, how far `(n,)` normal test images are from their nearest training image.
-
-    Below the threshold two images count as copies of one thing.
-    """
+    """Draw, by protocol, how far test images `(n,)` are from their nearest training image."""
     frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
     highest = max(threshold, *(np.max(values) for values in distances.values()))
     # An edge lies on the threshold, so that no bar is half red.

@@ -27,9 +27,7 @@ KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anom
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
-WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 900 pixels wide
-DPI = 150
-MARGIN = 0.12  # inches
+WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels an inch
 
 STYLE = sns.axes_style("whitegrid") | {"grid.color": "#e4e4e4", "axes.edgecolor": "#888888"}
 STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # matplotlib brings this font along
@@ -47,7 +45,6 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
         with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
-            # Not with_suffix, which would cut a name such as "score-0.5".
             paths.append(write_safely(Path(f"{path_without_suffix}.{kind}"), draw))
     return paths
 
