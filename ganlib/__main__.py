@@ -32,8 +32,6 @@ A whole session:
 Exit status: 0 success (with --fail-on-anomaly: and all images are normal), 1 anomalies were found
 with --fail-on-anomaly, 2 an error, 130 interrupted.
 """
-
-
 _say = functools.partial(typer.echo, err=True)
 
 
@@ -119,10 +117,9 @@ def train(
     finally:
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
-    _say("{steps} steps in {train_seconds:.0f} s.".format(**detector.card))
     found = [text.format(**metrics) for name, text in SENTENCES.items() if name in metrics]
-    for sentence in [*detector.card["notes"], *found]:
-        _say(sentence)
+    steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
+    _say("\n".join([steps, *detector.card["notes"], *found]))
     print(output)
 
 

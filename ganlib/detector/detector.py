@@ -16,14 +16,9 @@ SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of 
 class Detector(AnomalyModel):
     """A trained model, its threshold, and what is normal at every place of an image.
 
-    By default the score is not the model's own, which describes the whole image. It is the heat of
-    the hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
-
-    Args:
-        model: any trained `AnomalyModel`.
-        card: where the detector comes from, as values that JSON can hold.
-        score: "heat" or "own", the model's.
-        normal_scores: of the held-out normal images, set by `calibrate_on`.
+    The score is the model's "own", which describes the whole image, or by default the "heat" of the
+    hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
+    The card, values that JSON can hold, says where the detector comes from.
     """
 
     def __init__(
@@ -143,13 +138,11 @@ def _floored(deviations: np.ndarray) -> np.ndarray:
 
 def _highest_left_out(maps: np.ndarray) -> np.ndarray:
     """Compute the highest deviation of each map from all the others: `(n,)` of `(n, h, w)`."""
-    n, mean = len(maps), maps.mean(axis=0)
-    squares = ((maps - mean) ** 2).sum(axis=0)
-    highest = np.empty(n)
-    for index, one in enumerate(maps):
-        rest = one - mean
+    n, rests, highest = len(maps), maps - maps.mean(axis=0), []
+    squares = (rests**2).sum(axis=0)
+    for rest in rests:
         without = np.maximum(squares - rest**2 * n / (n - 1), 0)
         deviation = _floored(np.sqrt(without / max(1, n - 2)))
         # From the mean of the others a map is n / (n - 1) times as far away.
-        highest[index] = (rest * n / (n - 1) / deviation).max()
+        highest.append((rest * n / (n - 1) / deviation).max())
     return np.maximum(highest, 1e-6)  # a unit must not be 0

@@ -46,7 +46,7 @@ OUTPUTS = {
     "score": "(n,) float32: an anomaly if at or above the threshold",
     "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
     "residual": "the same, |image - reconstruction|, 0..255",
-    "heat_map": "(n, image_size, image_size) float32, 1.0 reached by false_alarm_rate of normals",
+    "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1.0",
 }
 
 
