@@ -23,10 +23,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
 
 
 def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> np.ndarray:
-    """Scale the heat map of the square that `resize` makes of a picture to the whole picture.
-
-    It is 0 where the square does not show the picture.
-    """
+    """Scale the heat map of a square to the picture that `resize` made it of; elsewhere it is 0."""
     left, top, right, bottom = shown_box(width, height, resize)
     square = Image.fromarray(np.asarray(heat_map, "float32"))
     across, down = square.width / (right - left), square.height / (bottom - top)

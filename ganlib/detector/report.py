@@ -49,11 +49,9 @@ def strip(*squares: np.ndarray, size: int = 96) -> bytes:
 def write_report(
     path: str | Path, entries: Iterable[Entry], detector: Detector, name: str, scored: str
 ) -> Path:
-    """Write a report, whole or not at all; entries may be more than fit into memory.
+    """Write a report on what was scored, by a detector of this name, whole or not at all.
 
-    Args:
-        name: of the detector's file.
-        scored: what was scored, for instance a folder.
+    The entries may be more than fit into memory.
     """
     options = {"autoescape": True, "trim_blocks": True, "undefined": StrictUndefined}
     page = Environment(loader=PackageLoader("ganlib.detector", "."), **options)

@@ -53,11 +53,7 @@ class Scored(NamedTuple):
 
 
 def find_images(places: Iterable[str | Path]) -> list[str]:
-    """List files with any suffix, and the images in folders and the folders in them, each once.
-
-    Raises:
-        GanlibError: a place does not exist, or has no image.
-    """
+    """List, each once, files with any suffix, and the images in folders and the folders in them."""
     found: list[str] = []
     for place in map(Path, places):
         inside = list(_below(place)) if place.is_dir() else [str(place)]

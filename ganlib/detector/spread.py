@@ -31,9 +31,6 @@ def score_folder(
         detector: a saved detector or model. It and the folder need the same path on every worker.
         client: `distributed.Client` of the workers.
         chunk_size: images that a worker has in memory at once.
-
-    Raises:
-        GanlibError: a file is missing or cannot be read, or workers kept dying.
     """
     from distributed import KilledWorker
 

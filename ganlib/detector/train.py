@@ -39,9 +39,6 @@ def train_detector(
 
     Returns:
         The calibrated detector, and name of a loss to its value after each epoch.
-
-    Raises:
-        GanlibError: there is no such method, an image cannot be read, or a loss is not finite.
     """
     if method not in METHODS:
         raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")

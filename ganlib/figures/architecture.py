@@ -129,9 +129,8 @@ class _Drawing:
             if places:
                 self.arrow((places[-1][2], y), (x - half, y), lw=0.8)
             places.append((x - half, x, x + half))
-            extras = ", ".join(block.extras)
-            if len(extras) * 0.056 >= step:  # inches that a letter of this size takes
-                extras = "\n".join(block.extras)
+            glue = ", " if len(", ".join(block.extras)) * 0.056 < step else "\n"  # inch a letter
+            extras = glue.join(block.extras)
             self.under(x, y, _times(block.shape), f"{block.operation}\n{extras}".strip())
         return np.array(places)
 
@@ -249,7 +248,6 @@ def ganomaly_architecture(
     draw.under(vector, again, _shape(decoder))
     draw.arrow((last[2], again), (vector - 0.09, again))
 
-    # D sees both images: x comes down the outer lane, x_hat goes on below E's entry.
     low, high = judge - 0.08, judge + 0.08
     draw.arrow((image - 0.3, down), (lane, down), (lane, low), (first[3], low))
     draw.arrow((image, again), (image, high), (first[3], high))

@@ -21,10 +21,9 @@ from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
     """Choose which losses share a panel: a loss with its validation, a GAN's two players."""
-    panels: dict[str, list[str]] = {}
+    panels, players = {}, ["generator_loss", "discriminator_loss"]
     for name in curves:
         panels.setdefault(name.removeprefix("val_"), []).append(name)
-    players = ["generator_loss", "discriminator_loss"]
     if all(player in curves for player in players):
         sizes = [np.nanmedian(np.abs(curves[player])) for player in players]
         # A generator's loss with weights of 50 would flatten the discriminator's.

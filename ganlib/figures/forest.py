@@ -24,10 +24,10 @@ _LINE = {"color": INK, "linewidth": 1}
 
 
 class _Row(NamedTuple):
-    """A line of one panel: a symbol with its interval, numbers beside it, further symbols."""
+    """A line of the panel of a dataset and a column: a symbol, its interval, numbers, marks."""
 
-    dataset: str  # the row of panels
-    panel: str  # the column of panels; "{}" in it becomes the dataset
+    dataset: str
+    panel: str  # "{}" in it becomes the dataset
     group: str
     name: str
     point: Sequence[float]  # value, low, high
@@ -50,8 +50,7 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
         layouts.append((dataset, groups, lines))
         heights.append(0.24 * y + 0.94)
     frame = Frame(sum(heights) + 0.2, title, caption, legend_rows=1)
-    ratios = {"height_ratios": heights}
-    grid = frame.grid(len(heights), len(panels), sharex=sharex, gridspec_kw=ratios)
+    grid = frame.grid(len(heights), len(panels), sharex=sharex, height_ratios=heights)
     for (i, j), axes in np.ndenumerate(grid):
         dataset, groups, lines = layouts[i]
         axes.set_yticks(list(lines.values()), [name for _, name in lines])
@@ -135,7 +134,7 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     parts = table.groupby("dataset", sort=False)
     heights = parts["kind"].nunique()
     frame = Frame(0.5 + 0.36 * len(heights) + 0.44 * heights.sum(), title, caption, legend_rows=1)
-    grid = frame.grid(len(heights), 1, gridspec_kw={"height_ratios": heights})[:, 0]
+    grid = frame.grid(len(heights), 1, height_ratios=heights)[:, 0]
     for axes, (dataset, part) in zip(grid, parts, strict=True):
         kinds = list(part["kind"].unique())
         cells = part.pivot_table("auroc", "kind", "method").reindex(index=kinds, columns=methods)

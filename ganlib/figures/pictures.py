@@ -1,7 +1,6 @@
 """Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries.
 
-Images are uint8 `(n, height, width, channels)`, residuals float32 of the same shape, in grey
-levels; a method's share a scale up to their 99.5th percentile.
+Images are uint8 `(n, h, w, channels)`, residuals float32 grey levels, on one scale per method.
 """
 
 import itertools

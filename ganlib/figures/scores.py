@@ -81,7 +81,6 @@ def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
 
 
 def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
-    """Draw a histogram per name, and return the last axes."""
     axes_of = frame.grid(len(panels), 1, sharex=True)[:, 0]
     for axes, (name, values) in zip(axes_of, panels.items(), strict=True):
         values = np.asarray(values, float)

@@ -105,10 +105,9 @@ def panel_heading(panels: Mapping, method: str) -> str:
 
 def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list]:
     """Make a frame of `count` panels, each `height` inches, in at most `columns` columns."""
-    columns = min(count, columns)
     rows = math.ceil(count / columns)
     frame = Frame(height * rows + 0.1, title, caption, legend_rows)
-    axes = frame.grid(rows, columns).ravel()
+    axes = frame.grid(rows, min(count, columns)).ravel()
     for unused in axes[count:]:
         unused.set_visible(False)
     return frame, list(axes[:count])
