@@ -17,7 +17,6 @@ from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
-os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
@@ -204,5 +203,11 @@ def inspect(detector: Path = DETECTOR) -> None:
     print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
 
 
+def main() -> None:
+    """Run from the command line."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
+    app()
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m ganlib")
+    main()
