@@ -59,15 +59,9 @@ class Step:
 
 
 def plan(
-    profile: str,
-    datasets: list[str],
-    protocols: list[str],
-    seeds: list[int],
-    source: str = "auto",
-    on_error: str = "raise",
-    resize: str = "letterbox",
+    profile: str, datasets: list, protocols: list, seeds: list, source: str = "auto", **options
 ) -> list[Step]:
-    """List the notebooks to execute, in order.
+    """List the notebooks to execute, in order; `options` are `on_error` and `resize`.
 
     Each protocol and seed trains its own models. Figures and errata are those of the first. A
     folder (an absolute path) without test images of both kinds gets `05_your_images` alone.
@@ -83,7 +77,7 @@ def plan(
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
     steps, compared = [], []
     for dataset, name in zip(datasets, names, strict=True):
-        first = {**common, "on_error": on_error, "resize": resize, "seed": seeds[0]}
+        first = {**common, **options, "seed": seeds[0]}
         if not data.can_be_compared(dataset):
             steps.append(_step(YOUR_IMAGES, runs / name, name, {**first, "folder": dataset}))
             continue
@@ -92,11 +86,11 @@ def plan(
         steps.append(_step(download, runs / name, name, first))
         for i, (protocol, seed) in enumerate(itertools.product(protocols, seeds)):
             folder = runs / name / protocol / f"seed-{seed}"
-            options = {**first, "protocol": protocol, "seed": seed}
+            of_run = {**first, "protocol": protocol, "seed": seed}
             if i:
-                options["figures_dir"] = folder / "figures"
+                of_run["figures_dir"] = folder / "figures"
             label = f"{name}, {protocol}, seed {seed}"
-            steps += [_step(each, folder, label, options) for each in train]
+            steps += [_step(each, folder, label, of_run) for each in train]
         steps.append(_step(errata, runs / name, f"{name}, seed {seeds[0]}", first))
     if compared:
         lists = {"datasets": compared, "protocols": protocols, "seeds": map(str, seeds)}
@@ -299,7 +293,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(profile, datasets, protocols, seeds, data, on_error, resize) -> None:
+def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     profile = profile or default_profile()
@@ -316,7 +310,7 @@ def _make_figures(profile, datasets, protocols, seeds, data, on_error, resize) -
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for name in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / name)
-        run(plan(profile, datasets, protocols, seeds, data, on_error, resize), profile)
+        run(plan(profile, datasets, protocols, seeds, data, **options), profile)
 
 
 if __name__ == "__main__":
