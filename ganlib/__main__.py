@@ -1,12 +1,14 @@
 """The command line: train a detector on a folder, score images with it, export it."""
+# ruff: noqa: B008
 
+import functools
 import json
 import os
 import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 import typer.core
@@ -29,11 +31,10 @@ A whole session:
 Exit status: 0 success (with --fail-on-anomaly: and all images are normal), 1 anomalies were found
 with --fail-on-anomaly, 2 an error, 130 interrupted.
 """
+_say = functools.partial(typer.echo, err=True)
 
 
 class _Commands(typer.core.TyperGroup):
-    """Report what a user can fix in one line."""
-
     def invoke(self, context):
         try:
             return super().invoke(context)
@@ -48,16 +49,9 @@ class _Commands(typer.core.TyperGroup):
         raise typer.Exit(2)
 
 
-app = typer.Typer(
-    name="ganlib",
-    cls=_Commands,
-    help="Find defects in images, with a model that has seen good images only.",
-    epilog=EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+HELP = "Find defects in images, with a model that has seen good images only."
+PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+app = typer.Typer(cls=_Commands, help=HELP, epilog=EPILOG, no_args_is_help=True, **PLAIN)
 
 
 def _file(suffix: str, help: str, *names: str):
@@ -66,40 +60,34 @@ def _file(suffix: str, help: str, *names: str):
             raise typer.BadParameter(f"{path} does not end in {suffix}.")
         return path
 
-    return typer.Option(*names, dir_okay=False, callback=check, help=help)
+    return typer.Option(None, *names, dir_okay=False, callback=check, help=help)
 
 
-DetectorFile = Annotated[Path, typer.Argument(help="A file from `train`.", metavar="DETECTOR")]
-Rate = typer.Option(min=0.0001, max=0.9999, help="Share of good images that may be flagged.")
-OnError = Annotated[
-    Literal["raise", "skip"],
-    typer.Option(help="At an image that cannot be read: stop, or leave it out."),
-]
+SENTENCES = {
+    "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
+    "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
+    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
+}
+FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
+RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
+RESIZE = "How images become square: with bars, cut, or squeezed."
+DETECTOR = typer.Argument(help="A file from `train`.", metavar="DETECTOR")
+ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or leave it out.")
 
 
 @app.command()
 def train(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
-        ),
-    ],
-    output: Annotated[
-        Path | None, _file(".keras", "[default: FOLDER.keras]", "--output", "-o")
-    ] = None,
-    method: Annotated[str, typer.Option(help="Or AnoGAN, ..., or your own.")] = "GANomaly",
-    minutes: Annotated[float, typer.Option(min=0.0001, help="Most minutes of training.")] = 10.0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
-    image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
-    filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
-    resize: Annotated[
-        Literal["letterbox", "crop", "squeeze"],
-        typer.Option(help="How images become square: with bars, cut, or squeezed."),
-    ] = "letterbox",
-    false_alarm_rate: Annotated[float, Rate] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of weights, order and what is held out.")] = 0,
-    on_error: OnError = "raise",
+    folder: Path = typer.Argument(help=FOLDER),
+    output: Path | None = _file(".keras", "[default: FOLDER.keras]", "--output", "-o"),
+    method: str = typer.Option("GANomaly", help="Or AnoGAN, ..., or your own."),
+    minutes: float = typer.Option(10.0, min=0.0001, help="Time limit for training, in minutes."),
+    steps: int | None = typer.Option(None, min=1, help="Training steps."),
+    image_size: int = typer.Option(64, help="32, 64, 128 or 256 pixels."),
+    filters: int = typer.Option(16, help="Width of the networks."),
+    resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
+    false_alarm_rate: float = typer.Option(0.05, **RATE),
+    seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    on_error: Literal["raise", "skip"] = ON_ERROR,
 ) -> None:
     """Train a detector on good images.
 
@@ -111,23 +99,15 @@ def train(
     from ganlib.settings import settings
 
     output = output or Path(f"{folder.resolve().name}.keras")
-    # Keeps the state of an interrupted training; otherwise it is deleted.
-    work = output.parent / f".{output.name}.unfinished"
+    work = output.parent / f".{output.name}.unfinished"  # stays if training is interrupted
     remove_unfinished(output.parent, output.name)
     try:
-        dataset = data.open_dataset(
-            f"{folder}/", data_dir=work, resize=resize, on_error=on_error, on_message=_say
-        )
+        options = {"resize": resize, "on_error": on_error, "on_message": _say}
+        dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
         split, note = data.held_out_split(dataset, seed=seed)
-        chosen = settings(
-            "quick",
-            f"{folder}/",
-            image_size=image_size,
-            filters=filters,
-            channels=data.channels_of(dataset),
-            steps=steps,
-            dcgan_steps=steps,
-        )
+        sizes = {"image_size": image_size, "filters": filters}
+        sizes |= {"channels": data.channels_of(dataset), "steps": steps, "dcgan_steps": steps}
+        chosen = settings("quick", f"{folder}/", **sizes)
         about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
         detector, _ = train_detector(*about, false_alarm_rate, (note,), method)
         metrics = judge(detector, dataset, split)
@@ -136,47 +116,32 @@ def train(
     finally:
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
-    _say("{steps} steps in {train_seconds:.0f} s.".format(**detector.card))
-    for sentence in [*detector.card["notes"], *_sentences(metrics)]:
-        _say(sentence)
+    found = [text.format(**metrics) for name, text in SENTENCES.items() if name in metrics]
+    steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
+    _say("\n".join([steps, *detector.card["notes"], *found]))
     print(output)
 
 
-def _sentences(metrics: dict) -> list[str]:
-    known = {
-        "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
-        "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
-        "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
-    }
-    return [text.format(**metrics) for name, text in known.items() if name in metrics]
-
-
 def _load(path: Path):
-    from ganlib.detector.detector import Detector
-    from ganlib.detector.load import load_model
+    from ganlib.detector import Detector, load_model
 
     model = load_model(path)
     if not isinstance(model, Detector):
-        raise GanlibError(
-            f"{path} holds {type(model).__name__}, expected a detector: see python -m ganlib train."
-        )
+        name = type(model).__name__
+        raise GanlibError(f"{path} holds {name}, expected a detector: see python -m ganlib train.")
     return model
 
 
 @app.command()
 def score(
-    detector: DetectorFile,
-    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
-    csv: Annotated[Path | None, _file(".csv", "Write a table.")] = None,
-    report: Annotated[Path | None, _file(".html", "Write a page with pictures.")] = None,
-    heatmaps: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Write heat maps to this folder.")
-    ] = None,
-    false_alarm_rate: Annotated[float | None, Rate] = None,
-    on_error: OnError = "raise",
-    fail_on_anomaly: Annotated[
-        bool, typer.Option("--fail-on-anomaly", help="Exit with 1 if an anomaly is found.")
-    ] = False,
+    detector: Path = DETECTOR,
+    images: list[Path] = typer.Argument(help="Image files, and folders of them."),
+    csv: Path | None = _file(".csv", "Write a table."),
+    report: Path | None = _file(".html", "Write a page with pictures."),
+    heatmaps: Path | None = typer.Option(None, file_okay=False, help="Write heat maps there."),
+    false_alarm_rate: float | None = typer.Option(None, **RATE),
+    on_error: Literal["raise", "skip"] = ON_ERROR,
+    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help="Then exit with 1."),
 ) -> None:
     """Score images.
 
@@ -217,12 +182,11 @@ def score(
 
 @app.command()
 def export(
-    detector: DetectorFile,
-    output: Annotated[Path, typer.Argument(help="The file, with the suffix of the format.")],
-    format: Annotated[
-        Literal["onnx", "litert", "saved_model", "openvino"],
-        typer.Option(help=".onnx, .tflite, a folder, .xml."),
-    ] = "onnx",
+    detector: Path = DETECTOR,
+    output: Path = typer.Argument(help="The file, with the suffix of the format."),
+    format: Literal["onnx", "litert", "saved_model", "openvino"] = typer.Option(
+        "onnx", help=".onnx, .tflite, a folder, .xml."
+    ),
 ) -> None:
     """Write a detector, and what is to be known of it as JSON, for programs without Keras."""
     from ganlib.detector.export import export as write
@@ -232,21 +196,17 @@ def export(
 
 
 @app.command()
-def inspect(detector: DetectorFile) -> None:
+def inspect(detector: Path = DETECTOR) -> None:
     """Print a detector's card as JSON: its images, its training, its thresholds."""
     model = _load(detector)
     card = {**model.card, "thresholds": model.thresholds}
     print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
 
 
-def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
 def main() -> None:
-    """Run from the command line; see `EPILOG` for the exit status."""
+    """Run from the command line."""
     os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
-    app(prog_name="python -m ganlib" if sys.argv[0].endswith(".py") else "ganlib")
+    app()
 
 
 if __name__ == "__main__":

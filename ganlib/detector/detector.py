@@ -16,20 +16,9 @@ SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of 
 class Detector(AnomalyModel):
     """A trained model, its threshold, and what is normal at every place of an image.
 
-    By default the score is not the model's own, which describes the whole image. It is the heat of
-    the hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
-
-    Args:
-        model: any trained `AnomalyModel`.
-        card: where the detector comes from, as values that JSON can hold.
-        score: "heat", the highest of the heat map, or "own", the model's score.
-        normal_scores: scores of the held-out normal images, set by `calibrate_on`.
-
-    Attributes:
-        residual_mean: `(image_size, image_size)`, grey levels, at every pixel the mean of the
-            smoothed residuals of the held-out normal images.
-        residual_deviation: their standard deviation.
-        heat_unit: the standard deviations that a heat of 1 stands for.
+    The score is the model's "own", which describes the whole image, or by default the "heat" of the
+    hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
+    The card, values that JSON can hold, says where the detector comes from.
     """
 
     def __init__(
@@ -47,6 +36,7 @@ class Detector(AnomalyModel):
         self.by_heat = score == "heat"
         self.card = dict(card or {})
         self.normal_scores = np.sort(np.asarray(normal_scores or [], "float32"))
+        # Of the smoothed residuals of held-out normal images, and the deviations of a heat of 1.
         shape = (self.image_size, self.image_size)
         add = functools.partial(self.add_weight, trainable=False)
         self.residual_mean = add(shape, "zeros", name="residual_mean")
@@ -68,8 +58,7 @@ class Detector(AnomalyModel):
         outputs = self.model(images, training=False)
         images = scale(images)
         residuals = ops.abs(images - outputs["reconstruction"]) * HALF_RANGE
-        heat = self._heat(residuals)
-        own = self.model.score(images, outputs)
+        heat, own = self._heat(residuals), self.model.score(images, outputs)
         return {
             "score": ops.max(heat, axis=(1, 2)) if self.by_heat else own,
             "reconstruction": (outputs["reconstruction"] + 1.0) * HALF_RANGE,
@@ -86,7 +75,7 @@ class Detector(AnomalyModel):
         return self.examine(images)[0]
 
     def examine(self, images: np.ndarray) -> tuple[Detection, np.ndarray]:
-        """Score images, see `AnomalyModel.detect`, and return their heat maps too."""
+        """Score images, and return their heat maps too."""
         detection = self.model.detect(images)
         heat = self.heat_maps(detection.residuals)
         if self.by_heat:
@@ -94,25 +83,21 @@ class Detector(AnomalyModel):
         return detection, heat
 
     def heat_maps(self, residuals: np.ndarray) -> np.ndarray:
-        """Compute where images differ more from their reconstructions than normal ones do there.
+        """Compute where residuals, of a `Detection`, are higher than those of normal images.
 
-        Residuals of a `Detection` are averaged over channels, smoothed, and compared with those of
-        the held-out normal images pixel by pixel: an edge that is never rebuilt well is not hot.
+        They are compared place by place: an edge that is never rebuilt well is not hot.
 
         Returns:
-            float32 `(n, image_size, image_size)`, 0 and up, on one scale for all images. Of normal
-            images, the false-alarm rate of `calibrate_on` reaches 1 anywhere.
+            `(n, image_size, image_size)`, 0 and up. Of normal images, the false-alarm rate of
+            `calibrate_on` reaches 1 anywhere.
         """
         return predict(self._heat, residuals)
 
     def calibrate_on(self, normal: Detection, false_alarm_rate: float = 0.05) -> None:
         """Choose threshold and scale of the heat maps by normal images that were not trained on.
 
-        The heat of each image is measured by the mean and deviation of all the others: with its
-        own, it would be lower than that of a new image. See `calibrate` for the rate.
-
-        Args:
-            normal: the answers of `model` to these images.
+        `normal` is what `model` detects in them. The heat of each is measured by the mean and
+        deviation of all the others: with its own, it would be lower than that of a new image.
         """
         maps = predict(lambda part: _smooth(part, self.image_size), normal.residuals)
         highest = _highest_left_out(maps.astype("float64"))
@@ -135,7 +120,6 @@ class Detector(AnomalyModel):
 
 
 def _smooth(residuals, image_size: int):
-    """Average over channels and smooth: `(n, h, w, c)` to `(n, h, w)`."""
     sigma = image_size * SMOOTHING
     places = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
     weights = np.exp(-0.5 * (places / sigma) ** 2)
@@ -149,19 +133,16 @@ def _smooth(residuals, image_size: int):
 
 def _floored(deviations: np.ndarray) -> np.ndarray:
     """Raise deviations of pixels at which the few normal images happen to agree."""
-    typical = np.median(deviations, axis=(-2, -1), keepdims=True)
-    return np.maximum(deviations, np.maximum(typical, 1.0))
+    return np.maximum(deviations, max(np.median(deviations), 1.0))
 
 
 def _highest_left_out(maps: np.ndarray) -> np.ndarray:
     """Compute the highest deviation of each map from all the others: `(n,)` of `(n, h, w)`."""
-    n, mean = len(maps), maps.mean(axis=0)
-    squares = ((maps - mean) ** 2).sum(axis=0)
-    highest = np.empty(n)
-    for index, one in enumerate(maps):
-        rest = one - mean
+    n, rests, highest = len(maps), maps - maps.mean(axis=0), []
+    squares = (rests**2).sum(axis=0)
+    for rest in rests:
         without = np.maximum(squares - rest**2 * n / (n - 1), 0)
         deviation = _floored(np.sqrt(without / max(1, n - 2)))
         # From the mean of the others a map is n / (n - 1) times as far away.
-        highest[index] = (rest * n / (n - 1) / deviation).max()
+        highest.append((rest * n / (n - 1) / deviation).max())
     return np.maximum(highest, 1e-6)  # a unit must not be 0

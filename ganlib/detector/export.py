@@ -39,39 +39,37 @@ from ganlib.models.base import AnomalyModel
 from ganlib.models.fast import plain_convolutions
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "", "openvino": ".xml"}
+FORMATS = {"saved_model": "tf_saved_model"}  # Keras's names, where they are others
 PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
+
+OUTPUTS = {
+    "score": "(n,) float32: an anomaly if at or above the threshold",
+    "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
+    "residual": "the same, |image - reconstruction|, 0..255",
+    "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1.0",
+}
 
 
 def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[Path]:
     """Write a calibrated detector, whose model answers in one pass, for other programs.
 
-    The input is `images`, uint8 `(n, image_size, image_size, channels)`, 0..255, for any n; the
-    outputs are those of `Detector.call`.
-
-    Args:
-        path: what to write; its name ends as `SUFFIXES` says. An older model there is replaced.
-
-    Returns:
-        The paths written: the model, with OpenVINO its `.bin`, and last `<path>.json`.
+    The input is `images`, uint8 `(n, image_size, image_size, channels)`, the outputs are those of
+    `Detector.call`. The name of `path` ends as `SUFFIXES` says. Return the paths written, last the
+    `<path>.json`.
 
     Raises:
-        GanlibError: the detector cannot be exported, the format or the name is wrong, or a package
-            is missing.
+        GanlibError: something is wrong with the detector, format or name, or a package is missing.
     """
     path = Path(path)
     _check(detector, path, format)
     shape = (None, detector.image_size, detector.image_size, detector.channels)
     signature = [keras.InputSpec(shape=shape, dtype="uint8", name="images")]
+    options = {"format": FORMATS.get(format, format), "input_signature": signature}
     folder = unfinished(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with plain_convolutions(), warnings.catch_warnings(action="ignore"):
-            detector.export(
-                str(folder / path.name),
-                format="tf_saved_model" if format == "saved_model" else format,
-                verbose=False,
-                input_signature=signature,
-            )
+            detector.export(str(folder / path.name), verbose=False, **options)
         about = json.dumps(_about(detector, path.name, format), indent=1)
         (folder / f"{path.name}.json").write_text(about, encoding="utf-8")
         return _move(folder, path)
@@ -84,11 +82,11 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
 def _check(detector: Detector, path: Path, format: str) -> None:
     if format not in SUFFIXES:
         raise GanlibError(f"format is {format!r}: choose one of {', '.join(SUFFIXES)}.")
+    name = type(detector).__name__
     if not isinstance(detector, Detector) or detector.threshold is None:
-        name = type(detector).__name__
         raise GanlibError(f"This {name} is no calibrated detector: see Detector.calibrate_on.")
+    name, backend = type(detector.model).__name__, keras.backend.backend()
     if type(detector.model).detect is not AnomalyModel.detect:
-        name = type(detector.model).__name__
         raise GanlibError(f"{name} searches for each image: export another method's detector.")
     suffix = SUFFIXES[format]
     if path.suffix != suffix and (suffix or path.suffix in SUFFIXES.values()):
@@ -96,9 +94,8 @@ def _check(detector: Detector, path: Path, format: str) -> None:
         raise GanlibError(f"path is {shown(path)}: a model of {format} is {ending}.")
     if path.is_dir() if suffix else path.exists() and not (path / "saved_model.pb").is_file():
         raise GanlibError(f"{shown(path)} exists and is not such a model: choose another name.")
-    if keras.backend.backend() != "tensorflow":
-        name = keras.backend.backend()
-        raise GanlibError(f"Keras runs on {name}: export with KERAS_BACKEND=tensorflow.")
+    if backend != "tensorflow":
+        raise GanlibError(f"Keras runs on {backend}: export with KERAS_BACKEND=tensorflow.")
     if format == "openvino":
         # Otherwise it reports to its makers that it was imported and what it converts.
         sys.modules.setdefault("openvino_telemetry", None)
@@ -109,7 +106,6 @@ def _check(detector: Detector, path: Path, format: str) -> None:
 
 
 def _about(detector: Detector, name: str, format: str) -> dict:
-    """Describe what a program needs to know."""
     size, channels = detector.image_size, detector.channels
     return {
         "model": name,
@@ -120,13 +116,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.threshold,
         "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},
-        "outputs": {
-            "score": "(n,) float32: an anomaly if at or above the threshold",
-            "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
-            "residual": "the same, |image - reconstruction|, 0..255",
-            "heat_map": "(n, image_size, image_size) float32, 0 and up; the card's "
-            "false_alarm_rate of held-out normal images reach 1.0 anywhere",
-        },
+        "outputs": OUTPUTS,
         "thresholds": dict(detector.thresholds),
         "card": dict(detector.card),
         "ganlib": ganlib.__version__,
@@ -134,8 +124,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
 
 
 def _move(folder: Path, path: Path) -> list[Path]:
-    """Move what was written to its place, the JSON file last: it never describes another model."""
-    about = path.with_name(f"{path.name}.json")
+    about = path.with_name(f"{path.name}.json")  # moved last: it never describes another model
     about.unlink(missing_ok=True)
     if path.is_dir():
         path.rename(folder / "replaced")

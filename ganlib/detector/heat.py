@@ -14,10 +14,7 @@ COOL, HOT = np.array([255, 225, 0]), np.array([225, 0, 30])
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
-    """Draw a heat map `(h, w)` over an image `(h, w, 1 or 3)`, to uint8 `(h, w, 3)`.
-
-    Colors depend on the heat alone, so pictures can be compared: yellow from 0.5, red from 2 on.
-    """
+    """Draw a heat map `(h, w)` over an image `(h, w, 1 or 3)`, to uint8 `(h, w, 3)`."""
     strength = np.clip((heat_map - BEGINS) / (FULL - BEGINS), 0, 1)[..., np.newaxis]
     color = COOL + strength * (HOT - COOL)
     cover = OPAQUE * np.sqrt(strength)  # a place that is just hot enough is visible, too
@@ -26,29 +23,17 @@ def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
 
 
 def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> np.ndarray:
-    """Scale the heat map of a square to the picture, of this size, that `resize` made it of.
-
-    Returns:
-        float32 `(height, width)`; 0 where the square does not show the picture.
-    """
+    """Scale the heat map of a square to the picture that `resize` made it of; elsewhere it is 0."""
     left, top, right, bottom = shown_box(width, height, resize)
     square = Image.fromarray(np.asarray(heat_map, "float32"))
     across, down = square.width / (right - left), square.height / (bottom - top)
-    # From a pixel of the picture to a place in the square.
     matrix = (across, 0, -left * across, 0, down, -top * down)
     affine, bilinear = Image.Transform.AFFINE, Image.Resampling.BILINEAR
     return np.asarray(square.transform((width, height), affine, matrix, bilinear))
 
 
 def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str) -> Image.Image:
-    """Draw an image file with its heat map over it and a caption below.
-
-    Args:
-        heat_map: float32 `(image_size, image_size)`, of the square that `resize` makes of it.
-
-    Returns:
-        An RGB picture as wide as the image, but at least 240 pixels.
-    """
+    """Draw an image file, at least 240 pixels wide, under its heat map and over a caption."""
     image = np.asarray(read_picture(path))
     height, width = image.shape[:2]
     drawn = Image.fromarray(overlay(image, at_own_size(heat_map, width, height, resize)))
@@ -58,6 +43,6 @@ def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str)
     lines = textwrap.wrap(caption, int((wide - size) / font.getlength("n")))
     canvas = Image.new("RGB", (wide, height + round(size * (1.3 * len(lines) + 0.7))), "white")
     canvas.paste(drawn, ((wide - width) // 2, 0))
-    text = "\n".join(lines)
-    ImageDraw.Draw(canvas).text((size / 2, height + size * 0.3), text, "black", font)
+    corner = size / 2, height + size * 0.3
+    ImageDraw.Draw(canvas).text(corner, "\n".join(lines), "black", font)
     return canvas

@@ -1,7 +1,6 @@
-"""Load a saved model without running or unpickling anything from the file.
+"""Load a saved model without running, unpickling or deserializing anything from the file.
 
-The description in a `.keras` file is read as plain JSON: the name of a class of this process, and
-numbers, texts and lists as its arguments. Keras deserializes none of it.
+Its description is plain JSON: the name of a class of this process, and plain arguments.
 """
 
 import io
@@ -22,14 +21,12 @@ MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
 
 
 def load_model(path: str | Path) -> Trainable:
-    """Load a detector or a model that `save` has written.
+    """Load a detector or a model that `save` has written; it is not compiled.
 
-    It comes back uncompiled, with its thresholds. Your own model can be loaded once its module is
-    imported, or its file is named in the environment variable GANLIB_MODELS.
+    Your own model can be loaded once its module is imported, or its file is named in GANLIB_MODELS.
 
     Raises:
-        GanlibError: there is no such file, it is damaged, holds something that `save` does not
-            write, or is of a model that is not registered.
+        GanlibError: the file does not exist, or holds anything but a whole, registered model.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):
@@ -46,19 +43,17 @@ def load_model(path: str | Path) -> Trainable:
     except GanlibError as error:
         raise GanlibError(f"{shown(path)} was refused: {error}") from error
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = (lines or [type(error).__name__])[0][:300].rstrip(".:")
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".: ")
         found = f"is damaged, or its weights do not fit the model ({reason})"
         raise GanlibError(f"{shown(path)} {found}. Copy or save it again.") from error
     return model
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    members = archive.infolist()
-    names = sorted(member.filename for member in members)
+    names = sorted(archive.namelist())
     if names != MEMBERS:
         raise GanlibError(f"it holds {', '.join(names)[:200]}; expected {', '.join(MEMBERS)}.")
-    for member in members:
+    for member in archive.infolist():
         # Keras compresses nothing; a compressed member may have any size.
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise GanlibError(f"{member.filename} is compressed, which `save` never does.")
@@ -73,11 +68,9 @@ def _check_weights(content: bytes) -> None:
         file.visititems_links(lambda name, link: links.append((name, link)))
         for name, link in links:
             item = file[name] if isinstance(link, h5py.HardLink) else None
-            if item is None or (
-                isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-            ):
+            is_array = isinstance(item, h5py.Dataset)
+            if item is None or (is_array and (item.external or item.is_virtual)):
                 raise GanlibError(f"its weights {name!r} are a link to another place.")
-            if isinstance(item, h5py.Dataset):
-                size += item.nbytes
+            size += item.nbytes if is_array else 0
     if size > len(content):
         raise GanlibError(f"its weights claim {size} bytes, but there are {len(content)}.")

@@ -19,28 +19,19 @@ from ganlib import figures
 from ganlib.detector.detector import Detector
 from ganlib.files import write_safely
 
-CLIP = 4  # times the threshold, beyond which the chart tells no scores apart
+CLIP = 4  # times the threshold; higher scores would squeeze all others into one bar
 GAP = 4  # pixels between the parts of a strip
 
 
 class Entry(NamedTuple):
-    """One image of a report.
-
-    Attributes:
-        file: its name, which may hold any character.
-        score: None if there is an error, as the next two.
-        above: share of held-out normal images with a lower score, 0..1.
-        is_anomaly: the verdict.
-        error: why the image could not be scored; empty if it was.
-        picture: a WebP file, see `strip`; may be empty.
-    """
+    """One image of a report; with an error it has no score, verdict or picture."""
 
     file: str
     score: float | None = None
-    above: float | None = None
+    above: float | None = None  # share of held-out normal images with a lower score, 0..1
     is_anomaly: bool | None = None
     error: str = ""
-    picture: bytes = b""
+    picture: bytes = b""  # see `strip`
 
 
 def strip(*squares: np.ndarray, size: int = 96) -> bytes:
@@ -58,19 +49,12 @@ def strip(*squares: np.ndarray, size: int = 96) -> bytes:
 def write_report(
     path: str | Path, entries: Iterable[Entry], detector: Detector, name: str, scored: str
 ) -> Path:
-    """Write a report, whole or not at all.
+    """Write a report on what was scored, by a detector of this name, whole or not at all.
 
-    Args:
-        entries: written one by one, so they may be more than fit into memory.
-        name: of the detector's file.
-        scored: what was scored, for instance a folder.
+    The entries may be more than fit into memory.
     """
-    page = Environment(
-        loader=PackageLoader("ganlib.detector", "."),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=StrictUndefined,
-    )
+    options = {"autoescape": True, "trim_blocks": True, "undefined": StrictUndefined}
+    page = Environment(loader=PackageLoader("ganlib.detector", "."), **options)
     page.filters["csp"] = _csp
     scores, verdicts = array("d"), Counter()  # filled while the page is written
     normal, card = detector.normal_scores, detector.card
@@ -95,22 +79,16 @@ def write_report(
 
 
 def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterator[dict]:
-    """Yield what the page knows of each entry, and collect scores and verdicts."""
     for entry in entries:
-        verdict = "anomaly" if entry.is_anomaly else "normal"
-        if entry.error:
-            verdict = "unreadable"
-        else:
-            scores.append(entry.score)
+        verdict = "anomaly" if entry.is_anomaly else "unreadable" if entry.error else "normal"
+        scores.extend([] if entry.error else [entry.score])
         verdicts[verdict] += 1
         picture = base64.b64encode(entry.picture).decode()
         yield {"data": entry._asdict() | {"picture": "", "verdict": verdict}, "picture": picture}
 
 
 def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
-    """Draw how scores are distributed, as a PNG file in base64."""
     groups = {"held-out good images": normal, "scored images": scores}
-    # A few very high scores would squeeze all others into one bar.
     most = CLIP * max(threshold, *normal)
     groups = {name: np.minimum(values, most) for name, values in groups.items() if len(values)}
     caption = f"Scores above {most:.4g} are drawn there."

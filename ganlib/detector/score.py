@@ -1,13 +1,16 @@
 """Score thousands of image files: an interrupted run goes on, and memory stays flat."""
 
 import csv
+import functools
 import hashlib
+import itertools
 import json
 import os
 import re
 import shutil
 import sqlite3
 import tempfile
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
@@ -27,12 +30,7 @@ from ganlib.files import only_one, remove_unfinished, shown, write_safely
 CHUNK = 128  # images; two chunks are in memory at a time
 
 
-class Counts(NamedTuple):
-    """Numbers of images."""
-
-    scored: int
-    anomalies: int
-    unreadable: int
+Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
 
 
 class Outputs(NamedTuple):
@@ -55,11 +53,7 @@ class Scored(NamedTuple):
 
 
 def find_images(places: Iterable[str | Path]) -> list[str]:
-    """List image files, each once, given files with any suffix and folders of folders of images.
-
-    Raises:
-        GanlibError: a place does not exist, or has no image.
-    """
+    """List, each once, files with any suffix, and the images in folders and the folders in them."""
     found: list[str] = []
     for place in map(Path, places):
         inside = list(_below(place)) if place.is_dir() else [str(place)]
@@ -79,13 +73,10 @@ def _below(folder: Path) -> Iterator[str]:
             yield from _below(folder / name)
 
 
-def score_images(
-    detector: Detector, files: Sequence[str], on_error: str = "raise"
-) -> Iterator[Scored]:
-    """Score image files, in their order; the next ones are decoded meanwhile.
+def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> Iterator[Scored]:
+    """Score image files; the next ones are decoded meanwhile.
 
-    At an image that cannot be read, `on_error` says whether to "raise" a `GanlibError` or to "skip"
-    it and yield the reason.
+    At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
     shape = (detector.image_size, detector.channels, detector.resize)
     pool = ThreadPoolExecutor()
@@ -124,34 +115,31 @@ def score_files(
     on_error: str = "raise",
     on_scored: Callable[[Entry], object] = lambda entry: None,
 ) -> Counts:
-    """Score image files and write the outputs.
+    """Score image files, each once, and write the outputs, whole or not at all.
 
     A journal beside the first output keeps all answers, so the same call continues an interrupted
-    one. Files that have changed since are scored again, and all are with another detector. At the
-    end each output is written, whole or not at all, and the journal is deleted.
+    one. Files that have changed since are scored again, and all are with another detector.
 
     Args:
-        files: paths, each once, from `find_images`.
         detector_name, scored: what the report says was used, and scored.
-        on_error: see `score_images`.
         on_scored: called with every answer; those of the journal come first.
 
     Raises:
-        GanlibError: an image cannot be read, another process writes to the same place, or the
-            detector is not calibrated.
+        GanlibError: the detector is not calibrated, an image cannot be read, or another process
+            writes to the same place.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
-    first = next(filter(None, outputs), None)
+    first = next(map(Path, filter(None, outputs)), None)
     scores = anomalies = 0
     with ExitStack() as stack:
         if first is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
-            folder = Path(first).parent / f".{Path(first).name}.unfinished"
+            folder = first.with_name(f".{first.name}.unfinished")
             stack.enter_context(only_one(folder, f"scoring to {shown(first)}", wait=0))
-            for path in filter(None, outputs[:2]):
-                remove_unfinished(Path(path).parent, Path(path).name)
+            for path in map(Path, filter(None, outputs[:2])):
+                remove_unfinished(path.parent, path.name)
             if outputs.heat_maps is not None:
                 remove_unfinished(outputs.heat_maps)
         with closing(_Journal(folder / f"{_digest(detector, outputs)}.journal")) as journal:
@@ -169,10 +157,7 @@ def score_files(
     return Counts(scores, anomalies, len(files) - scores)
 
 
-def _answers(
-    detector: Detector, files: Sequence[str], outputs: Outputs, on_error: str, journal: "_Journal"
-) -> Iterator[Entry]:
-    """Yield the answers of the journal, then those that it lacks."""
+def _answers(detector, files, outputs: Outputs, on_error: str, journal) -> Iterator[Entry]:
     stamps = {file: _stamp(file) for file in files}
     missing = {file: None for file in files if not journal.has(file, stamps[file])}
     yield from (journal.entry(file) for file in files if file not in missing)
@@ -180,10 +165,9 @@ def _answers(
     for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            caption = _caption(entry, detector)
-            picture = draw_heat(one.file, one.heat_map, detector.resize, caption)
-            path = Path(outputs.heat_maps) / names[one.file]
-            write_safely(path, lambda at, picture=picture: picture.save(at, compress_level=1))
+            picture = draw_heat(one.file, one.heat_map, detector.resize, _caption(entry, detector))
+            save = functools.partial(picture.save, compress_level=1)
+            write_safely(Path(outputs.heat_maps) / names[one.file], save)
         journal.add(entry, stamps[one.file])
         if number % CHUNK == 0:
             journal.database.commit()
@@ -196,34 +180,25 @@ def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
     picture = b""
     if with_picture:
         picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
-    return Entry(
-        one.file,
-        score=float(str(one.score)),  # with the digits of a float32, as the table shows them
-        above=float(detector.above(one.score)),
-        is_anomaly=float(one.score) >= detector.threshold,
-        picture=picture,
-    )
+    score = float(str(one.score))  # with the digits of a float32, as the table shows them
+    above, is_anomaly = float(detector.above(one.score)), float(one.score) >= detector.threshold
+    return Entry(one.file, score, above, is_anomaly, picture=picture)
 
 
 def _caption(entry: Entry, detector: Detector) -> str:
     normals, verdict = len(detector.normal_scores), "ANOMALY" if entry.is_anomaly else "normal"
-    return (
-        f"score {entry.score:.4g} · above {entry.above * normals:.0f} of {normals} held-out good "
-        f"images · threshold {detector.threshold:.4g}: {verdict}"
-    )
+    place = f"above {entry.above * normals:.0f} of {normals} held-out good images"
+    return f"score {entry.score:.4g} · {place} · threshold {detector.threshold:.4g}: {verdict}"
 
 
 def _picture_names(files: Sequence[str]) -> dict[str, str]:
     """Choose a different name for the heat map of every file, similar to the file's."""
     names, taken = {}, set()
     for file in files:
-        stem, number = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:], 1
-        name = f"{stem}.png"
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}.png"
-        taken.add(name.casefold())
-        names[file] = name
+        stem = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:]
+        tries = (f"{stem}{end}.png" for end in itertools.chain([""], itertools.count(-2, -1)))
+        names[file] = next(name for name in tries if name.casefold() not in taken)
+        taken.add(names[file].casefold())
     return names
 
 
@@ -235,16 +210,15 @@ def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
             table.writerow([entry.file, entry.score, entry.above, entry.is_anomaly, entry.error])
 
 
-def _stamp(file: str) -> str:
-    """Return what changes when a file is written; "" if it cannot be opened."""
+def _stamp(file: str) -> str | None:
+    """Return what changes when a file is written; None if it cannot be opened."""
     with suppress(OSError):
         status = Path(file).stat()
         return f"{status.st_size} {status.st_mtime_ns}"
-    return ""
+    return None
 
 
 def _digest(detector: Detector, outputs: Outputs) -> str:
-    """Digest all that answers depend on but the images."""
     about = [detector.get_config(), outputs.report is not None, str(outputs.heat_maps)]
     digest = hashlib.sha256(json.dumps(about, default=str).encode())
     for weights in detector.get_weights():
@@ -260,14 +234,13 @@ class _Journal:
         columns = "file PRIMARY KEY, stamp, entry, picture"
         self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")
 
-    def has(self, file: str, stamp: str) -> bool:
-        query = "SELECT stamp FROM entries WHERE file = ?"
-        row = self.database.execute(query, [os.fsencode(file)]).fetchone()
-        return row == (stamp,) and stamp != ""
+    def has(self, file: str, stamp: str | None) -> bool:
+        query = "SELECT 1 FROM entries WHERE file = ? AND stamp = ?"  # which no None equals
+        return bool(self.database.execute(query, [os.fsencode(file), stamp]).fetchone())
 
-    def add(self, entry: Entry, stamp: str) -> None:
+    def add(self, entry: Entry, stamp: str | None) -> None:
         # An error is tried again: rights to read may change, which leaves no trace.
-        stamp, answer = "" if entry.error else stamp, json.dumps(entry._replace(picture=None))
+        stamp, answer = None if entry.error else stamp, json.dumps(entry._replace(picture=None))
         row = [os.fsencode(entry.file), stamp, answer, entry.picture]
         self.database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)
 

@@ -20,27 +20,17 @@ from ganlib.files import write_csv
 
 
 def score_folder(
-    detector: str | Path,
-    folder: str | Path,
-    csv_path: str | Path,
-    client,
-    chunk_size: int = 128,
+    detector: str | Path, folder: str | Path, csv_path: str | Path, client, chunk_size: int = 128
 ) -> pd.DataFrame:
-    """Score every image of a folder, and of the folders in it, and write one table.
+    """Score every image of a folder, and of the folders in it; write and return one table.
 
+    Its columns are `file`, relative to the folder, `score`, and `is_anomaly` if it is calibrated.
     If a worker is killed, another one repeats its chunks.
 
     Args:
         detector: a saved detector or model. It and the folder need the same path on every worker.
         client: `distributed.Client` of the workers.
         chunk_size: images that a worker has in memory at once.
-
-    Returns:
-        The table: `file`, relative to the folder; `score`; and `is_anomaly` with a calibrated
-        detector.
-
-    Raises:
-        GanlibError: a file is missing or cannot be read, or workers kept dying.
     """
     from distributed import KilledWorker
 
@@ -64,7 +54,6 @@ def score_folder(
 
 
 def _score(files: list[str], detector: Path, changed: int) -> pd.DataFrame:
-    """Score one chunk in a worker."""
     model = _load(detector, changed)
     resize = model.resize if isinstance(model, Detector) else "squeeze"
     images = [decode(file, model.image_size, model.channels, resize) for file in files]

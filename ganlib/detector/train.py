@@ -31,25 +31,21 @@ def train_detector(
 
     Args:
         split: from `ganlib.data.held_out_split`; its test images are not used.
-        checkpoint: file `.npz`, beside which an interrupted training keeps its state, one file per
-            network; deleted at the end.
-        minutes: time limit for all networks together; None: as long as the steps take.
+        checkpoint: file `.npz`, beside which an interrupted training keeps its state.
+        minutes: time limit for all networks together.
         false_alarm_rate: share of good images that may be flagged, 0..1. If there are too few
             held-out images for it, the lowest possible rate is used, and noted.
         method: a name of `ganlib.models.base.METHODS`.
 
     Returns:
         The calibrated detector, and name of a loss to its value after each epoch.
-
-    Raises:
-        GanlibError: there is no such method, or an image cannot be read, or a loss is not finite.
     """
     if method not in METHODS:
         raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
     keras.utils.set_random_seed(seed)
     images = data.load_images(dataset, settings.image_size, settings.channels)
     checkpoint, history, seconds = Path(checkpoint), {}, 0.0
-    networks: dict[Path, Trainable] = {}  # by checkpoint
+    networks: dict[Path, Trainable] = {}
 
     def fit(model: Trainable) -> None:
         nonlocal seconds
@@ -73,28 +69,15 @@ def train_detector(
         few = f"{held_out} held-out good images are too few for a rate of {false_alarm_rate:g}"
         notes.append(f"{few}: the threshold is for {lowest:.3g}.")
         false_alarm_rate = lowest
-    card = {
-        "images": dataset.caption,
-        "digest": dataset.digest,
-        "unreadable_left_out": len(dataset.skipped),
-        "trained_on": len(split.train),
-        "calibrated_on": held_out,
-        "false_alarm_rate": false_alarm_rate,
-        "notes": notes,
-        "method": method,
-        **sizes,
-        "resize": dataset.resize,
-        "epochs": max(map(len, history.values()), default=0),
-        "steps": sum(int(network.optimizer.iterations) for network in networks.values()),
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "seed": seed,
-        "train_seconds": round(seconds, 1),
-        "made": time.strftime("%Y-%m-%d"),
-        "ganlib": __version__,
-        **environment(),
-    }
-    detector = Detector(model, card)
+    steps = sum(int(network.optimizer.iterations) for network in networks.values())
+    epochs = max(map(len, history.values()), default=0)
+    card = {"images": dataset.caption, "digest": dataset.digest}
+    card |= {"unreadable_left_out": len(dataset.skipped), "trained_on": len(split.train)}
+    card |= {"calibrated_on": held_out, "false_alarm_rate": false_alarm_rate, "notes": notes}
+    card |= {"method": method, **sizes, "resize": dataset.resize, "epochs": epochs, "steps": steps}
+    card |= {name: getattr(settings, name) for name in ("batch_size", "learning_rate")}
+    card |= {"seed": seed, "train_seconds": round(seconds, 1), "made": time.strftime("%Y-%m-%d")}
+    detector = Detector(model, card | {"ganlib": __version__, **environment()})
     detector.calibrate_on(normal, false_alarm_rate)
     for path in networks:
         path.unlink(missing_ok=True)
@@ -102,12 +85,9 @@ def train_detector(
 
 
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
-    """Measure a detector on test images, after all is trained and chosen.
+    """Measure a detector on test images, after all is trained and chosen; {} without any.
 
-    Returns:
-        The rates of the threshold, see `ganlib.evaluation.rates`; `auroc`, `auroc_low` and
-        `auroc_high` if there are both kinds; `pixel_auroc` and `pro` of the heat maps if there are
-        masks. Empty without test images.
+    AUROC, with an interval, needs both kinds; pixel AUROC and PRO of the heat maps need masks.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):

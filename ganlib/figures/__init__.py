@@ -1,7 +1,7 @@
-"""The figures of the paper and of the notebooks: each function draws the data in its arguments.
+"""The figures of the paper and of the notebooks.
 
-Each takes a title and a caption (small print: where the data come from, profile, seed) and returns
-a `matplotlib.figure.Figure` made with pyplot, which a notebook displays. The caller closes it.
+Each function draws its arguments, with a title and a caption (small print: where the data come
+from), and returns a `matplotlib.figure.Figure` made with pyplot. The caller closes it.
 """
 # ruff: noqa: F401
 

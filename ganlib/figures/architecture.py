@@ -13,22 +13,17 @@ from matplotlib.path import Path
 
 from ganlib.figures.style import INK, RED, STYLE, WIDTH, Frame
 
-# The kinds of blocks: colour and name.
-_KINDS = {
-    "conv": ("#8fbbe0", "Conv2D"),
-    "convT": ("#f2b76b", "Conv2DTranspose"),
-    "other": ("#dddddd", "other"),
-}
+_COLOURS = {"conv": "#8fbbe0", "convT": "#f2b76b", "other": "#dddddd"}
+_NAMES = {"conv": "Conv2D", "convT": "Conv2DTranspose", "other": "other"}
 _EXTRAS = {"BatchNormalization": "BN", "LeakyReLU": "LeakyReLU", "ReLU": "ReLU"}
-_GOLD, _GREY, _DARK = "#a07800", "#7a8896", "#444444"
-_MADE = "#fdeed7"  # behind an image that a network makes
+_GOLD, _GREY, _DARK, _MADE = "#a07800", "#7a8896", "#444444", "#fdeed7"
 
 
 class Block(NamedTuple):
     """A convolution, or another layer that changes the size, and what follows it."""
 
-    shape: tuple[int, ...]  # (height, width, channels)
-    kind: str  # a key of _KINDS
+    shape: tuple[int, ...]
+    kind: str  # a key of _COLOURS
     operation: str
     extras: tuple[str, ...]  # the normalization and activation after it
     is_feature: bool  # the first of several outputs: the f of a discriminator
@@ -36,6 +31,10 @@ class Block(NamedTuple):
 
 def _times(shape: Sequence[int]) -> str:
     return "\N{MULTIPLICATION SIGN}".join(str(size) for size in shape)
+
+
+def _shape(model) -> str:
+    return _times(model.inputs[0].shape[1:])
 
 
 def read_blocks(model) -> list[Block]:
@@ -73,18 +72,15 @@ class _Drawing:
         look = {"ha": "center", "va": "center", "zorder": 6, "linespacing": 1.12} | look
         self.axes.text(x, y, words, size=size, **look)
 
-    def under(self, x: float, y: float, shape: Sequence[int], words: str = "") -> None:
-        """Write a shape and what makes it below a block or vector at (x, y)."""
-        self.text(x, y - 0.43, _times(shape), 7.8, va="top", weight="bold")
+    def under(self, x: float, y: float, shape: str, words: str = "") -> None:
+        self.text(x, y - 0.43, shape, 7.8, va="top", weight="bold")
         self.text(x, y - 0.565, words, 7.2, va="top", color=_DARK)
 
     def arrow(self, *points: tuple[float, float], colour: str = INK, **look) -> None:
-        """Draw an arrow along a path of straight lines."""
         look = {"lw": 1.1, "arrowstyle": "-|>", "mutation_scale": 9, "zorder": 2} | look
         self.axes.add_patch(FancyArrowPatch(path=Path(points), color=colour, **look))
 
     def box(self, x, y, words="", width=0.56, height=0.56, size=11.0, round=0.0, **look) -> None:
-        """Draw words in a box about (x, y)."""
         look = {"fc": "white", "ec": INK, "lw": 1.2, "zorder": 4} | look
         style = f"round,pad=0,rounding_size={round}" if round else "square,pad=0"
         corner = x - width / 2, y - height / 2
@@ -92,8 +88,8 @@ class _Drawing:
         self.text(x, y, words, size)
 
     def loss(self, x: float, y: float, words: str, width: float, height: float = 0.44) -> None:
-        look = {"fc": "#fff3c4", "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08, "size": 8.5}
-        self.box(x, y, words, width, height, **look)
+        look = {"fc": "#fff3c4", "ec": _GOLD, "lw": 1, "zorder": 5, "round": 0.08}
+        self.box(x, y, words, width, height, 8.5, **look)
 
     def vector(self, x: float, y: float, words: str = "") -> None:
         self.text(x - 0.12, y, words, 11, ha="right")
@@ -106,9 +102,9 @@ class _Drawing:
         height = size * (0.16 + 0.84 * np.log2(block.shape[0]) / self.largest)
         width = size * (0.10 + 0.035 * np.log2(block.shape[-1]))
         depth = np.array([0.24, 0.144]) * height
-        low = np.array([x, y]) - (np.array([width, height]) + depth) / 2
         right, up = np.array([width, 0]), np.array([0, height])
-        colour = np.array(to_rgb("#eef1f4" if pale else _KINDS[block.kind][0]))
+        low = np.array([x, y]) - (right + up + depth) / 2
+        colour = np.array(to_rgb("#eef1f4" if pale else _COLOURS[block.kind]))
         hatch = "///" if block.kind == "convT" and not pale else None
         look = {"ec": _GREY if pale else INK, "lw": 0.7, "zorder": 3, "joinstyle": "round"}
         for corner, one, other, front in (
@@ -133,10 +129,9 @@ class _Drawing:
             if places:
                 self.arrow((places[-1][2], y), (x - half, y), lw=0.8)
             places.append((x - half, x, x + half))
-            extras = ", ".join(block.extras)
-            # 0.056 inch is what a letter of this size takes.
-            extras = extras if len(extras) * 0.056 < step else "\n".join(block.extras)
-            self.under(x, y, block.shape, f"{block.operation}\n{extras}".strip())
+            glue = ", " if len(", ".join(block.extras)) * 0.056 < step else "\n"  # inch a letter
+            extras = glue.join(block.extras)
+            self.under(x, y, _times(block.shape), f"{block.operation}\n{extras}".strip())
         return np.array(places)
 
     def small_network(self, blocks, left: float, right: float, y: float, name: str, side=1) -> None:
@@ -148,44 +143,36 @@ class _Drawing:
         self.text((left + right) / 2, y + 0.53 * side, name, weight="bold", color="#4d5a67")
 
     def legend(self, y: float, **lines: str) -> Figure:
-        """Draw a legend of the kinds of blocks and of arrows (name to colour)."""
-        present = {block.kind for blocks in self.networks for block in blocks}
-        handles = [
-            Patch(fc=fill, ec=INK, lw=0.7, hatch="////" * (kind == "convT"), label=name)
-            for kind, (fill, name) in _KINDS.items()
-            if kind in present
-        ]
+        present, handles = {block.kind for blocks in self.networks for block in blocks}, []
+        for kind in filter(present.__contains__, _COLOURS):
+            look = {"hatch": "////" * (kind == "convT"), "fc": _COLOURS[kind], "ec": INK}
+            handles.append(Patch(lw=0.7, label=_NAMES[kind], **look))
         for name, colour in lines.items():
             line = {"lw": 1.1, "ls": "--" if colour == RED else "-", "marker": ">", "ms": 4}
             handles.append(Line2D([], [], color=colour, label=name, **line))
         note = "block height: image side, width: channels (log)"
         handles.append(Patch(fc="none", ec="none", label=note))
         look = {"ncols": len(handles), "columnspacing": 1.3, "handletextpad": 0.5, "fontsize": 8}
-        place = {"loc": "center", "bbox_to_anchor": (WIDTH / 2, y)}
-        self.axes.legend(handles=handles, bbox_transform=self.axes.transData, **place, **look)
+        place = {"loc": "center", "bbox_to_anchor": (0.5, y / self.frame.height)}
+        self.axes.legend(handles=handles, **place, **look)
         return self.frame.figure
 
 
 @plt.rc_context(STYLE)
 def anogan_architecture(generator, discriminator, title: str, caption: str) -> Figure:
-    """Draw AnoGAN: its training, and its search for the z of a new image.
-
-    Reference:
-        Figure 1.
-    """
+    """Draw AnoGAN's training, and its search for the z of a new image: figure 1 of the paper."""
     draw = _Drawing(7.86, title, caption, (generator, discriminator))
     grey = {"size": 8, "color": _DARK}
+    panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
     for y, height, words in (
         (5.94, 3.8, "Step 1   Train G and D on normal images"),
         (2.14, 3.56, "Step 2   Find z for each new image x, with G and D frozen"),
     ):
-        panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
         draw.box(WIDTH / 2, y, width=WIDTH - 0.2, height=height, **panel)
         draw.text(0.24, y + height / 2 - 0.18, words, 10, ha="left", weight="bold")
-    z, out = 0.62, WIDTH - 0.6  # the columns of z and of the images
-    g, d, left, right = 6.86, 5.3, 1.0, WIDTH - 1.12
+    z, out, g, d, left, right = 0.62, WIDTH - 0.6, 6.86, 5.3, 1.0, WIDTH - 1.12
     draw.vector(z, g, "z")
-    draw.under(z, g, generator.inputs[0].shape[1:], "random")
+    draw.under(z, g, _shape(generator), "random")
     ways = draw.network(0, g, left, right, "G  generator")
     draw.arrow((z + 0.09, g), (ways[0, 0], g))
     draw.arrow((ways[-1, 2], g), (out - 0.3, g))
@@ -195,17 +182,14 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
     draw.arrow((out, g - 0.3), (out, d + 0.07), (ways[0, 0], d + 0.07))
     draw.arrow((out, d - 0.48), (out, d - 0.07), (ways[0, 0], d - 0.07))
     draw.box(out, d - 0.78, "$x$")
-    picture = f"real, {_times(discriminator.inputs[0].shape[1:])}"
-    draw.text(out, d - 1.15, picture, 7.2, color=_DARK)
+    draw.text(out, d - 1.15, "real, " + _shape(discriminator), 7.2, color=_DARK)
     draw.arrow((ways[-1, 2], d), (z + 0.4, d))
     draw.loss(z, d, "real\nor fake?", 0.76, 0.42)
     draw.text(z, d - 0.28, "trains D, and\nG against it", 7.8, va="top", color=RED)
-    # What the search needs of D ends at its features.
     end = next(i for i, block in enumerate(draw.networks[1]) if block.is_feature)
     draw.text(ways[end, 1], d + 0.3, "features $f$", **grey)
 
-    up, middle, down, lane = 2.82, 2.14, 1.46, 0.66
-    image, feature, total = 3.72, 6.9, 7.42
+    up, middle, down, lane, image, feature, total = 2.82, 2.14, 1.46, 0.66, 3.72, 6.9, 7.42
     draw.vector(z, up, "z")
     draw.small_network(draw.networks[0], 1.05, 2.85, up, "G, frozen")
     draw.arrow((z + 0.09, up), (1.03, up))
@@ -226,11 +210,10 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
     draw.loss(total, lane, "$L(z)=(1-\\lambda)\\,L_R+\\lambda\\,L_D$", 1.9, 0.3)
     note = "after the last step: anomaly score A(x) = L(z)"
     draw.text(total - 1.05, lane - 0.14, note, ha="right", **grey)
-    corner, side = image - 0.82, total + 0.6
+    corner, side, edge, roof = image - 0.82, total + 0.6, WIDTH - 0.3, 3.56
     path = (image - 0.68, middle), (corner, middle), (corner, lane), (total - 0.96, lane)
     draw.arrow(*path, colour=_GOLD)
     draw.arrow((feature + 0.86, middle), (side, middle), (side, lane + 0.16), colour=_GOLD)
-    edge, roof = WIDTH - 0.3, 3.56
     path = (total + 0.96, lane), (edge, lane), (edge, roof), (z, roof), (z, up + 0.33)
     draw.arrow(*path, colour=RED, ls="--", lw=1.5)
     draw.text(edge, 3.73, "gradient step: changes z alone", ha="right", color=RED, weight="bold")
@@ -241,33 +224,20 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
 def ganomaly_architecture(
     encoder, decoder, encoder2, discriminator, title: str, caption: str, weights=(1, 50, 1)
 ) -> Figure:
-    """Draw GANomaly: images on the left, latent vectors on the right, four networks between.
-
-    Args:
-        weights: of the adversarial, the contextual and the encoder loss.
-
-    Reference:
-        Figure 2.
-    """
+    """Draw GANomaly, with its loss weights (adversarial, contextual, encoder): figure 2."""
     draw = _Drawing(7.1, title, caption, (encoder, decoder, encoder2, discriminator))
-    latent = decoder.inputs[0].shape[1:]
     down, up, again, judge = rows = 6.38, 4.8, 3.22, 1.54
-    names = (
-        "$G_E$  encoder of the generator",
-        "$G_D$  decoder of the generator",
-        "$E$  second encoder",
-        "$D$  discriminator",
-    )
+    names = "$G_E$  encoder of the generator", "$G_D$  decoder of the generator"
+    names += "$E$  second encoder", "$D$  discriminator"
     ways = [draw.network(i, rows[i], 1.3, WIDTH - 1.2, names[i], i == 1) for i in range(4)]
     first, last = [each[0, 0] for each in ways], [each[-1, 2] for each in ways]
     image, vector, lane, side = 0.86, WIDTH - 0.8, 0.3, WIDTH - 0.42
-    between = (down + up) / 2
+    between, middle, above = (down + up) / 2, (down + up + 2 * again) / 4, judge + 0.62
     draw.box(image, down, "$x$")
-    picture = f"image, {_times(encoder.inputs[0].shape[1:])}"
-    draw.text(image, down + 0.38, picture, 7.2, color=_DARK)
+    draw.text(image, down + 0.38, "image, " + _shape(encoder), 7.2, color=_DARK)
     draw.arrow((image + 0.3, down), (first[0], down))
     draw.vector(vector, between, "$z$")
-    draw.text(vector - 0.12, between - 0.2, _times(latent), 7.8, ha="right", weight="bold")
+    draw.text(vector - 0.12, between - 0.2, _shape(decoder), 7.8, ha="right", weight="bold")
     draw.arrow((last[0], down), (vector, down), (vector, between + 0.33))
     draw.arrow((vector, between - 0.33), (vector, up), (first[1], up))
     draw.box(image, up, r"$\hat{x}$", fc=_MADE)
@@ -275,10 +245,9 @@ def ganomaly_architecture(
     draw.arrow((image, up - 0.3), (image, again), (first[2], again))
     draw.vector(vector, again)
     draw.text(vector, again + 0.44, r"$\hat{z}$", 11)
-    draw.under(vector, again, latent)
+    draw.under(vector, again, _shape(decoder))
     draw.arrow((last[2], again), (vector - 0.09, again))
 
-    # D sees both images: x comes down the outer lane, x_hat goes on below E's entry.
     low, high = judge - 0.08, judge + 0.08
     draw.arrow((image - 0.3, down), (lane, down), (lane, low), (first[3], low))
     draw.arrow((image, again), (image, high), (first[3], high))
@@ -288,19 +257,15 @@ def ganomaly_architecture(
     draw.text(vector, judge, "real\nor fake?")
     draw.text(vector, judge - 0.28, "trains D", 7.8, color=RED)
 
-    adv, con, enc = (
-        f"{weight:g}\\cdot L_{{{name}}}"
-        for weight, name in zip(weights, ("adv", "con", "enc"), strict=True)
-    )
-    draw.arrow((image, between), (image, down - 0.3), colour=_GOLD)
-    draw.arrow((image, between), (image, up + 0.3), colour=_GOLD)
+    losses = zip(weights, ("adv", "con", "enc"), strict=True)
+    adv, con, enc = (f"{weight:g}\\cdot L_{{{name}}}" for weight, name in losses)
+    for y in (down - 0.3, up + 0.3):
+        draw.arrow((image, between), (image, y), colour=_GOLD)
     draw.loss(image, between, f"${con}$\n" + r"$\|x-\hat{x}\|_1$", 0.86)
-    middle = (between + again) / 2
     for y in (between, again):
         draw.arrow((side, middle), (side, y), (vector + 0.09, y), colour=_GOLD)
     draw.loss(side - 0.12, middle, f"${enc}$\n" + r"$\|z-\hat{z}\|_2$", 0.86)
     tap = next(x for (_, x, _), b in zip(ways[3], draw.networks[3], strict=True) if b.is_feature)
-    above = judge + 0.62
     draw.arrow((tap, judge + 0.2), (tap, above), (vector - 0.62, above), colour=_GOLD)
     draw.text(tap - 0.06, above + 0.02, r"$f(x),\ f(\hat{x})$", ha="right")
     draw.loss(vector - 0.05, above, f"${adv}$\n" + r"$\|f(x)-f(\hat{x})\|_2$", 1.12)

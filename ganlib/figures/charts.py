@@ -21,10 +21,9 @@ from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
     """Choose which losses share a panel: a loss with its validation, a GAN's two players."""
-    panels: dict[str, list[str]] = {}
+    panels, players = {}, ["generator_loss", "discriminator_loss"]
     for name in curves:
         panels.setdefault(name.removeprefix("val_"), []).append(name)
-    players = ["generator_loss", "discriminator_loss"]
     if all(player in curves for player in players):
         sizes = [np.nanmedian(np.abs(curves[player])) for player in players]
         # A generator's loss with weights of 50 would flatten the discriminator's.
@@ -37,11 +36,9 @@ def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
 def training_curves(
     history: Mapping[str, Sequence[float]] | pd.DataFrame, title: str, caption: str
 ) -> Figure:
-    """Draw every loss over the epochs; comparable ones share a panel.
+    """Draw every loss of a Keras history over the epochs; comparable ones share a panel.
 
-    Args:
-        history: loss to its value per epoch, as in `keras.callbacks.History.history`; an optional
-            column `epoch` numbers the epochs, else they count from 1.
+    An optional column `epoch` numbers the epochs, else they count from 1.
     """
     curves = {name: np.asarray(history[name], float) for name in history}
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
@@ -68,15 +65,9 @@ def training_curves(
 def search_loss(
     losses: np.ndarray, groups: Sequence[str], title: str, caption: str, steps=None
 ) -> Figure:
-    """Draw the loss of AnoGAN's search for z: median and middle 80 % of each group.
+    """Draw the loss of AnoGAN's search for z (step 2 of figure 1): median and middle 80 %.
 
-    Args:
-        losses: `(n_steps_recorded, n_images)`, > 0.
-        groups: the group of each image, for instance "test normal" and "test anomaly".
-        steps: the step of each row of `losses`; by default they count from 0.
-
-    Reference:
-        Step 2 of figure 1.
+    The losses, > 0, are `(len(steps), n)`, the groups `(n,)`. Steps count from 0 by default.
     """
     frame, (axes,) = style.panel_axes(1, 1, 3.5, title, caption)
     x, names = np.arange(len(losses)) if steps is None else steps, np.asarray(groups)
@@ -85,14 +76,13 @@ def search_loss(
         colour = style.GROUP_COLOURS.get(group, "#777777")
         hatch = "///" if group == "test anomaly" else None
         axes.fill_between(x, low, high, fc=colour, ec=colour, alpha=0.3, hatch=hatch, lw=0.6)
-        # A dark line beneath the coloured one: pale pink alone is lost on white.
         axes.plot(x, middle, color=INK, linewidth=3.2, zorder=3)
         mark = {"marker": style.GROUP_MARKERS.get(group, "o"), "mec": INK, "mew": 0.5, "ms": 6}
         mark |= {"markevery": max(1, len(x) // 8), "zorder": 4}
         label = f"{group} ({(names == group).sum():,} images)"
         axes.plot(x, middle, color=colour, lw=1.9, label=label, **mark)
-    axes.set(yscale="log", xmargin=0.01, xlabel="step of the search for z")
-    axes.set_ylabel("loss L(z) (no unit, log scale)")
+    axes.set(yscale="log", xmargin=0.01)
+    axes.set(xlabel="step of the search for z", ylabel="loss L(z) (no unit, log scale)")
     axes.legend(title="median; band: 10th to 90th percentile", loc="best", frameon=True)
     return frame.figure
 
@@ -103,10 +93,7 @@ def roc_and_precision_recall(
 ) -> Figure:
     """Draw the ROC and precision over recall, with AUROC and average precision (AP).
 
-    Args:
-        curves: method to its labels `(n,)`, 1 for an anomaly and 0 for a normal image, and its
-            scores `(n,)`, higher is more anomalous.
-        baselines: the methods whose curves are thin and grey.
+    Each method has labels `(n,)`, 1 for an anomaly, and scores `(n,)`. Baselines are thin and grey.
     """
     columns = 2 if len(curves) > 2 else 3
     frame = Frame(4.0, title, caption, legend_rows=math.ceil((len(curves) + 1) / columns))
@@ -126,13 +113,11 @@ def roc_and_precision_recall(
         look["markevery"] = (0.02 + 0.013 * index, 0.17)
         look |= thin if method in baselines else thick
         look["color"] = next(greys if method in baselines else colours)
-        look = normalize_kwargs(look, Line2D)
-        left = RocCurveDisplay.from_predictions(*data, ax=roc, curve_kwargs=look)
-        right = PrecisionRecallDisplay.from_predictions(
-            *data, ax=precision, curve_kwargs=look, **chance
-        )
+        look = {"curve_kwargs": normalize_kwargs(look, Line2D)}
+        left = RocCurveDisplay.from_predictions(*data, ax=roc, **look)
+        right = PrecisionRecallDisplay.from_predictions(*data, ax=precision, **look, **chance)
         words = f"{method}: AUROC {left.roc_auc:.3f}, AP {right.average_precision:.3f}"
-        handles.append(Line2D([], [], **look | {"label": words}))
+        handles.append(Line2D([], [], **look["curve_kwargs"] | {"label": words}))
     roc.plot([0, 1], [0, 1], label="chance", **CHANCE)
     roc.set(title="(a) ROC", ylabel="true positive rate (anomalies found / all)")
     roc.set_xlabel("false positive rate (normal images flagged / all normal)")
@@ -149,20 +134,15 @@ def roc_and_precision_recall(
 def score_against_complexity(
     panels: Mapping[str, pd.DataFrame], title: str, caption: str
 ) -> Figure:
-    """Draw the score of every test image against how much there is to see in it.
+    """Draw the `score` of every test image against its `complexity` (compressed size in bytes).
 
-    What lies in the shaded corner is simpler than the median normal image and scored as more
-    normal.
-
-    Args:
-        panels: method to a table of its test images with the columns `kind` ("normal", or the kind
-            of an anomaly), `complexity` (size of the compressed image, bytes) and `score`.
+    The column `kind` is "normal", or the kind of an anomaly.
     """
     kinds = pd.concat(panels.values())["kind"].unique()
     colours = [KIND_COLOURS["anomaly"], "#1d4e79", "#f2c14e", "#6a9a3b", "#7b4fa3"]
     cycle = itertools.cycle(zip(colours, "^vDPX", strict=True))
-    anomalies = zip(kinds[kinds != "normal"], cycle, strict=False)
-    looks = {"normal": (KIND_COLOURS["normal"], "s"), **dict(anomalies)}
+    looks = {"normal": (KIND_COLOURS["normal"], "s")}
+    looks |= dict(zip(kinds[kinds != "normal"], cycle, strict=False))
     legend_rows = 1 if len(kinds) <= 2 else 2
     frame, axes_of = style.panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
     corner = {"fc": "#ececec", "ec": INK, "lw": 0.9, "ls": ":"}

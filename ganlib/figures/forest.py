@@ -15,7 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
 
@@ -24,10 +24,10 @@ _LINE = {"color": INK, "linewidth": 1}
 
 
 class _Row(NamedTuple):
-    """A line of one panel: a symbol with its interval, numbers beside it, further symbols."""
+    """A line of the panel of a dataset and a column: a symbol, its interval, numbers, marks."""
 
-    dataset: str  # the row of panels
-    panel: str  # the column of panels; "{}" in it becomes the dataset
+    dataset: str
+    panel: str  # "{}" in it becomes the dataset
     group: str
     name: str
     point: Sequence[float]  # value, low, high
@@ -50,8 +50,7 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
         layouts.append((dataset, groups, lines))
         heights.append(0.24 * y + 0.94)
     frame = Frame(sum(heights) + 0.2, title, caption, legend_rows=1)
-    ratios = {"height_ratios": heights}
-    grid = frame.grid(len(heights), len(panels), sharex=sharex, gridspec_kw=ratios)
+    grid = frame.grid(len(heights), len(panels), sharex=sharex, height_ratios=heights)
     for (i, j), axes in np.ndenumerate(grid):
         dataset, groups, lines = layouts[i]
         axes.set_yticks(list(lines.values()), [name for _, name in lines])
@@ -82,11 +81,8 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
 def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
-    Args:
-        table: a row per dataset, `protocol` and `method`, with the columns `family` ("GAN" or
-            "baseline"), `auroc` (the mean over seeds), `low`, `high`, `seeds` (the list of the
-            AUROC of each seed; a single one is not drawn) and `published` (the published AUROC,
-            NaN where there is none).
+    The columns are `protocol`, `method`, `family` ("GAN" or "baseline"), `auroc` (mean over seeds),
+    `low`, `high`, `seeds` (the AUROC of each) and `published` (AUROC, NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
     looks = {
@@ -100,10 +96,8 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     rows = []
     for line in table.itertuples():
         seeds = line.seeds if len(line.seeds) > 1 else []
-        # Seeds lie below the line, so that they can be told from the mean that they lie about.
         marks = [(seeds, 0.33, looks["seeds"] | {"gid": "seeds"})]
         marks.append((line.published, 0, looks["published"] | {"gid": "published"}))
-        # Without the zeros before the point: two panels lie side by side.
         interval = f"{line.low:.3f}{_DASH}{line.high:.3f}".replace("0.", ".")
         numbers = {22: f"{line.auroc:.3f}", 70: interval, 119: f"{line.published:.3f}"}
         numbers = {place: each for place, each in numbers.items() if "nan" not in each}
@@ -130,11 +124,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on each kind of anomaly against the normal images.
 
-    The further from chance, the deeper the colour; below chance it is another one, hatched.
-
-    Args:
-        table: a row per dataset, `kind` and `method`, with the columns `auroc`, `low`, `high` and
-            optionally `n` (images of the kind).
+    The columns are `kind`, `method`, `auroc`, `low`, `high` and perhaps `n` (images of the kind).
     """
     # A step at chance: a cell just below it must not look like one just above.
     ends = [(0, "#e58a72"), (0.499, "#fbe6e0"), (0.5, "#ffffff"), (1, KIND_COLOURS["anomaly"])]
@@ -144,7 +134,7 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     parts = table.groupby("dataset", sort=False)
     heights = parts["kind"].nunique()
     frame = Frame(0.5 + 0.36 * len(heights) + 0.44 * heights.sum(), title, caption, legend_rows=1)
-    grid = frame.grid(len(heights), 1, gridspec_kw={"height_ratios": heights})[:, 0]
+    grid = frame.grid(len(heights), 1, height_ratios=heights)[:, 0]
     for axes, (dataset, part) in zip(grid, parts, strict=True):
         kinds = list(part["kind"].unique())
         cells = part.pivot_table("auroc", "kind", "method").reindex(index=kinds, columns=methods)
@@ -177,11 +167,9 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw how many normal images and how many anomalies each rule for a threshold flags.
 
-    Args:
-        table: a row per dataset, `method` and `rule`, with the columns `false_alarm_rate`,
-            `false_alarm_low`, `false_alarm_high`, `detection_rate`, `detection_low`,
-            `detection_high`, `oracle` (bool, whether the rule knows the test labels; its symbols
-            are hollow) and `asked` (the requested false-alarm rate, NaN where there is none).
+    The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
+    `detection_...`, `oracle` (bool, whether the rule knows the test labels) and `asked` (the
+    requested false-alarm rate, NaN where there is none).
     """
     asked = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ls": ""}
     alarm = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}
@@ -211,8 +199,8 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
         highest = 1.08 * float(np.nanmax(ends, initial=0.1))
         alarms.set(xlabel="normal images flagged (false alarms)", xlim=(-0.03 * highest, highest))
         detections.set(xlabel="anomalies flagged (detected)", xlim=(-0.03, 1.03))
-        for axes in (alarms, detections):
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    for axes in grid.flat:
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return figure
 
 
@@ -220,11 +208,8 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw how much AUROC each bug alone costs or gives, and all of them together.
 
-    Args:
-        table: a row per dataset, `method` and `preset` ("corrected", optional; "published" for all
-            bugs together; else the name of one bug), with the columns `auroc`, `difference` (to the
-            corrected AUROC, -1..1, negative where the bug costs), `difference_low` and
-            `difference_high`.
+    The columns are `method`, `preset` ("corrected", "published" for all bugs, or one bug), `auroc`,
+    `difference` (to the corrected AUROC), `difference_low` and `difference_high`.
     """
     alone = _LINE | {"marker": "o", "mfc": RED, "mec": INK, "ms": 7}
     together = _LINE | {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.4}
@@ -253,19 +238,14 @@ def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
     low, high = min(-reach, 1.1 * np.nanmin(ends)), max(reach, 1.1 * np.nanmax(ends))
     for axes in grid[:, 0]:
         axes.axvline(0, color=INK, linewidth=1.3, zorder=2)
-        # Where the published notebook would do better than the corrected one.
-        axes.axvspan(0, high, color="#f1f1f1", zorder=0)
-    axes.set_xlim(low, high)
+        axes.axvspan(0, high, color="#f1f1f1", zorder=0)  # where the bug would flatter
+    arrows = "(\N{LEFTWARDS ARROW} the bug costs; it flatters \N{RIGHTWARDS ARROW})"
+    axes.set(xlim=(low, high), xlabel=f"change of AUROC against the corrected model {arrows}")
     axes.xaxis.set_major_locator(MaxNLocator(7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _signed(x, 2)))
-    axes.set_xlabel(
-        "change of AUROC against the corrected model "
-        "(\N{LEFTWARDS ARROW} the bug costs; it flatters \N{RIGHTWARDS ARROW})"
-    )
+    axes.xaxis.set_major_formatter(lambda x, _: _signed(x, 2))
     return figure
 
 
 def _signed(value: float, digits: int) -> str:
-    """Write a change with its sign, none where it rounds to nothing."""
     words = f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
     return words[1:] if float(words[1:]) == 0 else words

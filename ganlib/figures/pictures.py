@@ -1,7 +1,6 @@
 """Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries.
 
-Images are uint8 `(n, height, width, channels)`, 0..255. Residuals are float32 of the same shape, in
-grey levels; a method's share a scale up to their 99.5th percentile.
+Images are uint8 `(n, h, w, channels)`, residuals float32 grey levels, on one scale per method.
 """
 
 import itertools
@@ -23,10 +22,7 @@ _HEADING = {"weight": "bold", "size": 10}
 
 
 class _Table:
-    """Columns of images in groups, in inches: `gap` between images, `between` between groups.
-
-    Images fill what lies from `left` to `right`, but are no wider than `widest`.
-    """
+    """Columns of images in groups; all in inches, `between` is the gap between groups."""
 
     def __init__(
         self, images, groups, left=MARGIN, right=WIDTH - MARGIN, gap=0.06, between=0.0, widest=1.2
@@ -63,7 +59,6 @@ class _Table:
                 image = image[..., 0]
             axes.imshow(image, vmin=0, aspect="auto", **scale)
             axes.set(xticks=[], yticks=[])
-            axes.grid(False)
             axes.spines[:].set(visible=True, color="#999999", linewidth=0.6)
             drawn.append(axes)
         return drawn
@@ -81,25 +76,14 @@ def _first(panels: Panels) -> np.ndarray:
     return next(iter(next(iter(panels.values())).values()))[0]
 
 
-def _kind_handles(*words: str, **anomaly) -> list[Patch]:
-    return [
-        Patch(fc=KIND_COLOURS["normal"], ec=INK, lw=0.5, label="test normal"),
-        Patch(fc=KIND_COLOURS["anomaly"], ec=INK, lw=0.5, label="test anomaly", **anomaly),
-        *(Patch(fc="none", ec="none", label=each) for each in words),
-    ]
+def _kind_handles(**anomaly) -> list[Patch]:
+    looks, edge = {"normal": {}, "anomaly": anomaly}, {"ec": INK, "lw": 0.5}
+    return [Patch(fc=KIND_COLOURS[k], label=f"test {k}", **edge, **looks[k]) for k in looks]
 
 
 @plt.rc_context(STYLE)
 def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw images beside their reconstructions, up to five pairs in a row.
-
-    Args:
-        panels: method to "normal" and "anomaly", each the images, their reconstructions and their
-            scores `(n,)`.
-
-    Reference:
-        Figures 4 (cloud) and 6 (casting).
-    """
+    """Draw "normal" and "anomaly" images, reconstructions and scores `(n,)`: figures 4 and 6."""
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
     pairs = max(1, min(5, max(counts)))
     table = _Table(_first(panels), [2] * pairs, 0.86, gap=0.015, between=0.16, widest=1.5)
@@ -117,7 +101,6 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
                 group = i % pairs
                 top += 0 if group else pitch
                 left, width = table.span(group)
-                # One frame round the two: what belongs together is seen before it is read.
                 frame.rectangle(left - 0.03, top - 0.03, width + 0.06, table.height + 0.06, **look)
                 for axes in table.draw(frame, top, pair, "" if group else kind, group):
                     axes.spines[:].set_visible(False)
@@ -129,10 +112,9 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
 
 
 def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> Figure:
-    """Draw images under coloured strips, the mean of their residuals over the channels last.
+    """Draw images row by row, the mean of their residuals over the channels last.
 
-    Each method has, by the key of `kinds` (its kind and the words above it), images row by row and
-    perhaps scores and words for each column. Names of rows are written unless methods lie `across`.
+    A panel's entries, by a key of `kinds`, may end with scores and words for each column.
     """
     kinds = {key: kinds[key] for key in kinds if any(key in panel for panel in panels.values())}
     counts = [max(len(p[key][0]) for p in panels.values() if key in p) for key in kinds]
@@ -174,39 +156,30 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
                 table.write(frame, end + 0.18, below[method, key], group, **small)
         box = frame.box(table.right + shift + 0.06, end - table.pitch, 0.1, table.height)
         scale = frame.figure.add_axes(box)
-        bar = frame.figure.colorbar(drawn[0].images[0], cax=scale, extend="max")
+        look = {"extend": "max", "ticks": MaxNLocator(4)}
+        bar = frame.figure.colorbar(drawn[0].images[0], cax=scale, **look)
         bar.outline.set_linewidth(0.5)
         scale.tick_params(labelsize=8, length=2)
-        bar.locator = MaxNLocator(4)
         bar.set_label("grey levels", fontsize=8.5)
-    frame.legend(_kind_handles(f"{meaning}: |image \N{MINUS SIGN} reconstruction|", hatch="////"))
+    words = f"{meaning}: |image \N{MINUS SIGN} reconstruction|"
+    frame.legend([*_kind_handles(hatch="////"), Patch(fc="none", ec="none", label=words)])
     return frame.figure
 
 
 @plt.rc_context(STYLE)
 def residual_images(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw images above their residuals.
-
-    Args:
-        panels: method to "normal" and "anomaly", each the images and their residuals. The paper
-            shows two of each.
-
-    Reference:
-        Figure 7.
-    """
-    kinds = {kind: (kind, kind) for kind in KIND_COLOURS}
+    """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper."""
+    kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
     across = min(len(panels), 2)
-    names = ("image", "residual")
-    return _residual_tables(panels, kinds, names, "lower row", title, caption, across)
+    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across)
 
 
 @plt.rc_context(STYLE)
 def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
     """Draw the normal images with the highest scores and the anomalies with the lowest.
 
-    Args:
-        panels: method to "false alarms" and "misses" (either may be absent), worst first, each the
-            images, their reconstructions, residuals, scores `(n,)` and a few words for each.
+    The kinds are "false alarms" and "misses" (either may be absent), each the images, their
+    reconstructions, residuals, scores `(n,)` and a few words for each image.
     """
     kinds = {
         "false alarms": ("normal", "worst false alarms: normal images with high scores"),
@@ -222,21 +195,19 @@ def leaks(
 ) -> Figure:
     """Draw test images above their nearest training images, from nearest to farthest.
 
-    Identical images have a thick red frame, others nearer than the threshold a dashed one.
-
     Args:
-        strips: name, for instance a protocol, to some test images, the nearest training image of
-            each and the distances `(n,)`.
-        shares: name to a few words, up to 90 letters, beside it.
+        strips: protocol to test images, the nearest training image of each, distances `(n,)`.
+        shares: protocol to a few words, up to 90 letters, beside it.
         threshold: the distance below which two images count as copies.
     """
-    first, *_ = next(iter(strips.values()))
-    columns = max(len(distances) for *_, distances in strips.values())
-    table = _Table(first, [columns], 0.92, gap=0.1)
+    images, *_ = next(iter(strips.values()))
+    table = _Table(images, [max(len(each) for *_, each in strips.values())], 0.92, gap=0.1)
     pitch = 0.42 + 2 * table.pitch + 0.36
     frame = Frame(len(strips) * pitch, title, caption, legend_rows=1)
-    identical = {"color": RED, "linewidth": 3.0}
+    identical, far = {"color": RED, "linewidth": 3.0}, {"color": "#999999", "linewidth": 0.8}
     near = {"color": RED, "linewidth": 1.6, "linestyle": (0, (3, 1.5))}
+    nearer = f"nearer than the threshold {short(threshold)}"
+    legend = {"identical": identical, nearer: near, "farther": far}
     for index, (name, (images, nearest, distances)) in enumerate(strips.items()):
         top = index * pitch + 0.42
         frame.text(MARGIN, top - 0.2, name, **_HEADING)
@@ -247,32 +218,19 @@ def leaks(
         top += 2 * table.pitch + 0.13
         frame.text(table.left - 0.1, top, "distance", ha="right")
         for i, left, *pair in zip(order, table.groups[0], above, below, strict=False):
-            words, look = f"{distances[i]:#.3g}", {}
-            edge = near if distances[i] < threshold else {}
+            words, look, edge = f"{distances[i]:#.3g}", {}, near if distances[i] < threshold else {}
             if np.array_equal(images[i], nearest[i]):
                 words, look, edge = "identical", {"color": RED, "weight": "bold"}, identical
             for axes in pair:
                 axes.spines[:].set(**edge)
             frame.text(left + table.width / 2, top, words, ha="center", **look)
-    legend = {
-        "identical": identical,
-        f"nearer than the threshold {short(threshold)}": near,
-        "farther": {"color": "#999999", "linewidth": 0.8},
-    }
     frame.legend([Patch(label=name, fill=False, **look) for name, look in legend.items()])
     return frame.figure
 
 
 @plt.rc_context(STYLE)
-def samples_over_epochs(
-    samples: np.ndarray, epochs: Sequence[int], title: str, caption: str
-) -> Figure:
-    """Draw what a generator makes of the same latent vectors, a row per epoch.
-
-    Args:
-        samples: uint8 `(n_epochs, n_samples, height, width, channels)`, 0..255, column j always
-            from the same latent vector.
-    """
+def samples_over_epochs(samples, epochs: Sequence[int], title: str, caption: str) -> Figure:
+    """Draw images, `samples[epoch, latent vector]`, a row per epoch."""
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
     frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
     frame.text(MARGIN, 0.22, "latent vector")
@@ -287,11 +245,7 @@ def samples_over_epochs(
 def image_grid(
     images: np.ndarray, titles: Sequence[str] | None, title: str, caption: str
 ) -> Figure:
-    """Draw a gallery of at least one image, up to eight in a row.
-
-    Args:
-        titles: a few words above each image, or None.
-    """
+    """Draw a gallery of at least one image, up to eight in a row, each under its title."""
     columns = min(len(images), 8)
     table = _Table(images, [columns], gap=0.08, widest=2.0)
     words = [_wrap(each, table.width, 0.075) for each in titles or [""] * len(images)]

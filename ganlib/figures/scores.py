@@ -24,23 +24,13 @@ _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 def score_scatter(
     panels: Mapping[str, pd.DataFrame], title: str, caption: str, auroc: Mapping[str, float]
 ) -> Figure:
-    """Draw the anomaly score of every image, group after group.
+    """Draw every image's `score` by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
 
-    Scores far above all the others are drawn and counted above a dashed line at the upper edge, so
-    that they do not flatten the rest.
-
-    Args:
-        panels: method to a table of its images with the columns `group`, a key of `GROUP_COLOURS`,
-            and `score`.
-        auroc: method to the AUROC over its test images, 0..1.
-
-    Reference:
-        Figures 3 (cloud) and 5 (casting).
+    Scores far above the others lie beyond a dashed line. The AUROC is that over the test images.
     """
     frame, axes_of = style.panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         _scatter_groups(axes, panel)
-        # Wrapped, so as not to run into the AUROC.
         axes.set_title(textwrap.fill(style.panel_heading(panels, method), 30))
         axes.set_title(f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal")
     present = set(pd.concat(panels.values())["group"])
@@ -56,8 +46,7 @@ def _clip_at(groups: Mapping[str, np.ndarray]) -> float:
     for scores in groups.values():
         lower, upper = np.percentile(scores, [25, 75])
         # A twentieth of a group is no outlier: it stays, even if it flattens the rest.
-        most = np.percentile(scores, 95, method="lower")
-        fence = max(fence, upper + 4 * (upper - lower), most)
+        fence = max(fence, 5 * upper - 4 * lower, np.percentile(scores, 95, method="lower"))
     # Less than a third more is not worth hiding points for.
     return float(fence if highest > 1.33 * fence > 0 else highest)
 
@@ -81,6 +70,7 @@ def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
         if start:
             axes.axvline(start, color="#bbbbbb", linewidth=0.8)
     axes.set(xlim=(0, len(groups)), ylim=(lowest - 0.03 * span, limit + 0.06 * span))
+    axes.set(xlabel="image (number within its group)", ylabel="anomaly score (no unit)")
     if panel["score"].max() > limit:
         axes.set_yticks([tick for tick in axes.get_yticks() if lowest <= tick <= limit])
         axes.set_ylim(lowest - 0.03 * span, limit + 0.27 * span)
@@ -88,11 +78,9 @@ def _scatter_groups(axes: Axes, panel: pd.DataFrame) -> None:
     names = [f"{group}\n1 to {len(scores):,}" for group, scores in groups.items()]
     axes.set_xticks(np.arange(len(names)) + 0.5, names)
     axes.grid(False, axis="x")
-    axes.set(xlabel="image (number within its group)", ylabel="anomaly score (no unit)")
 
 
 def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
-    """Draw a histogram per name, in two looks, and return the last axes."""
     axes_of = frame.grid(len(panels), 1, sharex=True)[:, 0]
     for axes, (name, values) in zip(axes_of, panels.items(), strict=True):
         values = np.asarray(values, float)
@@ -112,11 +100,7 @@ def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
 def score_histogram(
     scores: Mapping[str, np.ndarray], threshold: float, title: str, caption: str
 ) -> Figure:
-    """Draw the distribution of scores, and the threshold at or above which images are anomalies.
-
-    Args:
-        scores: name of the images to their scores `(n,)`.
-    """
+    """Draw the distribution of scores `(n,)`, by name of the images, and the threshold."""
     frame = Frame(1.7 * len(scores) + 0.4, title, caption)
     values = np.concatenate([*scores.values(), [threshold]])
     width = np.ptp(values) / 40 or 1.0
@@ -132,13 +116,7 @@ def score_histogram(
 def distance_histogram(
     distances: Mapping[str, np.ndarray], title: str, caption: str, threshold: float
 ) -> Figure:
-    """Draw how far the test images are from their nearest training image.
-
-    Args:
-        distances: name, for instance a protocol, to the distance `(n,)`, >= 0, of each normal test
-            image to its nearest training image.
-        threshold: the distance below which two images count as copies of one thing.
-    """
+    """Draw, by protocol, how far test images `(n,)` are from their nearest training image."""
     frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
     highest = max(threshold, *(np.max(values) for values in distances.values()))
     # An edge lies on the threshold, so that no bar is half red.
@@ -148,7 +126,7 @@ def distance_histogram(
     words = "{below:,} of {all:,} nearer than the threshold"
     axes = _histograms(frame, distances, edges, threshold, words, near, far)
     axes.set_xlabel("distance to the nearest training image")
-    copies = Patch(label="nearer: counted as copies of one thing", **near, **_EDGE)
-    line = Line2D([], [], label=f"threshold {short(threshold)}", **_THRESHOLD)
-    frame.legend([copies, Patch(label="farther", **far, **_EDGE), line])
+    labels = {"nearer: counted as copies of one thing": near, "farther": far}
+    bars = [Patch(label=label, **look, **_EDGE) for label, look in labels.items()]
+    frame.legend([*bars, Line2D([], [], label=f"threshold {short(threshold)}", **_THRESHOLD)])
     return frame.figure

@@ -27,46 +27,24 @@ KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anom
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
-WIDTH = 9.0  # inches: about 100 pixels an inch where a README shows the figure 900 pixels wide
-DPI = 150
-MARGIN = 0.12  # inches
+WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels an inch
 
-STYLE = {
-    **sns.axes_style("whitegrid"),
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # matplotlib carries it: the same figure on every machine
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "legend.frameon": False,
-    "grid.color": "#e4e4e4",
-    "axes.edgecolor": "#888888",
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "hatch.linewidth": 0.5,
-    # Pixels as they are: smoothed ones are not what the networks see, and triple the file.
-    "image.interpolation": "nearest",
-}
+STYLE = sns.axes_style("whitegrid") | {"grid.color": "#e4e4e4", "axes.edgecolor": "#888888"}
+STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # matplotlib brings this font along
+STYLE |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left"}
+STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "axes.labelsize": 9}
+STYLE |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8.5)
+STYLE |= {"legend.frameon": False, "hatch.linewidth": 0.5, "axes.labelcolor": INK}
+# Pixels as they are: smoothed ones are not what the networks see, and triple the file.
+STYLE |= {"text.color": INK, "image.interpolation": "nearest"}
 
 
 def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Write a figure as PNG and PDF, without a date: same figure, same bytes.
-
-    Returns:
-        The two paths, PNG first.
-    """
+    """Write a figure as PNG and PDF, without a date: same figure, same bytes. Return the paths."""
     paths = []
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
         with plt.rc_context({"pdf.fonttype": 42, "hatch.linewidth": 0.5}):
-            # Not with_suffix, which would cut a name such as "score-0.5".
             paths.append(write_safely(Path(f"{path_without_suffix}.{kind}"), draw))
     return paths
 
@@ -83,10 +61,9 @@ class Frame:
         self.total = self.top + legend + 0.06 + 0.25 * (title.count("\n") + 1) + MARGIN
         self.figure = plt.figure(figsize=(WIDTH, self.total))
         left, edge = MARGIN / WIDTH, MARGIN / self.total
-        look = {"ha": "left", "linespacing": 1.15}
+        look, small = {"ha": "left", "linespacing": 1.15}, {"size": 7.5, "color": "#555555"}
         self.figure.suptitle(title, x=left, y=1 - edge, va="top", size=12, weight="bold", **look)
-        small = {"va": "bottom", "size": 7.5, "color": "#555555"}
-        self.figure.text(left, edge, caption, **small, **look)
+        self.figure.text(left, edge, caption, va="bottom", **small, **look)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
         """Add axes for charts, laid out so that no label touches another."""
@@ -128,10 +105,9 @@ def panel_heading(panels: Mapping, method: str) -> str:
 
 def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list]:
     """Make a frame of `count` panels, each `height` inches, in at most `columns` columns."""
-    columns = min(count, columns)
     rows = math.ceil(count / columns)
     frame = Frame(height * rows + 0.1, title, caption, legend_rows)
-    axes = frame.grid(rows, columns).ravel()
+    axes = frame.grid(rows, min(count, columns)).ravel()
     for unused in axes[count:]:
         unused.set_visible(False)
     return frame, list(axes[:count])
