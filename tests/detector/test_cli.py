@@ -98,9 +98,9 @@ def test_any_method_is_trained_your_own_too(parts, tmp_path, monkeypatch):
     monkeypatch.setitem(METHODS, Mine.method, Mine)
     limits, plain = [], training.fit
 
-    def fit(*arguments):
-        limits.append(arguments[-2])
-        return plain(*arguments)
+    def fit(*arguments, minutes, **options):
+        limits.append(minutes)
+        return plain(*arguments, minutes=minutes, **options)
 
     monkeypatch.setattr(training, "fit", fit)
     asked = ["train", parts, "-o", tmp_path / "x.keras", *SMALL, "--method"]
