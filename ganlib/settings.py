@@ -27,17 +27,8 @@ class Settings:
 
 
 # Runs every line in seconds; the pictures are worth nothing.
-_SMOKE = Settings(
-    32,
-    3,
-    latent_dim=16,
-    filters=8,
-    batch_size=16,
-    dcgan_steps=8,
-    steps=20,
-    search_steps=20,
-    limit=64,
-)
+_FEW = {"dcgan_steps": 8, "steps": 20, "search_steps": 20, "limit": 64}
+_SMOKE = Settings(32, 3, latent_dim=16, filters=8, batch_size=16, **_FEW)
 # Small enough for two processor cores. GANomaly has the authors' learning rate and the published
 # number of steps; DCGAN a higher rate for its few steps. A processor takes as long for 24 filters
 # as for 32.

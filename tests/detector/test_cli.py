@@ -233,9 +233,9 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_detector(
 
     plain = training.fit
 
-    def interrupted(*arguments):
-        *first, callbacks, minutes, verbose = arguments
-        return plain(*first, [*callbacks, Interrupt()], minutes, verbose)
+    def interrupted(*arguments, **options):
+        *first, callbacks = arguments
+        return plain(*first, [*callbacks, Interrupt()], **options)
 
     monkeypatch.setattr(training, "fit", interrupted)
     asked = ["train", parts, "-o", tmp_path / "parts.keras", *SMALL]

@@ -159,12 +159,7 @@ def test_nothing_but_its_own_script_and_style_may_work(tmp_path):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assert rules.pop(f"{tag}-src") == f"'sha256-{digest}'"
     none = "'none'"
-    assert rules == {
-        "default-src": none,
-        "img-src": "data:",
-        "base-uri": none,
-        "form-action": none,
-    }
+    assert rules == {"default-src": none, "img-src": "data:", "base-uri": none, "form-action": none}
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"://|url\(|@import|innerHTML|insertAdjacentHTML|document\.write", text)
     references = [

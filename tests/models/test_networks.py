@@ -49,12 +49,7 @@ def test_settings_are_those_of_the_authors_code_and_not_keras_defaults():
 
 @pytest.mark.parametrize(
     ("size", "channels", "message"),
-    [
-        (28, 1, "32 or 64"),
-        (100, 1, "64 or 128"),
-        (300, 1, "128 or 256"),
-        (32, 2, "channels is 2"),
-    ],
+    [(28, 1, "32 or 64"), (100, 1, "64 or 128"), (300, 1, "128 or 256"), (32, 2, "channels is 2")],
 )
 def test_other_sizes_are_refused_with_the_nearest_good_ones(size, channels, message):
     for build in (networks.encoder, networks.decoder, networks.discriminator):
