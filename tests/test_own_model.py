@@ -81,8 +81,3 @@ def test_another_process_knows_it_by_the_environment(denoiser, tmp_path):
     assert done.stdout.split() == list(map(str, expected))
     assert "is not a model that ganlib knows" in run(path, "").stderr
     assert "which is not a file" in run(path, tmp_path / "missing.py").stderr
-
-
-@pytest.mark.skip(reason="to be added: Detector, `train --method denoiser`, the comparison")
-def test_it_is_wrapped_trained_by_command_and_compared(denoiser):
-    raise NotImplementedError

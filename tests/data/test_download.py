@@ -162,11 +162,6 @@ def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeyp
 # The connection
 
 
-def test_no_way_to_kaggle(kaggle, data_dir, monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
-    assert refused(data_dir).startswith("Kaggle is out of reach or the connection broke")
-
-
 def test_a_server_that_never_answers_is_left(kaggle, data_dir):
     kaggle.hangs = True
     start = time.monotonic()

@@ -229,16 +229,6 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
         load_images(parts, 4, 1, tmp_path / "file")
 
 
-def test_sizes_and_modes_may_be_mixed(tmp_path):
-    write(tmp_path / "x/a.png", 100, (4, 9))
-    write(tmp_path / "x/b.jpg", (200, 200, 200), (12, 5), "RGB")
-    write(tmp_path / "x/c.png", 50 * 257, (6, 6), "I;16")
-    write(tmp_path / "x/d.png", (10, 10, 10, 255), (7, 6), "RGBA")
-    images = load_images(opened(tmp_path / "x", tmp_path), 8, 3)
-    assert [int(image.max()) for image in images] == [100, 200, 50, 10]
-    assert [bool((image == 0).any()) for image in images] == [True, True, False, True]
-
-
 # Grey or coloured
 
 

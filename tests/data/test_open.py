@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from sets import COUNTS, ENDS, fill, make_casting, make_cloud, opened, png
@@ -54,16 +53,6 @@ def test_the_parts_are_found_at_every_nesting_and_nothing_else(tiny, tmp_path, n
     assert files["part"].tolist() == [part for part in COUNTS for _ in range(COUNTS[part])]
     assert files["label"].tolist() == [0] * 8 + [1] * 4
     assert files["kind"].tolist() == ["normal"] * 8 + ["anomaly"] * 4
-
-
-def test_only_images_count_sorted_by_name(tmp_path):
-    fill(tmp_path / "noncloud", 101)
-    fill(
-        tmp_path / "noncloud", ["z.JPG", "b.Tiff", "B.jpeg", ".hidden.png", "._a.png", "notes.txt"]
-    )
-    fill(tmp_path / "cloud", ["a10.png", "a2.bmp", "Thumbs.db"])
-    names = [Path(file).name for file in opened("cloud", tmp_path, tmp_path).files["file"]]
-    assert names[101:] == ["B.jpeg", "b.Tiff", "z.JPG", "a10.png", "a2.bmp"]
 
 
 def test_kinds_come_from_the_table_and_only_for_anomalies(tiny, tmp_path):
