@@ -76,8 +76,8 @@ def over_seeds(
     the interval. Whole clusters are drawn, within each label: copies tell little more than one.
 
     Args:
-        tables: for each run its test images, with the columns `label`, `score` and `cluster`
-            (equal for near-duplicates, in all runs alike). Runs may have different test images.
+        tables: for each run its test images, with `label`, `score` and `cluster` (equal for
+            near-duplicates, in all runs alike). Runs may have different test images.
         others: the same images in the same order, scored by another method, to compare with.
 
     Returns:

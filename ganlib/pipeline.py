@@ -56,19 +56,11 @@ class Step(NamedTuple):
         return self.output.with_suffix(".done.json")
 
 
-def plan(
-    profile: str,
-    datasets: list[str],
-    protocols: list[str],
-    seeds: list[int],
-    source: str = "auto",
-    on_error: str = "raise",
-    resize: str = "letterbox",
-) -> list[Step]:
-    """List the notebooks to execute, in order: for each protocol and seed those that train.
+def plan(profile, datasets: list[str], protocols: list[str], seeds: list[int], **options):
+    """List the steps, in order: for each protocol and seed the notebooks that train.
 
     Figures and errata are those of the first. A folder (an absolute path) without test images of
-    both kinds gets `05_your_images` alone.
+    both kinds gets `05_your_images` alone. Options are parameters: source, on_error, resize.
     """
     download, *train, errata, comparison = NOTEBOOKS
     runs, names = PROJECT / "runs" / profile, list(map(called, datasets))
@@ -78,19 +70,20 @@ def plan(
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
     steps, compared = [], []
     for dataset, name in zip(datasets, names, strict=True):
-        first = {**common, "on_error": on_error, "resize": resize, "seed": seeds[0]}
+        first = {**common, **options, "seed": seeds[0]}
         if not data.can_be_compared(dataset):
+            first.pop("source", None)
             steps.append(_step(YOUR_IMAGES, runs / name, name, {**first, "folder": dataset}))
             continue
         compared.append(name)
-        first |= {"dataset": dataset, "source": source}
+        first["dataset"] = dataset
         steps.append(_step(download, runs / name, name, first))
         for i, (protocol, seed) in enumerate(itertools.product(protocols, seeds)):
             folder = runs / name / protocol / f"seed-{seed}"
-            options = {**first, "protocol": protocol, "seed": seed}
-            options |= {"figures_dir": folder / "figures"} if i else {}
+            own = {**first, "protocol": protocol, "seed": seed}
+            own |= {"figures_dir": folder / "figures"} if i else {}
             label = f"{name}, {protocol}, seed {seed}"
-            steps += [_step(each, folder, label, options) for each in train]
+            steps += [_step(each, folder, label, own) for each in train]
         steps.append(_step(errata, runs / name, f"{name}, seed {seeds[0]}", first))
     if compared:
         lists = {"datasets": compared, "protocols": protocols, "seeds": map(str, seeds)}
@@ -278,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(profile, datasets, protocols, seeds, data, on_error, resize) -> None:
+def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     has_gpu = "GPU 0" in subprocess.getoutput("nvidia-smi -L")
@@ -296,7 +289,7 @@ def _make_figures(profile, datasets, protocols, seeds, data, on_error, resize) -
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for name in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / name)
-        run(plan(profile, datasets, protocols, seeds, data, on_error, resize), profile)
+        run(plan(profile, datasets, protocols, seeds, source=data, **options), profile)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Metrics, intervals and thresholds against numbers worked by hand, simulations and plain loops."""
 
-
 import numpy as np
 import pandas as pd
 import pytest

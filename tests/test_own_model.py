@@ -1,13 +1,11 @@
 """A model of one's own, in one file of at most 40 lines, takes part in everything."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 from tiny import assert_answers_as_a_detector, assert_equal, load, some_images
 
 from ganlib import training
@@ -22,7 +20,7 @@ from ganlib.models import METHODS
 from ganlib.models.base import construct
 model = tiny.load(sys.argv[1])
 assert type(model) is METHODS["denoiser"] and model.family == "baseline"
-print(*model.is_anomaly(tiny.some_images(5, seed=2)).tolist())
+print(model.is_anomaly(tiny.some_images(5, seed=2)).astype(int).tolist())
 """
 
 
@@ -63,21 +61,12 @@ def test_it_answers_as_a_detector_and_after_loading(denoiser):
 
 
 def run(path, models):
-    here = os.pathsep.join([str(FILE.parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, path],
-        env={**os.environ, "PYTHONPATH": here, "GANLIB_MODELS": str(models)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return answer_of("-c", PROGRAM, path, GANLIB_MODELS=str(models))
 
 
 def test_another_process_knows_it_by_the_environment(denoiser, tmp_path):
     model, path = denoiser
-    done = run(path, FILE)
-    assert done.returncode == 0, done.stderr[-3000:]
-    expected = model.is_anomaly(some_images(5, seed=2)).tolist()
-    assert done.stdout.split() == list(map(str, expected))
-    assert "is not a model that ganlib knows" in run(path, "").stderr
-    assert "which is not a file" in run(path, tmp_path / "missing.py").stderr
+    assert run(path, FILE) == model.is_anomaly(some_images(5, seed=2)).astype(int).tolist()
+    for models, message in (("", "is not a model that ganlib"), (tmp_path / "x.py", "not a file")):
+        with pytest.raises(AssertionError, match=message):
+            run(path, models)

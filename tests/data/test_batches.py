@@ -1,8 +1,5 @@
 """Batches: the right images in the right order on every backend, and hardly any memory for them."""
 
-import json
-import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -10,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 
 from benchmarks import memory
 from ganlib.data.batches import Batches
@@ -213,14 +211,6 @@ def test_an_epoch_leaves_no_images_in_memory(tmp_path):
     written = np.lib.format.open_memmap(path, "w+", "uint8", (800, 256, 256, 1))  # 52 MB
     written[:] = 1
     written.flush()
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, path],
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    read, mapped = json.loads(done.stdout.splitlines()[-1])
+    read, mapped = answer_of("-c", MEMORY, path, KERAS_BACKEND="numpy")
     assert read < 15
     assert mapped > 35  # what the test would find if batches were taken from the map

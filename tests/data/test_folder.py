@@ -148,6 +148,7 @@ REFUSED = {
         r"x/train has no folder good, but ok: put",
     ),
     "empty good": (empty("train/good"), r"x/train/good holds no image"),
+    "empty test": (empty("test"), r"x/test is empty"),
     "empty kind": (empty("test/crack"), r"x/test/crack holds no image .*remove it"),
     "nested kind": (add("test/dent/deeper"), r"x/test/dent holds no image"),
     "images in test": (
