@@ -175,14 +175,6 @@ def test_folders_are_called_by_their_names_and_those_without_anomalies_get_05(tm
         pipeline.plan("smoke", [good, make_parts(tmp_path / "b/good")], ["paper"], [0])
 
 
-def test_changed_images_of_a_folder_are_noticed(tmp_path):
-    (step, *_) = pipeline.plan("smoke", [make_parts(tmp_path / "parts")], ["paper"], [0])
-    before = pipeline.key(step)
-    assert pipeline.key(step) == before
-    (tmp_path / "parts/train/good/1.png").touch()
-    assert pipeline.key(step) != before
-
-
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_hands_quotes_over_and_the_command_takes_them(tmp_path, monkeypatch):
     make_parts(tmp_path / "my  parts")

@@ -1,7 +1,6 @@
 """Batches: the right images in the right order on every backend, and hardly any memory for them."""
 
 import sys
-import threading
 from pathlib import Path
 
 import keras
@@ -132,29 +131,6 @@ def test_the_benchmark_of_memory_runs_on_few_images():
     rows = {row["name"]: row for row in memory.growth([300])}
     assert 100 < rows["peak memory, 300 images"]["value"] < 4096
     assert rows["decode 300 images"]["value"] > 50
-
-
-def test_the_next_batch_is_read_while_a_step_runs(images):
-    """On TensorFlow: a step waits until a later batch has been asked for."""
-    asked, waited = threading.Event(), []
-
-    def note(batch):
-        if threading.current_thread() is not threading.main_thread():
-            taken.append(rows_of(batch)[0])
-            if len(taken) > 1:
-                asked.set()
-        return batch
-
-    taken = []
-    batches = Batches(images, ROWS, batch_size=2, transform=note)
-    spy = Spy(len(batches))
-    spy.compile(keras.optimizers.SGD(0.0))
-    wait = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: waited.append(asked.wait(10))
-    )
-    spy.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[wait])
-    assert all(waited)
-    assert taken == batches.order(0)[::2].tolist()  # in order
 
 
 @pytest.mark.parametrize(

@@ -82,9 +82,6 @@ def refused(data_dir, silence=download_module.SILENCE_SECONDS):
     return line.partition("could not be downloaded: ")[2]
 
 
-# A healthy server
-
-
 def test_a_download_takes_no_login_and_no_second_time(kaggle, data_dir):
     lines = []
     fetch(data_dir, lines.append)
@@ -106,9 +103,6 @@ def test_names_in_other_scripts_and_that_differ_in_case_alone(kaggle, data_dir):
     kaggle.archive = zipped(images)
     dataset = fetch(data_dir)
     assert {file: (dataset.root / file).read_bytes() for file in dataset.files["file"]} == images
-
-
-# Kaggle says no
 
 
 @pytest.mark.parametrize(
@@ -159,9 +153,6 @@ def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeyp
     assert kaggle.logins
 
 
-# The connection
-
-
 def test_a_server_that_never_answers_is_left(kaggle, data_dir):
     kaggle.hangs = True
     start = time.monotonic()
@@ -209,9 +200,6 @@ def test_a_slow_client_is_not_ended_while_it_receives(kaggle, data_dir, monkeypa
     assert pieces == []
 
 
-# What came is not the archive
-
-
 def flipped():
     data = zipped()
     at = data.index(b"IDAT") + 6
@@ -251,9 +239,6 @@ def test_nothing_gets_out_of_the_folder(kaggle, data_dir):
     top = data_dir.parent.parent
     assert {path.name for path in top.iterdir()} == {"home", "new"}
     assert all(path.is_relative_to(root) for path in top.rglob("outside.txt"))
-
-
-# The disk
 
 
 def test_a_failed_rename_leaves_nothing(kaggle, data_dir, monkeypatch):

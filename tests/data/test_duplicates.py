@@ -139,8 +139,6 @@ def test_what_is_no_image_is_refused(castings):
     assert near_duplicate_groups(castings[:0]).shape == (0,)
 
 
-# A data set on disk
-
 PARTS = {"train_normal": 8, "test_normal": 4, "test_anomaly": 4}
 
 

@@ -49,9 +49,6 @@ def test_the_name_fits_files_and_is_no_archives(tmp_path):
     assert all(name.isascii() and name.startswith("folder-") for name in (first, other))
 
 
-# Which images are read
-
-
 def test_the_layout_is_read_part_by_part(tmp_path):
     root = make_parts(tmp_path / "bottle")
     write(root / "ground_truth/crack/000_mask.png", 255)

@@ -65,9 +65,6 @@ def test_impossible_shapes_are_refused(tmp_path):
         opened(tmp_path, tmp_path, resize="pad")
 
 
-# Squares
-
-
 def test_a_letterbox_keeps_all_of_the_image_and_a_crop_the_middle(tmp_path):
     levels = saved(np.arange(10, 28, dtype=np.uint8).reshape(3, 6), tmp_path / "wide.png")
     saved(levels.T, tmp_path / "tall.png")
@@ -126,9 +123,6 @@ def test_a_strip_takes_no_square_of_memory(tmp_path, monkeypatch):
     write(tmp_path / "line.png", 255, (20000, 1))
     with pytest.raises(GanlibError, match=r"line\.png.*20000x1 pixels, more than 1000 times"):
         decode(tmp_path / "line.png", 32, 1, "letterbox")
-
-
-# The cache of decoded images
 
 
 @pytest.fixture
@@ -229,9 +223,6 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
         load_images(parts, 4, 1, tmp_path / "file")
 
 
-# Grey or coloured
-
-
 def test_channels_are_told_by_the_good_images(tmp_path):
     root = make_parts(tmp_path / "x")
     random = np.random.default_rng(0)
@@ -250,9 +241,6 @@ def test_channels_are_told_by_the_good_images(tmp_path):
     write(tmp_path / "y/a.png").write_text("rubbish")
     with pytest.raises(GanlibError, match=r"a\.png cannot be read as an image"):
         data.channels_of(tmp_path / "y")
-
-
-# Masks
 
 
 def test_masks_lie_on_the_defects_whatever_the_shape(tmp_path):

@@ -81,9 +81,6 @@ def test_the_limit_of_pixels_is_pillows(made, monkeypatch, limit):
             decode(made[0] / "plain.png", SIDE, 3)
 
 
-# Among others, in a data set
-
-
 def skipping(root, tmp_path, on_error="skip"):
     name = "cloud" if (root / "noncloud").is_dir() else "casting"
     return opened(name, tmp_path, root, on_error=on_error)
@@ -227,9 +224,6 @@ def test_too_little_memory_is_no_fault_of_the_file(cloud, tmp_path, monkeypatch)
     with pytest.raises(GanlibError, match=r"000\.png cannot be read as an image: MemoryError"):
         skipping(cloud, tmp_path)
     assert not (tmp_path / "d/cache").exists()
-
-
-# The long form
 
 
 @pytest.mark.torture

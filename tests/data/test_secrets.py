@@ -82,9 +82,6 @@ def test_a_password_in_the_address_of_a_proxy_is_not_repeated(kaggle, tmp_path, 
     assert leaks(str(error.value), *capfd.readouterr()) == []
 
 
-# The network
-
-
 NETWORK = {"ftplib", "http", "httpx", "kaggle", "requests", "smtplib", "socket", "aiohttp"}
 NETWORK |= {"asyncio", "kagglehub", "kagglesdk", "urllib", "urllib3", "xmlrpc"}
 

@@ -29,9 +29,6 @@ def groups(monkeypatch):
     return set_groups
 
 
-# The paper's
-
-
 def test_casting_keeps_kaggles_split_and_scatter_plots_show_100():
     split = paper_split(bare(train_normal=30, test_normal=120, test_anomaly=150))
     rows = np.split(np.arange(300), [30, 150])
@@ -77,9 +74,6 @@ def test_a_folder_without_both_kinds_gives_no_comparison(missing):
     counts = {part: n for part, n in counts.items() if part != missing and missing != "both"}
     with pytest.raises(GanlibError, match=r"cannot be compared.*05_your_images.*ganlib train"):
         paper_split(bare("folder", **(counts or {"normal": 50})))
-
-
-# By groups
 
 
 @settings(max_examples=100, deadline=None)
@@ -205,9 +199,6 @@ def test_protocols_have_names(groups):
         split_dataset(dataset, "random")
 
 
-# What is scored, and the truth
-
-
 def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
     dataset = bare(train_normal=900, test_normal=120, test_anomaly=150)
     of_rows = groups(np.arange(1170) // 5)
@@ -237,9 +228,6 @@ def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
         "test normal": set(split.scatter_normal),
         "test anomaly": set(split.scatter_anomaly),
     }
-
-
-# For a detector of good images
 
 
 def test_held_out_images_have_no_copy_in_training(groups):
