@@ -177,22 +177,16 @@ def test_other_bytes_or_another_version_are_decoded_again(parts, monkeypatch, tm
     assert len(cache_files(tmp_path)) == 3
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: np.save(path, np.zeros((3, 4, 4, 1), np.uint8)),
-        lambda path: np.save(path, np.zeros((12, 4, 4, 1), np.int8)),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"garbage" * 50),
-        lambda path: path.write_bytes(path.read_bytes()[:-7]),
-    ],
-)
-def test_a_broken_cache_is_rebuilt(parts, tmp_path, spoil):
+def test_a_broken_cache_is_rebuilt(parts, tmp_path):
     first = np.array(load_images(parts, 4, 1))
     path = tmp_path / "d/cache" / cache_files(tmp_path)[0]
-    spoil(path)
+    whole = path.read_bytes()
+    for content in (b"", b"garbage" * 50, whole[:-7], whole.replace(b"|u1", b"|i1")):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(load_images(parts, 4, 1), first)
+        assert path.read_bytes() == whole
+    np.save(path, np.zeros((3, 4, 4, 1), np.uint8))
     np.testing.assert_array_equal(load_images(parts, 4, 1), first)
-    np.testing.assert_array_equal(np.load(path), first)
 
 
 def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
