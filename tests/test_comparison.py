@@ -39,7 +39,6 @@ def add_runs(runs, tables, method, family, shift, seeds):
 
 @pytest.fixture
 def runs_and_tables():
-    """Two GANs and two baselines, three seeds each, of different quality."""
     runs, tables = pd.DataFrame(), {}
     for method, family, shift in (
         ("AnoGAN", "GAN", 0.5),

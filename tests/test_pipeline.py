@@ -65,7 +65,6 @@ def executed_once(tmp_path_factory):
 
 @pytest.fixture
 def project(executed_once, tmp_path, monkeypatch):
-    """A project of which everything has been executed."""
     shutil.copytree(executed_once, tmp_path / "project")  # times too
     return enter(tmp_path / "project", monkeypatch)
 

@@ -39,7 +39,6 @@ class KaggleServer(ThreadingHTTPServer):
         self.logins: list[str] = []
 
     def heal(self) -> None:
-        """Stop failing."""
         self.login, self.status, self.hangs = None, 200, False
 
     def __enter__(self):
@@ -74,8 +73,6 @@ def serving(monkeypatch, home: Path) -> Iterator[KaggleServer]:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request."""
-
     def log_message(self, *_):
         pass
 

@@ -20,7 +20,6 @@ REAL_IMAGES = os.environ.get("GANLIB_DATA")
 
 @pytest.fixture(scope="module")
 def castings():
-    """30 different parts."""
     return np.concatenate([casting_images(["normal"], seed) for seed in range(30)])
 
 

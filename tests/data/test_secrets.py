@@ -57,6 +57,7 @@ def written_below(*folders):
 
 ALL = " ".join(PLANTED)
 ECHOES = {
+    "accepted login, no archive": {"login": SECRETS["KAGGLE_API_TOKEN"]},
     "message": {"status": 403, "message": f"Forbidden for {ALL}"},
     "unknown message": {"status": 418, "message": ALL},
     "redirect": {"status": 403, "fails_at": "archive.zip", "signature": ALL.replace(" ", "&k=")},
@@ -87,7 +88,6 @@ NETWORK |= {"asyncio", "kagglehub", "kagglesdk", "urllib", "urllib3", "xmlrpc"}
 
 
 def modules(code):
-    """List the libraries that code imports."""
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

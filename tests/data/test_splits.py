@@ -13,7 +13,6 @@ from ganlib.errors import GanlibError
 
 @pytest.fixture
 def groups(monkeypatch):
-    """Set the groups of near-copies."""
 
     def set_groups(of_rows):
         monkeypatch.setattr(splits, "groups_of", lambda dataset: np.asarray(of_rows))

@@ -51,7 +51,6 @@ def draw(folder, kinds, seed=0, size=48):
 
 @pytest.fixture(scope="module")
 def detector(parts):
-    """A detector as `train` writes it."""
     path = parts.parent / "parts.keras"
     result = run("train", parts, "-o", path, *SMALL)
     assert result.exit_code == 0, result.output
@@ -184,7 +183,6 @@ def test_a_killed_scoring_goes_on_and_ends_as_if_it_had_not_been(
     plain = scoring.try_decode
 
     def decoded(*options, killed=False):
-        """Score; return the files that were decoded."""
         files = []
 
         def decode(path, *shape):

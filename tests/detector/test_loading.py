@@ -62,7 +62,6 @@ def with_weights(path, saved, change):
 
 
 def refusal(path):
-    """The one line that is shown for a file."""
     with pytest.raises(GanlibError) as refused:
         load_model(path)
     assert str(path) in str(refused.value)

@@ -209,7 +209,6 @@ def opened(browser, path):
 
 
 def choose(browser, kind=None, order=None, words=None):
-    """Do what a hand would do."""
     if kind is not None:
         browser.find_element("css selector", f"[name=kind][value='{kind}']").click()
     if order is not None:

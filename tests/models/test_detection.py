@@ -18,7 +18,6 @@ IMAGES = np.maximum(some_images(3), 1)
 
 @functools.cache
 def doors():
-    """List everything that takes images."""
     models = {
         cls: build(cls) for cls in METHODS.values() if cls.__module__.startswith("ganlib.models.")
     }

@@ -74,7 +74,6 @@ def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
 
 @pytest.fixture
 def products(monkeypatch):
-    """Count the matrix products."""
     seen, matmul = [], ops.matmul
     monkeypatch.setattr(ops, "matmul", lambda *both: seen.append(1) or matmul(*both))
     return seen
