@@ -35,11 +35,9 @@ def tested(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def merits(scores: pd.DataFrame) -> pd.DataFrame:
-    """Evaluate a run: over all anomalies, and by kind of anomaly.
+    """Evaluate a run: a row with `kind` "all" and the metrics, and one per kind if several.
 
-    Returns:
-        A row with `kind` "all" and what `evaluate` returns, and one per kind if there are several;
-        all with `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
+    All have `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
     """
     test = tested(scores)
     metrics = evaluation.evaluate(test["label"], test["score"])
@@ -53,38 +51,28 @@ def merits(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Average the seeds of each method, beside what was published.
+    """Average the seeds of each method on a data set by a protocol, beside what was published.
 
-    Returns:
-        A row per data set, protocol and method: `auroc` (mean over the seeds), `sd`, `low` and
-        `high` (95 % interval of the mean over other test images), `seeds` (the AUROC of each),
-        `n_seeds`, medians of the numbers of images and times, `published`.
+    `auroc` is the mean, `low` and `high` its 95 % interval over other test images, `seeds` the
+    AUROC of each; numbers of images and times are medians.
     """
     rows = []
     for _, same in runs.groupby(RUN, sort=False):
         mean = evaluation.over_seeds([tested(tables[folder]) for folder in same["folder"]])
         counts = same[["n_train", "n_test_normal", "n_test_anomaly"]].median().astype(int)
-        row = {
-            **same[[*RUN, "source", "family"]].iloc[0],
-            "auroc": mean.pop("value"),
-            "sd": same["auroc"].std(),
-            **mean,
-            "seeds": same["auroc"].round(4).tolist(),
-            "n_seeds": len(same),
-        }
         times = same[["train_seconds", "score_ms_per_image"]].median()
-        rows.append({**row, **counts, **times})
+        seeds = {"seeds": same["auroc"].round(4).tolist(), "n_seeds": len(same)}
+        auroc = {"auroc": mean.pop("value"), "sd": same["auroc"].std(), **mean, **seeds}
+        rows.append({**same[[*RUN, "source", "family"]].iloc[0], **auroc, **counts, **times})
     return pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Test GANomaly against AnoGAN, and the best GAN against the best baseline, in pairs.
 
-    The best are read off the test images, which favors both sides alike.
-
-    Returns:
-        A row per data set, protocol and question whose methods share a seed: `a`, `b`, `difference`
-        (AUROC of a minus that of b, mean over their seeds), `low` and `high` (95 %), `p_value`.
+    The best are read off the test images, which favors both sides alike. A row is for a `question`
+    whose methods `a` and `b` share a seed; `difference` is the AUROC of a minus that of b, the mean
+    over their seeds, with its 95 % interval and `p_value`.
     """
     numbers, rows = ["low", "high", "p_value", "value"], []
     for names, same in runs.groupby(["dataset", "protocol"], sort=False):
@@ -105,9 +93,8 @@ def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataF
 def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Choose thresholds on held-out normal images, and apply them to the test images.
 
-    Returns:
-        A row per run with calibration images and `rule` (of `fit_thresholds`, and an `oracle`):
-        `threshold`, `asked` (the false-alarm rate, or NaN), and the `rates` on the test images.
+    A row is for a run and a `rule` (of `fit_thresholds`, and an `oracle`): its `threshold`, the
+    false-alarm rate `asked` for, or NaN, and the `rates` on the test images.
     """
     rows = []
     for _, run in runs.iterrows():
@@ -141,9 +128,7 @@ def image_complexity(images: np.ndarray) -> np.ndarray:
     """Return the bytes, int64 `(n,)`, of uint8 images `(n, height, width, channels)` as PNG files.
 
     Simple images are easily rebuilt. Compare on one machine: compressors differ by a few bytes.
-
-    Reference:
-        Serrà et al. 2020, who correct the likelihoods of generative models by it.
+    Reference: Serrà et al. 2020, who correct the likelihoods of generative models by it.
     """
     files = [io.BytesIO() for _ in images]
     for image, file in zip(images, files, strict=True):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,9 +41,9 @@ def device() -> str:
         return _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or "GPU"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(": ", 1)[1] for line in lines if line.startswith("model name")]
-    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
+    found = re.search(r"model name\s*: (.*)", info.read_text() if info.is_file() else "")
+    name = found[1] if found else platform.processor() or platform.machine()
+    return f"CPU: {name}, {cores} cores"
 
 
 def _has_gpu() -> bool:

@@ -1,6 +1,6 @@
 """The bugs of the published notebooks as switches, so that what each one costs is measured."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -14,14 +14,10 @@ from ganlib.settings import Settings
 
 
 class OneEncoderGANomaly(GANomaly):
-    """GANomaly whose second encoder never learns and is left out of the score.
+    """GANomaly whose E keeps its initial weights in training and is left out of the score.
 
-    In training E keeps its initial weights, and the generator learns to please them. In scoring
-    z_hat = G_E(G(x)).
-
-    Reference:
-        The published GANomaly notebooks: E is called as a global inside a layer's `call`, so Keras
-        does not know its weights, and the score is sum |G_E(x) - G_E(G(x))|.
+    Reference: the published GANomaly notebooks call E as a global inside a layer's `call`, so that
+    Keras does not know its weights, and score by sum |G_E(x) - G_E(G(x))|.
     """
 
     method = None
@@ -35,11 +31,8 @@ class OneEncoderGANomaly(GANomaly):
             again = networks.call_frozen(self.encoder2, initial, reconstructions)
         else:
             again = self.encoder(reconstructions, training=False)
-        return {
-            "reconstruction": reconstructions,
-            "latent": latents,
-            "reconstruction_latent": again,
-        }
+        outputs = {"reconstruction": reconstructions, "latent": latents}
+        return outputs | {"reconstruction_latent": again}
 
 
 class CarriedAnoGAN(AnoGAN):
@@ -47,11 +40,8 @@ class CarriedAnoGAN(AnoGAN):
 
     The search changes kernel and bias, and the next image begins with those, and with Adam's
     moments, as the last one left them: a score depends on the images before it. Image i is searched
-    by layer i modulo `batch_size`; the published notebook has one.
-
-    Reference:
-        The published AnoGAN notebooks: `Dense(100)` in front of the frozen generator, created once,
-        Adam with a step of 1e-3.
+    by layer i modulo `batch_size`. Reference: the published AnoGAN notebooks have one `Dense(100)`
+    in front of the frozen generator, created once, and Adam with a step of 1e-3.
     """
 
     method = None
@@ -60,14 +50,10 @@ class CarriedAnoGAN(AnoGAN):
         super().__init__(dcgan, **kwargs)
         self.latents.trainable = False
         limit = (3.0 / self.latent_dim) ** 0.5  # Glorot's, as Dense draws its kernel
-        self.kernel = self.add_weight(
-            shape=(self.batch_size, self.latent_dim, self.latent_dim),
-            initializer=keras.initializers.RandomUniform(-limit, limit, seed=self.seed),
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(self.batch_size, self.latent_dim), initializer="zeros", name="bias"
-        )
+        uniform = keras.initializers.RandomUniform(-limit, limit, seed=self.seed)
+        shape = self.batch_size, self.latent_dim
+        self.kernel = self.add_weight((*shape, self.latent_dim), uniform, name="kernel")
+        self.bias = self.add_weight(shape, "zeros", name="bias")
         self._compile()
 
     def current_latents(self):
@@ -80,29 +66,14 @@ class CarriedAnoGAN(AnoGAN):
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to compute; each default is the corrected value.
+    """One way to compute: the defaults are the corrected values, comments tell the published."""
 
-    Attributes:
-        second_encoder: whether GANomaly's second encoder E learns and takes part in the score. In
-            the published notebooks it does neither: G_E is used twice.
-        half_range: pixels become x / half_range - 1. The published cloud notebooks have 31.5, which
-            gives -1..7.1, while the generator's tanh ends at 1.
-        fresh_search: whether AnoGAN's search starts fresh for each image. In the published
-            notebooks a dense layer in front of the generator is carried from image to image.
-        prior: what the first z of the search is drawn from. The published notebooks draw it from
-            "uniform" U(0, 1), though the generator was trained on N(0, 1).
-        negative_slope: of LeakyReLU in GANomaly's encoders and discriminator. The published
-            notebooks leave it at Keras's default, 0.3.
-        first_files: test only so many images of each label, the first by name; None: all. The
-            published scatter plots show the first 100, in an unknown order.
-    """
-
-    second_encoder: bool = True
-    half_range: float = HALF_RANGE
-    fresh_search: bool = True
-    prior: str = "normal"
-    negative_slope: float = 0.2
-    first_files: int | None = None
+    second_encoder: bool = True  # GANomaly's E learns and is in the score; published: `OneEncoder`
+    half_range: float = HALF_RANGE  # pixels become x / half_range - 1; clouds: 31.5, up to 7.1
+    fresh_search: bool = True  # for each image of AnoGAN; published: `CarriedAnoGAN`
+    prior: str = "normal"  # of the search's first z; "uniform" U(0, 1), not as in training
+    negative_slope: float = 0.2  # of LeakyReLU in GANomaly's encoders and discriminator; 0.3
+    first_files: int | None = None  # test the first of each label by name; 100, in unknown order
 
 
 CORRECTED = Preset()
@@ -137,23 +108,18 @@ def presets(dataset: str, method: str) -> dict[str, Preset]:
 
 def differences(preset: Preset) -> list[str]:
     """Name the values in which a preset differs from the corrected one."""
-    names = [field.name for field in fields(Preset)]
-    return [name for name in names if getattr(preset, name) != getattr(CORRECTED, name)]
+    return [name for name, value in vars(CORRECTED).items() if getattr(preset, name) != value]
 
 
 def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
-    """Give images the pixels that make the models scale them as the preset says.
-
-    The models always compute x / 127.5 - 1, so x / 31.5 - 1 is what they make of pixels 127.5 /
-    31.5 times as bright: float32, 0..1032.
-    """
+    """Make images so bright (float32, 0..1032) that the models' x / 127.5 - 1 is the preset's."""
     if preset.half_range == HALF_RANGE:
         return images
     return images.astype("float32") * np.float32(HALF_RANGE / preset.half_range)
 
 
 def ganomaly(preset: Preset, settings: Settings) -> GANomaly:
-    """Build GANomaly as the preset says, not yet compiled."""
+    """Build GANomaly as the preset says."""
     cls = GANomaly if preset.second_encoder else OneEncoderGANomaly
     sizes = settings.image_size, settings.channels, settings.latent_dim, settings.filters
     model = cls(*sizes, negative_slope=preset.negative_slope)
@@ -169,12 +135,12 @@ def anogan(
     `chains` dense layers, where they are carried on, share the images: more are faster, and each is
     carried over fewer images.
     """
-    common = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
+    cls, rate, batch_size = CarriedAnoGAN, 1e-3, chains
     if preset.fresh_search:
-        common["learning_rate"] = settings.search_learning_rate
-        model = AnoGAN(dcgan, batch_size=settings.search_batch_size, **common)
-    else:
-        model = CarriedAnoGAN(dcgan, learning_rate=1e-3, batch_size=chains, **common)
+        cls, rate = AnoGAN, settings.search_learning_rate
+        batch_size = settings.search_batch_size
+    options = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
+    model = cls(dcgan, learning_rate=rate, batch_size=batch_size, **options)
     model.any_scale = preset.half_range != HALF_RANGE
     return model
 
@@ -182,17 +148,10 @@ def anogan(
 def evaluate(
     truth: pd.DataFrame, scores: np.ndarray, corrected: np.ndarray, first_files: int | None = None
 ) -> dict[str, float]:
-    """Measure what a preset reaches, and how far it is from the corrected one.
+    """Measure a preset's `auroc`, and its `difference` from the corrected one, on test images.
 
-    Args:
-        truth: the test images, as `ganlib.data.add_truth` returns them.
-        scores: `(n,)`, the preset's score of each row.
-        corrected: `(n,)`, the corrected preset's.
-        first_files: see `Preset`. The images then differ, so the interval of the difference is that
-            of the preset's AUROC alone.
-
-    Returns:
-        Numbers of images, `auroc` and its `difference`, both with 95 % intervals.
+    `truth` is from `ganlib.data.add_truth`, with the scores of each row by both. With `first_files`
+    the images differ, so the interval of the difference is that of the preset's AUROC alone.
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]
@@ -206,13 +165,7 @@ def evaluate(
     difference = {"low": low - whole, "high": high - whole}
     if first_files is None:
         difference = evaluation.paired_difference(labels, scores, corrected, groups)
-    return {
-        "n_test_normal": int((labels == 0).sum()),
-        "n_test_anomaly": int((labels == 1).sum()),
-        "auroc": auroc,
-        "auroc_low": low,
-        "auroc_high": high,
-        "difference": auroc - whole,
-        "difference_low": difference["low"],
-        "difference_high": difference["high"],
-    }
+    counts = {"n_test_normal": int((labels == 0).sum()), "n_test_anomaly": int((labels == 1).sum())}
+    reached = {"auroc": auroc, "auroc_low": low, "auroc_high": high, "difference": auroc - whole}
+    ends = {f"difference_{end}": difference[end] for end in ("low", "high")}
+    return counts | reached | ends

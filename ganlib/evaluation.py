@@ -50,17 +50,13 @@ def min_max(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.min()) / (np.ptp(scores) or 1.0)
 
 
-def auroc_interval(
-    labels: np.ndarray, scores: np.ndarray, groups: np.ndarray | None = None, **options
-) -> tuple[float, float]:
+def auroc_interval(labels, scores, groups=None, **options) -> tuple[float, float]:
     """Return `low` and `high` of `over_seeds` for a single run; it also takes its options."""
     result = over_seeds([_table(labels, scores, groups)], **options)
     return result["low"], result["high"]
 
 
-def paired_difference(
-    labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, groups=None, **options
-) -> dict[str, float]:
+def paired_difference(labels, scores_a, scores_b, groups=None, **options) -> dict[str, float]:
     """Return `difference`, the AUROC of a minus that of b, and what else `over_seeds` returns."""
     tables = ([_table(labels, scores, groups)] for scores in (scores_a, scores_b))
     result = over_seeds(*tables, **options)
@@ -77,14 +73,12 @@ def over_seeds(
     """Compute the mean AUROC of several runs, or its difference from another method's.
 
     Test images are drawn once for all runs and both methods, so that training again does not narrow
-    the interval. Whole clusters are drawn, within each label: copies of an image tell little more
-    than one does.
+    the interval. Whole clusters are drawn, within each label: copies tell little more than one.
 
     Args:
-        tables: for each run its test images, with the columns `label`, `score` and `cluster`
-            (equal for near-duplicates, in all runs alike). Runs may have different test images.
+        tables: for each run its test images, with `label`, `score` and `cluster` (equal for
+            near-duplicates, in all runs alike). Runs may have different test images.
         others: the same images in the same order, scored by another method, to compare with.
-        resamples: number of draws.
 
     Returns:
         `value`, the mean over the runs; `low` and `high`, its interval; with `others` the two-sided
@@ -134,9 +128,9 @@ def _wins(table: pd.DataFrame) -> np.ndarray:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy("float64")
     anomalies, normals = scores[labels == 1][:, np.newaxis], scores[labels == 0]
     if not (anomalies.size and normals.size and np.isfinite(scores).all()):
+        found = f"{anomalies.size} anomalies and {normals.size} normal images"
         wrong = f"of whose scores {(~np.isfinite(scores)).sum()} are not finite"
-        found = f"{anomalies.size} anomalies and {normals.size} normal images, {wrong}"
-        raise GanlibError(f"{found}: an AUROC needs finite scores of both.")
+        raise GanlibError(f"{found}, {wrong}: an AUROC needs finite scores of both.")
     return ((anomalies > normals).astype("float64") + (anomalies >= normals)) / 2
 
 
@@ -206,17 +200,16 @@ def fit_thresholds(
 def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> float:
     """Choose the threshold just above the ceil((n + 1)(1 - rate))-th smallest of n normal scores.
 
-    This is split conformal prediction: the rate holds whatever the distribution of the scores, on
-    average over draws of n images; that of one draw scatters by about sqrt(rate (1 - rate) / n).
+    Split conformal prediction: the rate holds whatever the distribution of the scores, on average
+    over draws of n images; that of one draw scatters by about sqrt(rate (1 - rate) / n).
     """
     scores, rate = _check_scores(normal_scores, false_alarm_rate), false_alarm_rate
     n = len(scores)
     alarms = math.floor((n + 1) * rate + 1e-9)  # the new image is one of n + 1
     if alarms < 1:
-        needed = (
-            f"at least {math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}"
-        )
-        raise GanlibError(f"{n} normal scores cannot show a rate of {rate:g}: hold out {needed}.")
+        needed = f"{math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}"
+        found = f"{n} normal scores cannot show a rate of {rate:g}"
+        raise GanlibError(f"{found}: hold out at least {needed}.")
     return _just_above(np.sort(scores)[n - alarms])
 
 
@@ -231,10 +224,8 @@ def tail_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) ->
 
     It serves rates that the quantile has too few images for, but guarantees nothing: on simulated
     scores 5 % came out as 6 % from 50 images. Rates beyond the tail get the quantile.
-
-    Reference:
-        Peaks over threshold with a generalized Pareto, Pickands 1975. Where the excesses are too
-        few or equal, or the fit has no mean or no likelihood (shape beyond -1..1): exponential.
+    Reference: peaks over threshold with a generalized Pareto, Pickands 1975. Where the excesses are
+    too few or equal, or the shape of the fit is beyond -1..1: exponential.
     """
     scores = _check_scores(normal_scores, false_alarm_rate)
     if false_alarm_rate >= TAIL:
@@ -252,9 +243,7 @@ def tail_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) ->
     return _just_above(start + stats.genpareto.isf(alarms, shape, 0, scale * mean))
 
 
-def rates(
-    labels: np.ndarray, scores: np.ndarray, threshold: float, confidence: float = 0.95
-) -> dict[str, float]:
+def rates(labels, scores, threshold: float, confidence: float = 0.95) -> dict[str, float]:
     """Count how often a threshold, chosen beforehand, is wrong and right.
 
     Return `n_normal`, `n_anomaly`, and of what images there are `false_alarm_rate` and
@@ -297,9 +286,7 @@ def pro(masks: np.ndarray, heat_maps: np.ndarray, limit: float = 0.3) -> float:
     """Compute the area under the per-region overlap (PRO): how much of each defect is found.
 
     The area up to `limit`, a share of normal pixels, is divided by it: guessing gives limit / 2.
-
-    Reference:
-        Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 5.
+    Reference: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 5.
     """
     if not 0 < limit <= 1:
         raise GanlibError(f"limit is {limit:g}: choose one above 0 and up to 1.")

@@ -8,13 +8,12 @@ import itertools
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
@@ -42,8 +41,7 @@ MINUTES = {
 *NOTEBOOKS, YOUR_IMAGES = MINUTES
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One notebook with its parameters, and the steps whose results it reads."""
 
     notebook: Path
@@ -58,39 +56,34 @@ class Step:
         return self.output.with_suffix(".done.json")
 
 
-def plan(
-    profile: str, datasets: list, protocols: list, seeds: list, source: str = "auto", **options
-) -> list[Step]:
-    """List the notebooks to execute, in order; `options` are `on_error` and `resize`.
+def plan(profile, datasets: list[str], protocols: list[str], seeds: list[int], **options):
+    """List the steps, in order: for each protocol and seed the notebooks that train.
 
-    Each protocol and seed trains its own models. Figures and errata are those of the first. A
-    folder (an absolute path) without test images of both kinds gets `05_your_images` alone.
+    Figures and errata are those of the first. A folder (an absolute path) without test images of
+    both kinds gets `05_your_images` alone. Options are parameters: source, on_error, resize.
     """
     download, *train, errata, comparison = NOTEBOOKS
-    runs = PROJECT / "runs" / profile
-    names = list(map(called, datasets))
+    runs, names = PROJECT / "runs" / profile, list(map(called, datasets))
     if len(set(names)) < len(names):
-        raise GanlibError(
-            f"{' and '.join(datasets)} are called {' and '.join(names)} in runs and figures: one "
-            "would replace the other. Rename a folder, or name each of them once."
-        )
+        found = f"{' and '.join(datasets)} are called {' and '.join(names)} in runs and figures"
+        raise GanlibError(f"{found}: rename a folder, or name each of them once.")
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
     steps, compared = [], []
     for dataset, name in zip(datasets, names, strict=True):
         first = {**common, **options, "seed": seeds[0]}
         if not data.can_be_compared(dataset):
+            first.pop("source", None)
             steps.append(_step(YOUR_IMAGES, runs / name, name, {**first, "folder": dataset}))
             continue
         compared.append(name)
-        first |= {"dataset": dataset, "source": source}
+        first["dataset"] = dataset
         steps.append(_step(download, runs / name, name, first))
         for i, (protocol, seed) in enumerate(itertools.product(protocols, seeds)):
             folder = runs / name / protocol / f"seed-{seed}"
-            of_run = {**first, "protocol": protocol, "seed": seed}
-            if i:
-                of_run["figures_dir"] = folder / "figures"
+            own = {**first, "protocol": protocol, "seed": seed}
+            own |= {"figures_dir": folder / "figures"} if i else {}
             label = f"{name}, {protocol}, seed {seed}"
-            steps += [_step(each, folder, label, of_run) for each in train]
+            steps += [_step(each, folder, label, own) for each in train]
         steps.append(_step(errata, runs / name, f"{name}, seed {seeds[0]}", first))
     if compared:
         lists = {"datasets": compared, "protocols": protocols, "seeds": map(str, seeds)}
@@ -101,12 +94,10 @@ def plan(
 
 
 def _step(name: str, folder: Path, label: str, parameters: dict, after: tuple = ()) -> Step:
-    notebook = PROJECT / "notebooks" / f"{name}.ipynb"
-    relative = {
-        key: os.path.relpath(value, notebook.parent) if isinstance(value, Path) else value
-        for key, value in parameters.items()
-    }
-    return Step(notebook, folder / notebook.name, relative, f"{name}: {label}", after)
+    notebook, parameters = PROJECT / "notebooks" / f"{name}.ipynb", parameters.copy()
+    for key in ("runs_dir", "figures_dir"):
+        parameters[key] = os.path.relpath(parameters[key], notebook.parent)
+    return Step(notebook, folder / notebook.name, parameters, f"{name}: {label}", after)
 
 
 def is_done(step: Step) -> bool:
@@ -189,18 +180,15 @@ def execute(step: Step) -> None:
         with _standard_error_in(log):
             _execute_notebook(step)
     except PapermillExecutionError as error:
-        copy = os.path.relpath(step.output)
-        message = f"{name} failed: {error.ename}: {error.evalue}\nThe whole error is in {copy}."
-        if error.ename == GanlibError.__name__:
-            message = f"{error.evalue}\n(in {copy})"
-        raise GanlibError(message) from error
+        own = error.ename == GanlibError.__name__
+        message = error.evalue if own else f"{name} failed: {error.ename}: {error.evalue}"
+        raise GanlibError(f"{message}\n(in {os.path.relpath(step.output)})") from error
     except RuntimeError as error:
         if "Kernel died" not in str(error):
             raise
-        raise GanlibError(
-            f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}. Run make "
-            "figures again: it continues from the last checkpoint."
-        ) from error
+        found = f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}"
+        again = "Run make figures again: it continues from the last checkpoint."
+        raise GanlibError(f"{found}. {again}") from error
     figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
     made = [
         os.path.relpath(path, PROJECT)
@@ -227,7 +215,6 @@ def _execute_notebook(step: Step, again: bool = True) -> None:
 @contextlib.contextmanager
 def _standard_error_in(path: Path) -> Iterator[None]:
     """Send standard error, also of child processes, to a file: kernels print a lot."""
-    sys.stderr.flush()
     terminal = os.dup(2)
     with path.open("wb") as log:
         os.dup2(log.fileno(), 2)
@@ -242,9 +229,8 @@ def run(steps: list[Step], profile: str) -> None:
     """Execute the steps that are not done, and print progress and the time left."""
     waiting = [step for step in steps if not is_done(step)]
     print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
-    column = list(PROFILES).index(profile)
+    column, began = list(PROFILES).index(profile), time.time()
     expected = [60 * MINUTES[step.notebook.stem][column] for step in waiting]
-    began = time.time()
     for number, step in enumerate(waiting):
         # A minute at the expected pace is added, so that one short notebook does not decide.
         pace = (time.time() - began + 60) / (sum(expected[:number]) + 60)
@@ -256,14 +242,6 @@ def run(steps: list[Step], profile: str) -> None:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def default_profile() -> str:
-    """Return "paper" where an NVIDIA card is visible, else "quick"."""
-    if shutil.which("nvidia-smi") is None:
-        return "quick"
-    cards = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=60)
-    return "paper" if "GPU" in cards.stdout else "quick"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -296,7 +274,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
-    profile = profile or default_profile()
+    has_gpu = "GPU 0" in subprocess.getoutput("nvidia-smi -L")
+    profile = profile or ("paper" if has_gpu else "quick")
     words = [" ".join(map(str, each)) for each in (datasets, protocols, seeds)]
     # The notebooks run in another folder, so paths are made absolute.
     datasets = [name if name in ARCHIVES else str(folder_of(name)) for name in datasets]
@@ -310,7 +289,7 @@ def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for name in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / name)
-        run(plan(profile, datasets, protocols, seeds, data, **options), profile)
+        run(plan(profile, datasets, protocols, seeds, source=data, **options), profile)
 
 
 if __name__ == "__main__":

@@ -31,16 +31,8 @@ class Run:
     It sets Keras's seed: models built afterwards, in the same order, have the same weights.
 
     `dataset`, `source`, `data_dir` and what follows are as for `ganlib.data.open_dataset`;
-    `overrides` are values of `Settings`, None keeps the profile's.
-
-    Attributes:
-        images: uint8 `(n, image_size, image_size, channels)`, one for each row of the data set.
-        sizes: the arguments that all models share.
-        folder: where the results go.
-        caption: small print for figures.
-
-    Raises:
-        GanlibError: a parameter, data set, profile, protocol, setting or split does not exist.
+    `overrides` are values of `Settings`. `images` are uint8 `(n, image_size, image_size,
+    channels)`, one for each row of the data set; `folder` is where the results go.
     """
 
     def __init__(
@@ -73,24 +65,26 @@ class Run:
         self.split = data.split_dataset(self.dataset, protocol, seed, chosen.limit or None)
         self.profile, self.protocol, self.seed = profile, protocol, seed
         self.figures_dir = Path(figures_dir, profile)
-        name = self.dataset.name
-        self.folder = Path(runs_dir, profile, name, protocol, f"seed-{seed}", slug(method))
         about = f"profile {profile}, protocol {protocol}, seed {seed}"
         self.caption = f"{self.dataset.caption} · {about}"
-        self.method, self.train_seconds, self.score_ms_per_image = method, 0.0, 0.0
+        runs = Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}")
+        self._begin(method, runs)
+
+    def _begin(self, method: str, runs: Path) -> None:
+        self.method, self.folder = method, runs / slug(method)
+        self.train_seconds = self.score_ms_per_image = 0.0
 
     def for_method(self, method: str) -> "Run":
         """Return a run of another method on the same images and split."""
         run = copy.copy(self)
-        run.folder = self.folder.with_name(slug(method))
-        run.method, run.train_seconds, run.score_ms_per_image = method, 0.0, 0.0
+        run._begin(method, self.folder.parent)
         return run
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(rows)} {name}" for name, rows in self.split._asdict().items())
-        lines = [self.caption, *self.dataset.notes, f"images {self.images.shape}: {sizes}"]
-        lines += [str(self.settings), f"{device()} with {keras.backend.backend()}"]
-        return "\n".join(lines)
+        where = f"{device()} with {keras.backend.backend()}"
+        about = f"images {self.images.shape}: {sizes}\n{self.settings}\n{where}"
+        return "\n".join([self.caption, *self.dataset.notes, about])
 
     def build(self, model: Callable, **options) -> Trainable:
         """Build a model of this run's sizes, on all devices: a class, or a function of them."""
@@ -98,10 +92,9 @@ class Run:
             return model(**self.sizes, **options)
 
     def fit(self, model: Trainable, callbacks: Sequence = (), name="", **options) -> dict:
-        """Train a model, or finish its interrupted training; return the history of its losses.
+        """Train a model, or finish its training; return the losses. See `ganlib.training.train`.
 
-        `name` is of the checkpoint, where a run trains several models of a class; options are those
-        of `ganlib.training.train`.
+        `name` is of the checkpoint, where a run trains several models of a class.
         """
         path = self.folder / f"{name or type(model).__name__.lower()}.npz"
         about = (self.images, self.split.train, self.settings, self.seed, path, callbacks)
@@ -162,8 +155,7 @@ class Run:
     ) -> dict[str, np.ndarray]:
         """Write model, scores, examples and, last, the row; remove the checkpoints.
 
-        `table` is from `add_truth`, with a column `score`. Return the examples: images, what the
-        detection says of them, and their `groups`.
+        `table` is from `add_truth`, with a column `score`. Return the examples, for `pictures`.
         """
         few = pick_examples(table)
         rows = few.index.to_numpy()
@@ -181,15 +173,10 @@ class Run:
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Choose the images that figures show: the first of each group, and the worst errors.
+    """Choose rows that figures show: the first of each group, and of the test images the worst.
 
-    Args:
-        table: with the columns `group`, `label` and `score`.
-        each: how many of each group, of the false alarms (normal test images with the highest
-            scores) and of the misses (anomalies with the lowest).
-
-    Returns:
-        Rows of the table; the errors have the `group` "false alarm" and "miss".
+    The normal ones with the highest scores get the `group` "false alarm", the anomalies with the
+    lowest "miss".
     """
     test = table[table["group"].str.startswith("test")]
     false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
@@ -198,13 +185,10 @@ def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
 
 
 def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, tuple]:
-    """Select examples for a figure.
+    """Select examples that `Run.write` returned or wrote to `examples.npz` for a figure.
 
-    Args:
-        examples: what `Run.write` returned or wrote to `examples.npz`.
-        *arrays: names among "images", "reconstructions", "residuals" and "scores".
-        each: how many of each group.
-        **groups: name in the figure to group; without any, normal and anomalous test images.
+    `arrays` are among "images", "reconstructions", "residuals" and "scores"; `groups` are by their
+    name in the figure, without any the normal and anomalous test images.
     """
     groups = groups or {"normal": "test normal", "anomaly": "test anomaly"}
     rows = {k: np.flatnonzero(examples["groups"] == group)[:each] for k, group in groups.items()}
@@ -214,15 +198,10 @@ def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, 
 def read_runs(
     folders: Iterable[Path], methods: Iterable[str], required: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Read the rows of all runs of some methods, and of their models untrained.
+    """Read the rows of all runs of some methods, and of their models untrained, GANs first.
 
-    Args:
-        folders: those of the seeds, with a folder per method.
-        methods: names; those without any run are left out.
-        required: those of them that every folder must have.
-
-    Returns:
-        A row per run, GANs first; the column `folder` says where it was read.
+    `folders` are those of the seeds. A method without any run is left out, unless `required`. The
+    column `folder` says where a row was read.
 
     Raises:
         GanlibError: a folder lacks a method that is required or that another folder has.
@@ -233,22 +212,14 @@ def read_runs(
     names = [name for name in names if name in found | set(map(slug, required))]
     for path in [folder / name / "result.json" for folder in folders for name in names]:
         if not path.is_file():
-            raise GanlibError(
-                f"{path} is not there: run the notebook that trains this model first, with the "
-                "same data set, profile, protocol and seed, or run make figures."
-            )
+            first = "run the notebook that trains this model first, with the same parameters"
+            raise GanlibError(f"{path} is not there: {first}, or run make figures.")
         rows.append({**json.loads(path.read_text()), "folder": str(path.parent)})
     return pd.DataFrame(sorted(rows, key=lambda row: row["family"] != "GAN"))
 
 
 def check_parameters() -> None:
-    """Refuse a parameter that this notebook does not have.
-
-    papermill only warns, and a misspelt `epocs=3` would run for hours with the default.
-
-    Raises:
-        GanlibError: it names the unknown parameter and all that exist.
-    """
+    """Refuse a parameter that this notebook does not have: papermill only warns."""
     shell = IPython.get_ipython()
     cells = shell.user_ns["In"] if shell else []
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
@@ -256,12 +227,8 @@ def check_parameters() -> None:
         return
     known = _assigned(cells[injected[0] - 1])
     names = [name for number in injected for name in _assigned(cells[number])]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise GanlibError(
-            f"This notebook has no parameter {', '.join(map(repr, unknown))}. "
-            f"It has: {', '.join(known)}."
-        )
+    if unknown := ", ".join(repr(name) for name in names if name not in known):
+        raise GanlibError(f"This notebook has no parameter {unknown}. It has: {', '.join(known)}.")
 
 
 def _assigned(source: str) -> list[str]:

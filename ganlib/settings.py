@@ -1,18 +1,14 @@
 """The sizes and lengths of every profile, in one table."""
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from ganlib.errors import GanlibError
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes and lengths of one run on one data set.
-
-    Steps are updates of one batch each. Keras trains whole epochs, so a number of steps is a
-    minimum. Rates are Adam's.
-    """
+    """Sizes, lengths and Adam's rates of a run. A step is one batch; whole epochs are trained."""
 
     image_size: int  # height and width of the images the networks see, pixels
     channels: int  # 1 (grey) or 3 (RGB)
@@ -31,28 +27,13 @@ class Settings:
 
 
 # Runs every line in seconds; the pictures are worth nothing.
-_SMOKE = Settings(
-    image_size=32,
-    channels=3,
-    latent_dim=16,
-    filters=8,
-    batch_size=16,
-    dcgan_steps=8,
-    steps=20,
-    search_steps=20,
-    limit=64,
-)
+_FEW = {"dcgan_steps": 8, "steps": 20, "search_steps": 20, "limit": 64}
+_SMOKE = Settings(32, 3, latent_dim=16, filters=8, batch_size=16, **_FEW)
 # Small enough for two processor cores. GANomaly has the authors' learning rate and the published
-# number of steps; DCGAN a higher rate for its few steps.
-_QUICK = Settings(
-    image_size=64,
-    channels=3,
-    filters=16,  # a multiple of what a processor computes at once: 24 takes as long as 32
-    dcgan_steps=2700,
-    dcgan_learning_rate=5e-4,
-    learning_rate=2e-4,
-    search_batch_size=64,
-)
+# number of steps; DCGAN a higher rate for its few steps. A processor takes as long for 24 filters
+# as for 32.
+_RATES = {"dcgan_learning_rate": 5e-4, "learning_rate": 2e-4}
+_QUICK = Settings(64, 3, filters=16, dcgan_steps=2700, search_batch_size=64, **_RATES)
 # "folder" is any other data set. `ganlib.data.channels_of` tells whether one channel is enough.
 PROFILES = {
     "smoke": {"casting": replace(_SMOKE, channels=1), "cloud": _SMOKE, "folder": _SMOKE},
@@ -74,23 +55,18 @@ ERRATA_SIZE = {"quick": 32}
 
 
 def epochs(steps: int, images: int, batch_size: int) -> int:
-    """Return how many whole epochs have at least this many steps.
-
-    Keras ends an epoch where the images end, whatever `steps_per_epoch` says.
-    """
+    """Return how many whole epochs have at least this many steps."""
     return max(1, math.ceil(steps / math.ceil(images / batch_size)))
 
 
 def settings(profile: str, dataset: str, **overrides) -> Settings:
-    """Look up the settings of a profile; any data set but "casting" and "cloud" is a folder.
-
-    `overrides` are values of `Settings` by name; None keeps the profile's value.
-    """
+    """Look up the settings of a profile; an override that is None keeps the profile's value."""
     if profile not in PROFILES:
         raise GanlibError(f"There is no profile {profile!r}: choose {' | '.join(PROFILES)}.")
-    names = [field.name for field in fields(Settings)]
-    if unknown := set(overrides).difference(names):
-        raise GanlibError(f"There is no setting {min(unknown)!r}: choose among {', '.join(names)}.")
     rows = PROFILES[profile]
-    changed = {name: value for name, value in overrides.items() if value is not None}
-    return replace(rows.get(str(dataset), rows["folder"]), **changed)
+    row = rows.get(str(dataset), rows["folder"])
+    if unknown := set(overrides).difference(vars(row)):
+        raise GanlibError(
+            f"There is no setting {min(unknown)!r}: choose among {', '.join(vars(row))}."
+        )
+    return replace(row, **{name: value for name, value in overrides.items() if value is not None})

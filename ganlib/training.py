@@ -40,9 +40,8 @@ def train(
     seed: int,
     checkpoint: str | Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-    minutes: float | None = None,
     transform: Callable | None = None,
-    verbose: int = 2,
+    **options,
 ) -> Training:
     """Train a model on some rows of images as the settings say, on all devices; see `fit`."""
     steps, rate = settings.steps, settings.learning_rate
@@ -53,7 +52,7 @@ def train(
     with devices.every_device():
         if not model.compiled:
             model.compile(keras.optimizers.Adam(rate, settings.beta_1, epsilon=1e-8))
-        return fit(model, batches, epochs, checkpoint, callbacks, minutes, verbose)
+        return fit(model, batches, epochs, checkpoint, callbacks, **options)
 
 
 def fit(
@@ -65,21 +64,16 @@ def fit(
     minutes: float | None = None,
     verbose: int = 2,
 ) -> Training:
-    """Train a model, going on from its checkpoint if there is one.
+    """Train a compiled model, going on from its checkpoint (`.npz`) if there is one.
 
     A checkpoint holds the variables of the model, of the optimizer and of the random numbers, and
-    the history. Nothing else but the order of `Batches`, which depends on seed and epoch alone,
-    decides how training goes on. A checkpoint of another model, optimizer, seed, other images, or
-    another version of ganlib or Keras is overwritten.
+    the history. Nothing else but the order of `Batches` decides how training goes on. That of
+    another model, optimizer, seed, other images, or other code is overwritten.
 
     Args:
-        model: compiled; its initial weights are replaced if there is a checkpoint.
-        batches: what to train on.
         epochs: how many in all, those before an interruption included.
-        checkpoint: the file, `.npz`. Delete it when what the training was for is done.
-        callbacks: Keras's; they see only the epochs that are still to be trained.
+        callbacks: they see only the epochs that are still to be trained.
         minutes: end before an epoch that would go beyond this time; one epoch is always trained.
-        verbose: as for Keras's `fit`.
 
     Raises:
         GanlibError: another process trains to the same folder, or a loss is not finite; the
@@ -91,18 +85,11 @@ def fit(
     with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
         done = batches.epoch = writer.restore(model)
         if done < epochs and not writer.time_is_up():
-            try:
+            callbacks = [keras.callbacks.TerminateOnNaN(raise_error=True), *callbacks, writer]
+            span = {"initial_epoch": done, "epochs": epochs}
+            try:  # the batches are shuffled already
                 model.fit(
-                    feed(batches),
-                    epochs=epochs,
-                    initial_epoch=done,
-                    shuffle=False,  # the batches are shuffled already
-                    callbacks=[
-                        keras.callbacks.TerminateOnNaN(raise_error=True),
-                        *callbacks,
-                        writer,
-                    ],
-                    verbose=verbose,
+                    feed(batches), shuffle=False, callbacks=callbacks, verbose=verbose, **span
                 )
             except RuntimeError as error:
                 if "NaN" not in str(error) and "Inf" not in str(error):
@@ -112,11 +99,9 @@ def fit(
 
 
 def _not_finite(model: keras.Model, reason: str) -> GanlibError:
-    rate = float(ops.convert_to_numpy(model.optimizer.learning_rate))
-    return GanlibError(
-        f"Training of {type(model).__name__} stopped: {reason}. Choose a learning rate below "
-        f"{rate:g}, and check that the images are 0 to 255. The last checkpoint stays."
-    )
+    lower = f"a learning rate below {float(model.optimizer.learning_rate):g}"
+    advice = f"Choose {lower}, and check that the images are 0 to 255. The last checkpoint stays."
+    return GanlibError(f"Training of {type(model).__name__} stopped: {reason}. {advice}")
 
 
 class _Checkpoint(keras.callbacks.Callback):
@@ -189,20 +174,16 @@ def _variables(model: keras.Model) -> list:
 
 def _identity(model: keras.Model, batches: Batches) -> str:
     """Digest all that decides how a training goes on, but for its state."""
-    some = batches.rows[:: max(1, len(batches.rows) // 64)]
-    pixels = read_rows(batches.images, some)
-    code = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
-    # Keras numbers the names of what a process makes: "dcgan_1".
-    configs = [{**part.get_config(), "name": ""} for part in (model, model.optimizer)]
-    digests = [
-        hashlib.sha256(part).hexdigest()
-        for part in (batches.rows.tobytes(), pixels.tobytes(), *code)
-    ]
+    pixels = read_rows(batches.images, batches.rows[:: max(1, len(batches.rows) // 64)])
     identity = [
-        configs,
+        # Keras numbers the names of what a process makes: "dcgan_1".
+        *({**part.get_config(), "name": ""} for part in (model, model.optimizer)),
         [variable.shape for variable in _variables(model)],
         [batches.batch_size, batches.seed, batches.shuffle, batches.images.shape],
-        digests,
         [keras.backend.backend(), keras.version()],
     ]
-    return hashlib.sha256(json.dumps(identity, default=str).encode()).hexdigest()
+    code = [path.read_bytes() for path in sorted(Path(__file__).parent.rglob("*.py"))]
+    text = json.dumps(identity, default=str).encode()
+    parts = (text, batches.rows.tobytes(), pixels.tobytes(), *code)
+    digests = [hashlib.sha256(part).digest() for part in parts]
+    return hashlib.sha256(b"".join(digests)).hexdigest()

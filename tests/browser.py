@@ -44,9 +44,3 @@ def set_width(browser, width, height=900):
     """Give the page a width: a window has a least one, which is wider than a telephone."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-
-def set_colours(browser, scheme):
-    """Prefer "light" or "dark" pages."""
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

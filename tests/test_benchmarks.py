@@ -1,12 +1,10 @@
 """What the benchmark counts and writes; how fast anything is, no test asks."""
 
 import re
-from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-import pytest
 import tracked
 
 from benchmarks import ceiling, draw, published
@@ -77,44 +75,10 @@ def test_the_table_replaces_what_was_between_the_marks(tmp_path):
     assert "casting; CPU; keras 3; 10 minutes." in lines
 
 
-def test_figures_show_every_ratio_and_both_starts():
-    table = pd.DataFrame(
-        {"what": ["a", "b", "an epoch"], "ratio": [3.0, 200.0, 2.0], "bound": [1.5, None, None]}
-    )
-    (axes,) = draw.ratios(table, "caption").axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
-    assert [bar.get_width() for bar in axes.patches] == [3.0, 200.0]
-    course = pd.DataFrame({"start": ["prior", "encoder"] * 2, "steps": [0, 0, 1, 1]})
-    course = course.assign(objective_normal=[4, 2, 2, 1], objective_anomaly=[5, 3, 3, 2], auroc=0.6)
-    left, right = draw.steps(course, "caption").axes
-    assert (len(left.lines), len(right.lines)) == (4, 2)
-    assert left.lines[0].get_ydata().tolist() == [4, 2]
-    assert pytest.approx(0.6) == right.lines[0].get_ydata()[0]
-
-
-PROJECT = Path(__file__).parent.parent
-
-
-def test_the_readme_says_what_the_benchmark_measured():
-    section = (PROJECT / "README.md").read_text().split("## Speed")[1].split("\n## ")[0]
-    table = pd.read_csv(tracked.published("benchmarks/results.csv"))
-    steps = pd.read_csv(tracked.published("benchmarks/steps.csv"))
-    known = {f"{auroc:.3f}" for auroc in steps.loc[steps["steps"].isin([0, 200]), "auroc"]}
-    known |= {"200", "64", "128", "100,000", "3,000", "256", "3", "2", "1", "16", "32"}
-    known |= {each for what in table["what"] for each in re.findall(r"(\d+) steps", what)}
-    for column in ("published", "ours", "ratio"):
-        for value in table[column].dropna():
-            known |= {f"{value:.2g}", f"{value:.3g}", f"{value:,.0f}", f"{value:.2f}"}
-            known |= {f"{100 * value:.0f}"}
-    (slower,) = (line for line in section.splitlines() if "results-slower.csv" in line)
-    numbers = numbers_in(section.replace(slower, ""))
-    assert len(numbers) > 15
-    for number in numbers:
-        assert number in known, number
-    table = pd.read_csv(PROJECT / "benchmarks" / "results-slower.csv").set_index("what")["ratio"]
-    assert numbers_in(slower) == [draw._number(table[what]) for what in TOLD]
-
-
+BENCHMARKS = tracked.PROJECT / "benchmarks"
+PAGE = (BENCHMARKS / "README.md").read_text()
+RESULTS = pd.read_csv(tracked.published("benchmarks/results.csv"))
+SLOWER = pd.read_csv(BENCHMARKS / "results-slower.csv")
 # What README tells of the slower machine, in its order.
 TOLD = [
     "AnoGAN 64x64, networks of quick: 200 steps from the prior, rate 0.3",
@@ -132,40 +96,40 @@ def numbers_in(text):
     return re.findall(r"\d+(?:,\d{3})*(?:\.\d+)?", prose)
 
 
-def test_the_table_is_that_of_the_results():
-    page = (PROJECT / "benchmarks" / "README.md").read_text()
-    table = pd.read_csv(PROJECT / "benchmarks" / "results.csv")
-    for row in table.itertuples():
-        assert f"| {row.what} |" in page
-        if row.ratio == row.ratio:
-            assert f" | {row.unit} | {draw._number(row.ratio)} | " in page
+def test_the_readme_says_what_the_benchmark_measured():
+    section = (tracked.PROJECT / "README.md").read_text().split("## Speed")[1].split("\n## ")[0]
+    steps = pd.read_csv(tracked.published("benchmarks/steps.csv"))
+    known = {f"{auroc:.3f}" for auroc in steps.loc[steps["steps"].isin([0, 200]), "auroc"]}
+    known |= {"200", "64", "128", "100,000", "3,000", "256", "3", "2", "1", "16", "32"}
+    known |= {each for what in RESULTS["what"] for each in re.findall(r"(\d+) steps", what)}
+    formats = "{:.2g} {:.3g} {:,.0f} {:.2f}"
+    for value in RESULTS[["published", "ours", "ratio"]].melt()["value"].dropna():
+        known |= {*formats.format(*[value] * 4).split(), f"{100 * value:.0f}"}
+    (slower,) = (line for line in section.splitlines() if "results-slower.csv" in line)
+    numbers = numbers_in(section.replace(slower, ""))
+    assert len(numbers) > 15
+    assert set(numbers) <= known
+    assert numbers_in(slower) == list(SLOWER.set_index("what")["ratio"][TOLD].map(draw._number))
 
 
-def test_what_is_said_of_the_other_machine_is_in_its_results():
-    table = pd.read_csv(PROJECT / "benchmarks" / "results-slower.csv")
-    page = (PROJECT / "benchmarks" / "README.md").read_text()
-    (said,) = re.findall(r"\| what, on the slower machine .*?\n\n", page, re.S)
+def test_the_tables_of_the_page_are_those_of_the_results():
+    for row in RESULTS.itertuples():
+        assert f"| {row.what} |" in PAGE
+        assert pd.isna(row.ratio) or f" | {row.unit} | {draw._number(row.ratio)} | " in PAGE
+    (said,) = re.findall(r"\| what, on the slower machine .*?\n\n", PAGE, re.S)
     rows = [line.strip("| ").split(" | ") for line in said.strip().splitlines()[2:]]
-    expected = table.loc[table["bound"].notna() & table["ratio"].notna()]
+    expected = SLOWER.dropna(subset=["bound", "ratio"])
     assert [row[0] for row in rows] == expected["what"].tolist()
-    for row, (ratio, bound) in zip(rows, expected[["ratio", "bound"]].values, strict=True):
-        assert row[1:] == [draw._number(ratio), draw._number(bound)]
+    numbers = expected[["ratio", "bound"]].map(draw._number).to_numpy().tolist()
+    assert [row[1:] for row in rows] == numbers
 
 
-def test_what_is_said_of_scoring_files_is_in_its_table():
-    here = Path(__file__).parent.parent / "benchmarks"
-    values = pd.read_csv(here / "scoring.csv").set_index("what")["value"]
-    said = dict(re.findall(r"<!--(\w+)-->([\d.,]+)<!--/", (here / "README.md").read_text()))
-    rate = values[f"{said['files']} files to a table"]
-    share = values["share of the bare model's rate"]
-    grown = values["memory of all relative to the fewer"]
-    measured = {"rate": f"{rate:.0f}", "share": f"{100 * share:.0f}", "grown": f"{grown:.2f}"}
-    assert measured.items() <= said.items()
-
-
-def test_what_is_said_of_exports_is_in_their_table():
-    here = Path(__file__).parent.parent / "benchmarks"
-    table = pd.read_csv(here / "exports.csv").set_index("format")
-    said = dict(re.findall(r"<!--(\w+)-->([\w.,-]+)<!--/", (here / "README.md").read_text()))
-    assert f"{table['score_difference'].max():.0e}" == said["parity"]
-    assert table["score_difference"].max() < 1e-3 and table["heat_difference"].max() < 1e-3
+def test_what_is_said_of_scoring_files_and_of_exports_is_in_their_tables():
+    said = dict(re.findall(r"<!--(\w+)-->([\w.,-]+)<!--/", PAGE))
+    values = pd.read_csv(BENCHMARKS / "scoring.csv").set_index("what")["value"]
+    assert said["rate"] == f"{values[said['files'] + ' files to a table']:.0f}"
+    assert said["share"] == f"{100 * values.filter(like='share').item():.0f}"
+    assert said["grown"] == f"{values['memory of all relative to the fewer']:.2f}"
+    differences = pd.read_csv(BENCHMARKS / "exports.csv")[["score_difference", "heat_difference"]]
+    assert f"{differences['score_difference'].max():.0e}" == said["parity"]
+    assert (differences.max() < 1e-3).all()

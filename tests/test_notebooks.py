@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import nbformat
-import papermill
 import pytest
 
 from ganlib import pipeline
@@ -53,16 +52,3 @@ def test_unknown_parameters_are_refused_before_anything_is_done(path):
 def test_all_code_of_the_notebooks_is_short():
     lines = [line for path in NOTEBOOKS for c in code_cells(path) for line in c.source.splitlines()]
     assert sum(bool(line.strip()) for line in lines) <= 600
-
-
-def test_every_figure_is_shown_and_not_the_first_alone(tmp_path):
-    draw = (
-        "import numpy as np\nfrom ganlib import figures\n"
-        "figures.image_grid(np.zeros((1, 8, 8, 1), 'uint8'), ['a'], title='t', caption='c');"
-    )
-    kernel = {"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}}
-    cells = [nbformat.v4.new_code_cell(draw) for _ in range(2)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), tmp_path / "two.ipynb")
-    executed = papermill.execute_notebook(tmp_path / "two.ipynb", None, progress_bar=False)
-    shown = [["image/png" in output.data for output in cell.outputs] for cell in executed.cells]
-    assert shown == [[True], [True]]

@@ -1,7 +1,6 @@
 """Every number of the README is that of the results files it names."""
 
 import re
-import subprocess
 
 import pandas as pd
 import pytest
@@ -82,14 +81,3 @@ def test_what_the_readme_points_to_exists(path):
 def test_every_make_target_named_exists():
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M)
     assert set(re.findall(r"`make ([a-z-]+)", README)) <= set(targets)
-
-
-def test_what_is_published_is_what_git_holds(tmp_path):
-    """Figures that a user has made are no reason for README's tests to fail."""
-    (tmp_path / "results.csv").write_text("published")
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "add", "results.csv"], cwd=tmp_path, check=True)
-    (tmp_path / "results.csv").write_text("made since")
-    (tmp_path / "new.csv").write_text("new")
-    assert published("results.csv", tmp_path).read() == "published"
-    assert published("new.csv", tmp_path).read() == "new"

@@ -1,7 +1,5 @@
 from dataclasses import replace
 
-import keras
-import numpy as np
 import pytest
 
 from ganlib.errors import GanlibError
@@ -43,12 +41,3 @@ def test_unknown_names_are_refused_with_those_that_exist():
 )
 def test_epochs_have_at_least_the_steps_and_no_epoch_too_many(steps, images, batch, expected):
     assert epochs(steps, images, batch) == expected
-
-
-def test_keras_takes_as_many_steps_as_expected():
-    """With `steps_per_epoch` it would stop where the images end, and only warn."""
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", run_eagerly=True)
-    images = np.zeros((70, 3), "float32")
-    model.fit(images, np.zeros(70), batch_size=16, epochs=epochs(20, 70, 16), verbose=0)
-    assert int(model.optimizer.iterations) == 20

@@ -49,7 +49,6 @@ def state(model):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Train without an interruption."""
 
     @functools.cache
     def once(cls=Autoencoder, **options):

@@ -177,7 +177,6 @@ def scores(project: Path) -> dict[str, str]:
 
 
 def marked_tests(report: Path) -> list:
-    """Run the tests marked `torture`; a line per file."""
     command = [sys.executable, "-m", "pytest", "-m", "torture", "-n", "2", f"--junitxml={report}"]
     subprocess.run(command, cwd=PROJECT)
     counted, lost = Counter(), Counter()

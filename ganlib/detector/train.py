@@ -53,8 +53,8 @@ def train_detector(
         limit = None if minutes is None else (minutes - seconds / 60) / left
         path = checkpoint.with_stem(f"{checkpoint.stem}-{len(networks)}")
         bar = TqdmCallback(verbose=0, desc="training", disable=None, mininterval=10)
-        about = (images, split.train, settings, seed, path, [bar], limit)
-        losses, spent = training.train(model, *about, verbose=0)
+        about = (images, split.train, settings, seed, path, [bar])
+        losses, spent = training.train(model, *about, minutes=limit, verbose=0)
         networks[path], seconds = model, seconds + spent
         history.update(losses)
 

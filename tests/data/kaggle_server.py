@@ -23,27 +23,14 @@ TOKEN_CHECK = "IntrospectToken"
 
 
 class KaggleServer(ThreadingHTTPServer):
-    """What is served and what goes wrong; tests set the attributes.
-
-    Attributes:
-        archive: the zip file's bytes.
-        login: what the client must send as its login, "user:key" or a token; None: nothing.
-        status: of the answer to `fails_at`; 200 lets everything through.
-        fails_at: the call that fails, the end of its path; "archive.zip" is the download itself.
-        message: of the failing answer, in Kaggle's JSON; None: an HTML page.
-        reason: the phrase beside the status.
-        cut_at: how many bytes are sent, and declared; None: all.
-        signature: the query of the address that a download is redirected to.
-        hangs: whether answers never come.
-        asked: every request, as method and address.
-        logins: the `Authorization` of every request that has one.
-    """
+    """What is served and what goes wrong; tests set the attributes."""
 
     daemon_threads = True
-    signature = "X-Goog-Signature=5167ed0c0ffee"
-    archive = b""
-    login = message = reason = cut_at = None
-    status, fails_at = 200, "GetDatasetMetadata"
+    archive = b""  # the zip file
+    login = None  # that the client must send, "user:key" or a token
+    status, fails_at = 200, "GetDatasetMetadata"  # the end of the path that gets this answer
+    message = None  # of the failing answer, in Kaggle's JSON; None: an HTML page
+    signature = "X-Goog-Signature=5167ed0c0ffee"  # in the address of the download
     hangs = False
 
     def __init__(self):
@@ -52,7 +39,6 @@ class KaggleServer(ThreadingHTTPServer):
         self.logins: list[str] = []
 
     def heal(self) -> None:
-        """Stop failing."""
         self.login, self.status, self.hangs = None, 200, False
 
     def __enter__(self):
@@ -87,14 +73,12 @@ def serving(monkeypatch, home: Path) -> Iterator[KaggleServer]:
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One request."""
-
     def log_message(self, *_):
         pass
 
     def do_CONNECT(self):
         self.server.asked.append(f"CONNECT {self.path}")
-        self._send(502, {"Content-Length": "0"})
+        self._send(502)
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -107,23 +91,15 @@ class Answer(BaseHTTPRequestHandler):
             info = {"title": "Images", "licenses": [{"name": "CC BY-NC-ND 4.0"}]}
             self._send_json(200, {"info": info, "errorMessage": ""})
         elif call == "DownloadDataset":
-            self._send(
-                302, {"Location": f"{STORAGE}?{self.server.signature}", "Content-Length": "0"}
-            )
+            self._send(302, headers={"Location": f"{STORAGE}?{self.server.signature}"})
         else:
             self._send_json(404, {"code": 404, "message": f"Not found: {call}"})
 
     def do_GET(self):
         if self._fails(self._called()):
             return
-        content = self.server.archive[: self.server.cut_at]
-        headers = {
-            "Content-Type": "application/zip",
-            "Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT",
-            "Content-Length": str(len(content)),
-        }
-        self._send(200, headers)
-        self.wfile.write(content)
+        modified = {"Last-Modified": "Tue, 24 Nov 2026 00:00:00 GMT"}
+        self._send(200, "application/zip", self.server.archive, modified)
 
     def _called(self) -> str:
         """Note a request; returns the end of its path."""
@@ -144,25 +120,20 @@ class Answer(BaseHTTPRequestHandler):
                 return True
         if self.server.status == 200 or call != self.server.fails_at:
             return False
-        if self.server.message is not None:
-            self._send_json(
-                self.server.status, {"code": self.server.status, "message": self.server.message}
-            )
+        status, message = self.server.status, self.server.message
+        if message is None:
+            self._send(status, "text/html", b"<!DOCTYPE html><title>Kaggle</title>")
         else:
-            page = b"<!DOCTYPE html><title>Kaggle</title>"
-            headers = {"Content-Type": "text/html", "Content-Length": str(len(page))}
-            self._send(self.server.status, headers)
-            self.wfile.write(page)
+            self._send_json(status, {"code": status, "message": message})
         return True
 
     def _send_json(self, status: int, body: dict) -> None:
-        text = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(text))}
-        self._send(status, headers)
-        self.wfile.write(text)
+        self._send(status, "application/json", json.dumps(body).encode())
 
-    def _send(self, status: int, headers: dict[str, str]) -> None:
-        self.send_response(status, self.server.reason if status == self.server.status else None)
-        for name, value in headers.items():
+    def _send(self, status: int, kind="text/plain", content=b"", headers=None) -> None:
+        self.send_response(status)
+        length = {"Content-Type": kind, "Content-Length": str(len(content))}
+        for name, value in (length | (headers or {})).items():
             self.send_header(name, value)
         self.end_headers()
+        self.wfile.write(content)

@@ -18,14 +18,12 @@ ENDS = {
 
 
 def png(level, size=4):
-    """Encode a grey image of one level."""
     file = io.BytesIO()
     Image.new("L", (size, size), level).save(file, "PNG")
     return file.getvalue()
 
 
 def write(path, level=0, size=(4, 4), mode="L"):
-    """Write an image of one level; returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, level).save(path)
     return path
@@ -69,7 +67,6 @@ def opened(name, tmp_path, data="auto", **options):
 
 
 def bare(source="unverified", name="casting", **counts):
-    """Make a Dataset of rows without files."""
     parts = [part for part, count in counts.items() for _ in range(count)]
     files = pd.DataFrame({"file": [f"{i}.png" for i in range(len(parts))], "part": parts})
     files = files.assign(kind="any", label=[int("anomaly" in part) for part in parts])
@@ -77,7 +74,6 @@ def bare(source="unverified", name="casting", **counts):
 
 
 def saved(array, path):
-    """Save an image; returns its array."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(array)).save(path)
     return array

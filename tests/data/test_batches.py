@@ -1,15 +1,12 @@
 """Batches: the right images in the right order on every backend, and hardly any memory for them."""
 
-import json
-import os
-import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 
 from benchmarks import memory
 from ganlib.data.batches import Batches
@@ -36,25 +33,15 @@ def an_epoch(batches):
     return [row for batch in batches for row in rows_of(batch)]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        lambda images: images,
-        lambda images: np.array(images),
-        lambda images: images[2:],
-        lambda images: images[:, 4:],
-        lambda images: images[::-1],
-    ],
-    ids=["map", "array", "later rows", "lower half", "backwards"],
-)
-def test_a_batch_has_the_pixels_of_its_rows(images, other):
-    batches = Batches(other(images), ROWS, batch_size=8)
-    for index in (2, 0, 1):
-        assert type(batches[index]) is np.ndarray and batches[index].dtype == np.uint8
-        expected = other(images)[batches.order(0)[index * 8 :][:8]]
-        np.testing.assert_array_equal(batches[index], expected)
-    changed = Batches(other(images), ROWS, 8, transform=lambda batch: batch * 4.0)
-    np.testing.assert_array_equal(changed[1], 4.0 * batches[1])
+def test_a_batch_has_the_pixels_of_its_rows(images):
+    for other in (images, np.array(images), images[2:], images[:, 4:], images[::-1]):
+        batches = Batches(other, ROWS, batch_size=8)
+        for index in (2, 0, 1):
+            assert type(batches[index]) is np.ndarray and batches[index].dtype == np.uint8
+            expected = other[batches.order(0)[index * 8 :][:8]]
+            np.testing.assert_array_equal(batches[index], expected)
+        changed = Batches(other, ROWS, 8, transform=lambda batch: batch * 4.0)
+        np.testing.assert_array_equal(changed[1], 4.0 * batches[1])
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(images):
@@ -136,29 +123,6 @@ def test_the_benchmark_of_memory_runs_on_few_images():
     assert rows["decode 300 images"]["value"] > 50
 
 
-def test_the_next_batch_is_read_while_a_step_runs(images):
-    """On TensorFlow: a step waits until a later batch has been asked for."""
-    asked, waited = threading.Event(), []
-
-    def note(batch):
-        if threading.current_thread() is not threading.main_thread():
-            taken.append(rows_of(batch)[0])
-            if len(taken) > 1:
-                asked.set()
-        return batch
-
-    taken = []
-    batches = Batches(images, ROWS, batch_size=2, transform=note)
-    spy = Spy(len(batches))
-    spy.compile(keras.optimizers.SGD(0.0))
-    wait = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: waited.append(asked.wait(10))
-    )
-    spy.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[wait])
-    assert all(waited)
-    assert taken == batches.order(0)[::2].tolist()  # in order
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -213,14 +177,6 @@ def test_an_epoch_leaves_no_images_in_memory(tmp_path):
     written = np.lib.format.open_memmap(path, "w+", "uint8", (800, 256, 256, 1))  # 52 MB
     written[:] = 1
     written.flush()
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, path],
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    read, mapped = json.loads(done.stdout.splitlines()[-1])
+    read, mapped = answer_of("-c", MEMORY, path, KERAS_BACKEND="numpy")
     assert read < 15
     assert mapped > 35  # what the test would find if batches were taken from the map

@@ -9,17 +9,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
-from ganlib.data import (
-    Dataset,
-    audit_dataset,
-    grouped_split,
-    groups_of,
-    load_images,
-    near_duplicate_groups,
-    nearest,
-    open_dataset,
-    paper_split,
-)
+from ganlib import data
 from ganlib.data import duplicates as duplicates_module
 from ganlib.data.duplicates import SIZE, THRESHOLD
 from ganlib.data.synthetic import casting_images, cloud_images
@@ -30,7 +20,6 @@ REAL_IMAGES = os.environ.get("GANLIB_DATA")
 
 @pytest.fixture(scope="module")
 def castings():
-    """30 different parts."""
     return np.concatenate([casting_images(["normal"], seed) for seed in range(30)])
 
 
@@ -72,11 +61,11 @@ def test_copies_fall_into_their_images_group_and_others_do_not(castings):
     halves = images.reshape(len(images), 128, 2, 128, 2, 1).mean((2, 4)).round().astype(np.uint8)
     # Generated castings are grainier than real ones: a turn between two of the angles that are
     # tried costs them up to 0.04, unrelated ones are 0.13 apart and more.
-    groups = near_duplicate_groups(halves, 0.06)
+    groups = data.near_duplicate_groups(halves, 0.06)
     assert groups.tolist() == [*range(6), *np.repeat(np.arange(6), len(COPIES))]
-    assert near_duplicate_groups(castings).tolist() == list(range(30))
+    assert data.near_duplicate_groups(castings).tolist() == list(range(30))
     for flip in FLIPS:  # no distance at all
-        index, distance = nearest(np.array([flip(image) for image in castings[:4]]), castings)
+        index, distance = data.nearest(np.array([flip(image) for image in castings[:4]]), castings)
         assert index.tolist() == [0, 1, 2, 3]
         assert distance.max() < 1e-4
 
@@ -84,7 +73,7 @@ def test_copies_fall_into_their_images_group_and_others_do_not(castings):
 def test_chips_that_fill_the_frame_are_found_flipped_and_never_mixed_up():
     chips = cloud_images(["normal"] * 20, seed=1)
     flipped = np.rot90(chips[:, ::-1], axes=(1, 2))
-    groups = near_duplicate_groups(np.concatenate([chips, flipped]))
+    groups = data.near_duplicate_groups(np.concatenate([chips, flipped]))
     assert groups.tolist() == [*range(20), *range(20)]
 
 
@@ -97,7 +86,7 @@ def test_groups_are_the_components_of_near_pairs_whatever_the_chunks(castings, m
         for threshold in (0.1, 0.15):
             count, components = connected_components(distances < threshold, directed=False)
             assert 1 < count < 30
-            groups = near_duplicate_groups(castings, threshold)
+            groups = data.near_duplicate_groups(castings, threshold)
             assert groups.tolist() == pd.factorize(components)[0].tolist()
 
 
@@ -121,11 +110,11 @@ def test_the_distance_is_one_minus_the_best_correlation_over_turns(castings):
 def test_flat_images_are_copies_of_nothing():
     noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     images = np.concatenate([np.full((2, 16, 16, 3), 90, np.uint8), noise])
-    assert near_duplicate_groups(images).tolist() == [0, 1, 2, 3]
+    assert data.near_duplicate_groups(images).tolist() == [0, 1, 2, 3]
 
 
 def test_the_nearest_is_the_first_of_equally_near_ones(castings):
-    index, distance = nearest(castings[:2], np.concatenate([castings[5:7], castings[1:2]] * 2))
+    index, distance = data.nearest(castings[:2], np.concatenate([castings[5:7], castings[1:2]] * 2))
     assert index[1] == 2
     assert distance[1] < 1e-4 and distance[0] > THRESHOLD
     assert (index.dtype, distance.dtype) == (np.int64, np.float32)
@@ -133,13 +122,11 @@ def test_the_nearest_is_the_first_of_equally_near_ones(castings):
 
 def test_what_is_no_image_is_refused(castings):
     with pytest.raises(GanlibError, match="float64 cannot be compared"):
-        near_duplicate_groups(castings / 255)
+        data.near_duplicate_groups(castings / 255)
     with pytest.raises(GanlibError, match="no neighbour"):
-        nearest(castings, castings[:0])
-    assert near_duplicate_groups(castings[:0]).shape == (0,)
+        data.nearest(castings, castings[:0])
+    assert data.near_duplicate_groups(castings[:0]).shape == (0,)
 
-
-# A data set on disk
 
 PARTS = {"train_normal": 8, "test_normal": 4, "test_anomaly": 4}
 
@@ -158,30 +145,30 @@ def dataset(castings, tmp_path):
         rows.append((f"{i:02}.png", part, label, "dent" if label else "normal"))
     files = pd.DataFrame(rows, columns=["file", "part", "label", "kind"])
     digests = dict.fromkeys(PARTS, "0")
-    return Dataset("casting", "unverified", tmp_path, files, digests, (), tmp_path / "data")
+    return data.Dataset("casting", "unverified", tmp_path, files, digests, (), tmp_path / "data")
 
 
 def test_normals_and_anomalies_are_grouped_apart(dataset):
-    groups = groups_of(dataset)
+    groups = data.groups_of(dataset)
     assert groups[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 8, 9]
     assert groups[12:].tolist() == [10, 10, 11, 12]
 
 
 def test_groups_are_cached_by_images_and_threshold(dataset, monkeypatch):
-    first = groups_of(dataset)
-    assert len(set(groups_of(dataset, 0.5))) < len(set(first))
+    first = data.groups_of(dataset)
+    assert len(set(data.groups_of(dataset, 0.5))) < len(set(first))
     caches = sorted((dataset.cache_dir / "cache").glob("*groups*"))
     assert len(caches) == 2
     with monkeypatch.context() as patch:
         patch.setattr(duplicates_module, "near_duplicate_groups", lambda *_: pytest.fail("again"))
-        assert groups_of(dataset).tolist() == first.tolist()
+        assert data.groups_of(dataset).tolist() == first.tolist()
     for path in caches:
         path.write_bytes(b"broken")
-    assert groups_of(dataset).tolist() == first.tolist()
+    assert data.groups_of(dataset).tolist() == first.tolist()
 
 
 def test_the_audit_counts_copies_within_and_across_sets(dataset):
-    audit = audit_dataset(dataset)
+    audit = data.audit_dataset(dataset)
     copies = audit.copies.set_index(["of", "within"])
     assert copies.loc[("test normal", "train")].tolist() == [4, 1, 1, 2]
     assert copies.loc[("train", "test normal")].tolist() == [8, 1, 1, 2]
@@ -205,7 +192,11 @@ def test_the_audit_counts_copies_within_and_across_sets(dataset):
 
 
 def test_the_audit_compares_brightness_and_contrast(dataset):
-    line = audit_dataset(dataset).brightness.set_index(["set", "kind"]).loc["test anomaly", "dent"]
+    line = (
+        data.audit_dataset(dataset)
+        .brightness.set_index(["set", "kind"])
+        .loc["test anomaly", "dent"]
+    )
     images = [np.asarray(Image.open(dataset.root / f"{i}.png"), float) for i in range(12, 16)]
     means, spreads = ([float(f(image)) for image in images] for f in (np.mean, np.std))
     expected = [4, np.mean(means), np.std(means, ddof=1), np.mean(spreads), np.std(spreads, ddof=1)]
@@ -215,21 +206,21 @@ def test_the_audit_compares_brightness_and_contrast(dataset):
 @pytest.mark.skipif(not REAL_IMAGES, reason="GANLIB_DATA names no folder with the real images")
 def test_the_real_castings_come_from_18_photographs(tmp_path):
     """Not from 519: any threshold between .011 and .036 gives the same 18 groups."""
-    casting = open_dataset("casting", "kaggle", tmp_path, lambda _: None)
-    groups = groups_of(casting)
+    casting = data.open_dataset("casting", "kaggle", tmp_path, lambda _: None)
+    groups = data.groups_of(casting)
     normal = casting.files["label"].to_numpy() == 0
     sizes = np.bincount(groups[normal])
     assert normal.sum() == 3137
     assert len(sizes) == 18
     assert (sizes.min(), sizes.max()) == (27, 339)
 
-    leaks = audit_dataset(casting).nearest
+    leaks = data.audit_dataset(casting).nearest
     assert leaks["same_file"].sum() == 64
     assert leaks["copy"].all()  # each of the paper's 262 is a copy of a training image
 
-    assert len(np.intersect1d(*(groups[rows] for rows in paper_split(casting)[:2]))) == 16
-    split = grouped_split(casting, groups)
+    assert len(np.intersect1d(*(groups[rows] for rows in data.paper_split(casting)[:2]))) == 16
+    split = data.grouped_split(casting, groups)
     assert len(split.test_normal) >= 262
     held_out = np.concatenate([split.test_normal, split.calibration])
-    images = load_images(casting, SIZE, 1)
-    assert nearest(images[held_out], images[split.train])[1].min() > 0.036
+    images = data.load_images(casting, SIZE, 1)
+    assert data.nearest(images[held_out], images[split.train])[1].min() > 0.036

@@ -65,9 +65,6 @@ def test_impossible_shapes_are_refused(tmp_path):
         opened(tmp_path, tmp_path, resize="pad")
 
 
-# Squares
-
-
 def test_a_letterbox_keeps_all_of_the_image_and_a_crop_the_middle(tmp_path):
     levels = saved(np.arange(10, 28, dtype=np.uint8).reshape(3, 6), tmp_path / "wide.png")
     saved(levels.T, tmp_path / "tall.png")
@@ -128,9 +125,6 @@ def test_a_strip_takes_no_square_of_memory(tmp_path, monkeypatch):
         decode(tmp_path / "line.png", 32, 1, "letterbox")
 
 
-# The cache of decoded images
-
-
 @pytest.fixture
 def parts(tmp_path):
     """Open 12 images, their cache at `tmp_path/d/cache`."""
@@ -183,22 +177,16 @@ def test_other_bytes_or_another_version_are_decoded_again(parts, monkeypatch, tm
     assert len(cache_files(tmp_path)) == 3
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda path: np.save(path, np.zeros((3, 4, 4, 1), np.uint8)),
-        lambda path: np.save(path, np.zeros((12, 4, 4, 1), np.int8)),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"garbage" * 50),
-        lambda path: path.write_bytes(path.read_bytes()[:-7]),
-    ],
-)
-def test_a_broken_cache_is_rebuilt(parts, tmp_path, spoil):
+def test_a_broken_cache_is_rebuilt(parts, tmp_path):
     first = np.array(load_images(parts, 4, 1))
     path = tmp_path / "d/cache" / cache_files(tmp_path)[0]
-    spoil(path)
+    whole = path.read_bytes()
+    for content in (b"", b"garbage" * 50, whole[:-7], whole.replace(b"|u1", b"|i1")):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(load_images(parts, 4, 1), first)
+        assert path.read_bytes() == whole
+    np.save(path, np.zeros((3, 4, 4, 1), np.uint8))
     np.testing.assert_array_equal(load_images(parts, 4, 1), first)
-    np.testing.assert_array_equal(np.load(path), first)
 
 
 def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
@@ -229,9 +217,6 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
         load_images(parts, 4, 1, tmp_path / "file")
 
 
-# Grey or coloured
-
-
 def test_channels_are_told_by_the_good_images(tmp_path):
     root = make_parts(tmp_path / "x")
     random = np.random.default_rng(0)
@@ -250,9 +235,6 @@ def test_channels_are_told_by_the_good_images(tmp_path):
     write(tmp_path / "y/a.png").write_text("rubbish")
     with pytest.raises(GanlibError, match=r"a\.png cannot be read as an image"):
         data.channels_of(tmp_path / "y")
-
-
-# Masks
 
 
 def test_masks_lie_on_the_defects_whatever_the_shape(tmp_path):

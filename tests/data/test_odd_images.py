@@ -12,7 +12,7 @@ import odd_images
 import pytest
 from odd_images import PNG, READ, REFUSED, SIDE, SMOOTH
 from PIL import Image, ImageFile
-from sets import COUNTS, ENDS, make_casting, make_cloud, opened
+from sets import COUNTS, make_casting, make_cloud, opened
 
 from ganlib.data import ARCHIVES, folder, load_images, loading, open_dataset, paper_split
 from ganlib.data import dataset as dataset_module
@@ -81,9 +81,6 @@ def test_the_limit_of_pixels_is_pillows(made, monkeypatch, limit):
             decode(made[0] / "plain.png", SIDE, 3)
 
 
-# Among others, in a data set
-
-
 def skipping(root, tmp_path, on_error="skip"):
     name = "cloud" if (root / "noncloud").is_dir() else "casting"
     return opened(name, tmp_path, root, on_error=on_error)
@@ -136,18 +133,6 @@ def test_all_bad_files_are_left_out_and_all_others_are_in_their_rows(cloud, tmp_
         "normal."
     )
     assert len(paper_split(dataset).train) == len(kept) - 100
-
-
-def test_leaving_out_is_the_same_as_never_having_had_them(cloud, tmp_path):
-    before = skipping(cloud, tmp_path)
-    assert before.skipped.empty
-    assert "left out" not in before.caption
-    for name in ("text.jpg", "bomb.png", "folder.jpg", "cut at 50 percent.png"):
-        odd_images.write(cloud / "cloud/cloud", {name: REFUSED[name]})
-    after = skipping(cloud, tmp_path)
-    assert len(after.skipped) == 4
-    assert after.digests == before.digests
-    assert after.files.equals(before.files)
 
 
 def test_by_default_the_first_is_named_and_the_others_are_counted(cloud, tmp_path):
@@ -212,27 +197,6 @@ def test_a_folder_too_many_does_not_make_other_images_of_them(casting, tmp_path)
     assert dataset.notes == ("1 of 13 images cannot be read and were left out: 1 of test_anomaly.",)
 
 
-def test_too_few_left_is_an_error(casting, cloud, tmp_path):
-    for file in (cloud / "noncloud/noncloud").glob("00*"):
-        file.write_bytes(b"rubbish")
-    with pytest.raises(GanlibError, match=r"Too few images of cloud .* 100 of normal .*000"):
-        skipping(cloud, tmp_path)
-    for file in (casting / "test/ok_front").iterdir():
-        file.write_bytes(b"rubbish")
-    with pytest.raises(GanlibError, match=r"Too few .* 0 of test_normal .* first of 3"):
-        opened("casting", tmp_path, casting, on_error="skip")
-
-
-def test_whether_an_image_is_an_anomaly_plays_no_part(casting, tmp_path):
-    """The same bad bytes among normal images and anomalies are refused for the same reason."""
-    for part, end in ENDS.items():
-        (casting / end / "folder.jpg").mkdir()
-        (casting / end / f"{part}_0.png").write_bytes(odd_images.JPEG[:-2])
-    skipped = skipping(casting, tmp_path).skipped
-    assert skipped["part"].value_counts().tolist() == [2, 2, 2]
-    assert skipped.groupby("part")["reason"].agg(tuple).nunique() == 1
-
-
 def test_the_same_bytes_are_tried_once(cloud, tmp_path, monkeypatch):
     (cloud / "noncloud/noncloud/003.png").write_bytes(b"rubbish")
     (tmp_path / "d").write_text("in the way of the record, which only saves time")
@@ -260,9 +224,6 @@ def test_too_little_memory_is_no_fault_of_the_file(cloud, tmp_path, monkeypatch)
     with pytest.raises(GanlibError, match=r"000\.png cannot be read as an image: MemoryError"):
         skipping(cloud, tmp_path)
     assert not (tmp_path / "d/cache").exists()
-
-
-# The long form
 
 
 @pytest.mark.torture

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from sets import COUNTS, ENDS, fill, make_casting, make_cloud, opened, png
@@ -40,9 +39,6 @@ def make_generated(root):
     return root
 
 
-# Which files a data set has
-
-
 @pytest.mark.parametrize("nesting", ["casting_data/casting_data", "casting_data", "."])
 def test_the_parts_are_found_at_every_nesting_and_nothing_else(tiny, tmp_path, nesting):
     files = opened("casting", tmp_path, make_casting(tmp_path / "x", nesting)).files
@@ -56,16 +52,6 @@ def test_the_parts_are_found_at_every_nesting_and_nothing_else(tiny, tmp_path, n
     assert files["kind"].tolist() == ["normal"] * 8 + ["anomaly"] * 4
 
 
-def test_only_images_count_sorted_by_name(tmp_path):
-    fill(tmp_path / "noncloud", 101)
-    fill(
-        tmp_path / "noncloud", ["z.JPG", "b.Tiff", "B.jpeg", ".hidden.png", "._a.png", "notes.txt"]
-    )
-    fill(tmp_path / "cloud", ["a10.png", "a2.bmp", "Thumbs.db"])
-    names = [Path(file).name for file in opened("cloud", tmp_path, tmp_path).files["file"]]
-    assert names[101:] == ["B.jpeg", "b.Tiff", "z.JPG", "a10.png", "a2.bmp"]
-
-
 def test_kinds_come_from_the_table_and_only_for_anomalies(tiny, tmp_path):
     make_casting(tmp_path)
     (tmp_path / "any_kinds.csv").write_text(
@@ -77,9 +63,6 @@ def test_kinds_come_from_the_table_and_only_for_anomalies(tiny, tmp_path):
         (tmp_path / "any_kinds.csv").write_text(text)
         with pytest.raises(GanlibError, match=r"any_kinds\.csv.*columns file,kind"):
             opened("casting", tmp_path, tmp_path)
-
-
-# Digests
 
 
 def test_digests_are_the_documented_ones_of_names_and_bytes_alone(tmp_path):
@@ -125,9 +108,6 @@ def test_only_the_known_digests_are_kaggle(tiny, monkeypatch, tmp_path):
     assert dataset.caption == "casting: 5 + 3 + 4 images in Kaggle's layout, digest is not Kaggle's"
     (note,) = dataset.notes
     assert "of test_anomaly are not" in note
-
-
-# What is refused
 
 
 def test_what_does_not_exist_is_refused(tiny, monkeypatch, tmp_path):
@@ -179,9 +159,6 @@ def test_generated_images_must_be_complete_even_for_cloud(tmp_path):
     (tmp_path / "GENERATED.txt").write_text("generated")
     with pytest.raises(GanlibError, match=r"101 \+ 1 images.*expected 1500 \+ 100.*Delete"):
         opened("cloud", tmp_path, tmp_path)
-
-
-# Which images are taken
 
 
 def test_auto_takes_the_best_there_is_and_says_so(tiny, monkeypatch, tmp_path):

@@ -6,21 +6,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sets import bare
 
-from ganlib.data import (
-    add_truth,
-    grouped_split,
-    held_out_split,
-    paper_split,
-    split_dataset,
-    splits,
-    to_score,
-)
+from ganlib import data
+from ganlib.data import splits
 from ganlib.errors import GanlibError
 
 
 @pytest.fixture
 def groups(monkeypatch):
-    """Set the groups of near-copies."""
 
     def set_groups(of_rows):
         monkeypatch.setattr(splits, "groups_of", lambda dataset: np.asarray(of_rows))
@@ -29,11 +21,8 @@ def groups(monkeypatch):
     return set_groups
 
 
-# The paper's
-
-
 def test_casting_keeps_kaggles_split_and_scatter_plots_show_100():
-    split = paper_split(bare(train_normal=30, test_normal=120, test_anomaly=150))
+    split = data.paper_split(bare(train_normal=30, test_normal=120, test_anomaly=150))
     rows = np.split(np.arange(300), [30, 150])
     assert all(map(np.array_equal, split[:3], rows))
     assert len(split.calibration) == 0
@@ -44,42 +33,41 @@ def test_casting_keeps_kaggles_split_and_scatter_plots_show_100():
 
 
 def test_cloud_holds_100_normal_images_out():
-    split = paper_split(bare(normal=500, anomaly=130))
+    split = data.paper_split(bare(normal=500, anomaly=130))
     assert [len(rows) for rows in split[:3]] == [400, 100, 100]
     assert sorted([*split.train, *split.test_normal]) == list(range(500))
     assert set(split.test_anomaly) < set(range(500, 630))
     assert 200 < split.test_normal.mean() < 300  # from everywhere, not from one end
-    few = paper_split(bare(normal=101, anomaly=40))
+    few = data.paper_split(bare(normal=101, anomaly=40))
     assert few.scatter_anomaly.tolist() == few.test_anomaly.tolist() == list(range(101, 141))
 
 
 def test_a_split_depends_on_the_seed_and_a_limit_only_takes_away():
     dataset = bare(normal=500, anomaly=130)
     for limit in (None, 7):
-        first, again, other = (paper_split(dataset, seed, limit) for seed in (3, 3, 4))
+        first, again, other = (data.paper_split(dataset, seed, limit) for seed in (3, 3, 4))
         for rows, same, different in list(zip(first, again, other, strict=True))[:5]:
             assert rows.tolist() == same.tolist() == sorted(rows.tolist())
             assert rows.tolist() != different.tolist()
-    for rows, kept in zip(paper_split(dataset, 3)[:3], first[:3], strict=True):
+    for rows, kept in zip(data.paper_split(dataset, 3)[:3], first[:3], strict=True):
         assert len(kept) == 7
         assert set(kept) < set(rows)
     assert first.scatter_normal.tolist() == first.test_normal.tolist()
-    assert all(map(np.array_equal, paper_split(dataset), paper_split(dataset, limit=1000)))
+    assert all(
+        map(np.array_equal, data.paper_split(dataset), data.paper_split(dataset, limit=1000))
+    )
     for seed, limit in ((-1, None), (0, 0)):
         with pytest.raises(GanlibError, match="limit is at least 1"):
-            paper_split(dataset, seed, limit)
+            data.paper_split(dataset, seed, limit)
 
 
 @pytest.mark.parametrize("missing", ["both", "test_normal", "test_anomaly"])
 def test_a_folder_without_both_kinds_gives_no_comparison(missing):
     counts = {"train_normal": 50, "test_normal": 5, "test_anomaly": 4}
-    assert [len(rows) for rows in paper_split(bare("folder", **counts))[:3]] == [50, 5, 4]
+    assert [len(rows) for rows in data.paper_split(bare("folder", **counts))[:3]] == [50, 5, 4]
     counts = {part: n for part, n in counts.items() if part != missing and missing != "both"}
     with pytest.raises(GanlibError, match=r"cannot be compared.*05_your_images.*ganlib train"):
-        paper_split(bare("folder", **(counts or {"normal": 50})))
-
-
-# By groups
+        data.paper_split(bare("folder", **(counts or {"normal": 50})))
 
 
 @settings(max_examples=100, deadline=None)
@@ -92,7 +80,7 @@ def test_groups_never_straddle_and_every_image_has_one_use(images, tested, pictu
     random = np.random.default_rng(seed).random(images + 5)
     groups = np.floor(random**2 * pictures).astype(int)  # some of them large
     try:
-        split = grouped_split(dataset, groups, seed, limit)
+        split = data.grouped_split(dataset, groups, seed, limit)
     except GanlibError:
         assume(False)
     uses = [split.train, split.calibration, split.test_normal]
@@ -115,20 +103,20 @@ def test_groups_never_straddle_and_every_image_has_one_use(images, tested, pictu
             assert (taken >= np.minimum(there, taken.max() - 1))[taken > 0].all()  # evenly
     else:
         assert max(map(len, uses)) <= limit
-        whole = grouped_split(dataset, groups, seed)
+        whole = data.grouped_split(dataset, groups, seed)
         assert all(set(few) <= set(all_) for few, all_ in zip(split, whole, strict=True))
-    papers = paper_split(dataset, seed, limit)
+    papers = data.paper_split(dataset, seed, limit)
     assert split.test_anomaly.tolist() == papers.test_anomaly.tolist()
     assert set(split.scatter_normal) <= set(split.test_normal)
-    renamed = grouped_split(dataset, 1000 - 7 * groups, seed, limit)
+    renamed = data.grouped_split(dataset, 1000 - 7 * groups, seed, limit)
     assert all(map(np.array_equal, split, renamed))
 
 
 def test_held_out_sets_are_as_large_as_the_papers_and_not_larger_than_needed():
     dataset = bare(train_normal=500, test_normal=60, test_anomaly=9)
-    sides = map(len, grouped_split(dataset, np.arange(569) // 5))
+    sides = map(len, data.grouped_split(dataset, np.arange(569) // 5))
     assert list(sides) == [450, 60, 9, 60, 9, 50]
-    split = grouped_split(bare(normal=720, anomaly=130), np.arange(850))
+    split = data.grouped_split(bare(normal=720, anomaly=130), np.arange(850))
     assert [len(rows) for rows in split] == [558, 100, 100, 100, 100, 62]
     assert 200 < split.test_normal.mean() < 520  # from everywhere, not from one end
 
@@ -137,7 +125,7 @@ def test_few_large_groups_are_not_one_witness():
     dataset = bare(train_normal=1500, test_normal=100, test_anomaly=9)
     groups = np.arange(1609) // 100  # each of 16 is enough for the test
     for seed in range(5):
-        split = grouped_split(dataset, groups, seed)
+        split = data.grouped_split(dataset, groups, seed)
         assert [len(set(groups[rows])) for rows in (split[1], split[5], split[0])] == [4, 4, 8]
 
 
@@ -146,11 +134,11 @@ def test_a_split_may_use_every_group_but_the_giant():
     dataset = bare(train_normal=230, test_normal=10, test_anomaly=5)
     for giant, held_out in ((80, True), (81, False)):
         groups = np.append(np.zeros(giant, int), np.arange(1, 246 - giant))
-        sides = [grouped_split(dataset, groups, seed) for seed in range(60)]
+        sides = [data.grouped_split(dataset, groups, seed) for seed in range(60)]
         assert any(0 not in groups[side.train] for side in sides) == held_out
     # Three groups: the giant trains, and one each is all that can be held out.
     groups = np.repeat([0, 1, 2, 3], [200, 30, 30, 5])
-    split = grouped_split(bare(train_normal=250, test_normal=10, test_anomaly=5), groups)
+    split = data.grouped_split(bare(train_normal=250, test_normal=10, test_anomaly=5), groups)
     assert set(groups[split.train]) == {0}
     assert {*groups[split.test_normal], *groups[split.calibration]} == {1, 2}
 
@@ -165,7 +153,7 @@ def test_a_split_may_use_every_group_but_the_giant():
 )
 def test_groups_that_give_no_split_are_refused(groups, message):
     with pytest.raises(GanlibError, match=message):
-        grouped_split(bare(train_normal=100, test_normal=10, test_anomaly=10), groups)
+        data.grouped_split(bare(train_normal=100, test_normal=10, test_anomaly=10), groups)
 
 
 def test_every_draw_is_the_same_on_every_machine(groups):
@@ -175,44 +163,41 @@ def test_every_draw_is_the_same_on_every_machine(groups):
         (None, [[0, 1, 4], [3, 21, 43], [1020, 1021], [3, 21, 43], [1020, 1021, 1023], [2]]),
         (3, [[627, 752, 778], [372, 533, 687], [1063, 1076, 1166], [372], [1063], [330, 384, 659]]),
     ):
-        split = grouped_split(dataset, np.arange(1170), limit=limit)
+        split = data.grouped_split(dataset, np.arange(1170), limit=limit)
         found = [rows[: len(few)].tolist() for rows, few in zip(split, expected, strict=True)]
         assert found == expected
         assert all(rows.dtype == np.int64 for rows in split)
     cloud = bare(normal=1500, anomaly=150)
-    assert paper_split(cloud).test_normal[:6].tolist() == [2, 3, 11, 13, 20, 53]
-    split = grouped_split(bare(normal=1500, anomaly=100), np.arange(1600))
+    assert data.paper_split(cloud).test_normal[:6].tolist() == [2, 3, 11, 13, 20, 53]
+    split = data.grouped_split(bare(normal=1500, anomaly=100), np.arange(1600))
     assert split.test_normal[:6].tolist() == [21, 68, 82, 97, 98, 108]
     assert split.calibration[:6].tolist() == [2, 3, 28, 32, 40, 43]
-    cloud = paper_split(bare(normal=300, anomaly=150), seed=5)
+    cloud = data.paper_split(bare(normal=300, anomaly=150), seed=5)
     assert cloud.test_anomaly[:3].tolist() == [301, 304, 305]
-    table = to_score(dataset, grouped_split(dataset, np.arange(1170)))
+    table = data.to_score(dataset, data.grouped_split(dataset, np.arange(1170)))
     assert table["row"].tolist()[:4] == [0, 8, 13, 16]
     assert table.loc[table["role"] == "test", "row"].tolist()[:3] == [793, 300, 1124]
     for of_rows, expected in (np.arange(100), [13, 16, 27]), (np.zeros(100, int), [1, 10, 18]):
         groups(of_rows)
-        assert held_out_split(bare(normal=100))[0].calibration[:3].tolist() == expected
+        assert data.held_out_split(bare(normal=100))[0].calibration[:3].tolist() == expected
 
 
 def test_protocols_have_names(groups):
     dataset, of_rows = bare(normal=300, anomaly=9), groups(np.arange(309) // 2)
     for name, split in (
-        ("paper", paper_split(dataset, 3, 7)),
-        ("grouped", grouped_split(dataset, of_rows, 3, 7)),
+        ("paper", data.paper_split(dataset, 3, 7)),
+        ("grouped", data.grouped_split(dataset, of_rows, 3, 7)),
     ):
-        assert all(map(np.array_equal, split_dataset(dataset, name, 3, 7), split))
+        assert all(map(np.array_equal, data.split_dataset(dataset, name, 3, 7), split))
     with pytest.raises(GanlibError, match="no protocol 'random'"):
-        split_dataset(dataset, "random")
-
-
-# What is scored, and the truth
+        data.split_dataset(dataset, "random")
 
 
 def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
     dataset = bare(train_normal=900, test_normal=120, test_anomaly=150)
     of_rows = groups(np.arange(1170) // 5)
-    split = split_dataset(dataset, "grouped")
-    table = to_score(dataset, split)
+    split = data.split_dataset(dataset, "grouped")
+    table = data.to_score(dataset, split)
     assert table.columns.tolist() == ["row", "role"]
     assert table["role"].value_counts().to_dict() == {"train": 100, "calibration": 90, "test": 270}
     rows = {role: part["row"].tolist() for role, part in table.groupby("role")}
@@ -220,7 +205,7 @@ def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
     assert set(rows["test"]) == {*split.test_normal, *split.test_anomaly}
     # Not in the order either: the anomalies are as early as the others.
     assert 115 < np.flatnonzero(np.array(rows["test"]) >= 1020).mean() < 155
-    known = add_truth(dataset, split, table.assign(score=np.arange(len(table))))
+    known = data.add_truth(dataset, split, table.assign(score=np.arange(len(table))))
     assert known[["row", "role"]].equals(table)  # the order of the scores
     assert known["score"].tolist() == list(range(len(table)))
     assert known["label"].tolist() == (known["row"] >= 1020).astype(int).tolist()
@@ -239,20 +224,17 @@ def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
     }
 
 
-# For a detector of good images
-
-
 def test_held_out_images_have_no_copy_in_training(groups):
     dataset = bare("folder", "x", train_normal=300, test_normal=20, test_anomaly=30)
     of_rows = groups(np.append(np.arange(300) // 5, 1000 + np.arange(50)))
-    split, note = held_out_split(dataset, seed=3)
+    split, note = data.held_out_split(dataset, seed=3)
     assert len(split.calibration) == 60
     assert sorted([*split.train, *split.calibration]) == list(range(300))
     assert not set(of_rows[split.train]) & set(of_rows[split.calibration])
     assert [*split.test_normal, *split.test_anomaly] == list(range(300, 350))
     assert "60 of 300 good images" in note
     assert "no near-copy of them is trained on (the good images are 60 pictures)" in note
-    other = held_out_split(dataset, seed=4)[0]
+    other = data.held_out_split(dataset, seed=4)[0]
     assert split.calibration.tolist() != other.calibration.tolist()
     assert 100 < split.calibration.mean() < 200  # from everywhere
 
@@ -260,13 +242,13 @@ def test_held_out_images_have_no_copy_in_training(groups):
 def test_large_groups_are_kept_together_and_giants_train(groups):
     of_rows = groups(np.repeat([0, 1, 2, 3, 4, 5], [35, 25, 20, 10, 5, 5]))
     for seed in range(5):
-        split, _ = held_out_split(bare(normal=100), seed=seed)
+        split, _ = data.held_out_split(bare(normal=100), seed=seed)
         assert set(range(35)) <= set(split.train)
         assert not set(of_rows[split.train]) & set(of_rows[split.calibration])
         assert 20 <= len(split.calibration) <= 25
     of_rows = groups(np.arange(200) // 12)  # few copies are not one witness
     for seed in range(5):
-        split, _ = held_out_split(bare(normal=200), share=0.05, seed=seed)
+        split, _ = data.held_out_split(bare(normal=200), share=0.05, seed=seed)
         assert len(set(of_rows[split.calibration])) == 4
 
 
@@ -274,19 +256,19 @@ def test_under_a_fixed_camera_images_are_drawn_one_by_one_and_that_is_said(group
     row = np.arange(100)
     for of_rows, giant in ((0 * row, 100), (np.maximum(row - 49, 0), 50), (row // 50, 100)):
         groups(of_rows)
-        split, note = held_out_split(bare(normal=100))
+        split, note = data.held_out_split(bare(normal=100))
         assert len(split.calibration) == 20
         assert f"drawn one by one, as {giant} of the good images are so alike" in note
         assert 30 < split.calibration.mean() < 70
     groups(np.maximum(row - 48, 0))  # a giant of 49: more than half can be told
-    split, note = held_out_split(bare(normal=100))
+    split, note = data.held_out_split(bare(normal=100))
     assert "no near-copy" in note
     assert set(range(49)) <= set(split.train)
 
 
 def test_many_images_are_not_compared(monkeypatch):
     monkeypatch.setattr(splits, "groups_of", lambda _: pytest.fail("compares"))
-    split, note = held_out_split(bare(normal=4000, test_anomaly=1001))
+    split, note = data.held_out_split(bare(normal=4000, test_anomaly=1001))
     assert (len(split.train), len(split.calibration)) == (3200, 800)
     assert "drawn one by one, as more than 5,000 images are not compared" in note
 
@@ -296,13 +278,13 @@ def test_as_many_are_held_out_as_a_threshold_needs(groups):
         (10, 0.05, 2), (59, 0.2, 12), (60, 0.2, 19), (94, 0.2, 19), (100, 0.5, 50), (1000, 0.05, 50)
     ):  # fmt: skip
         groups(np.arange(good))
-        assert len(held_out_split(bare(normal=good), share)[0].calibration) == held_out
+        assert len(data.held_out_split(bare(normal=good), share)[0].calibration) == held_out
 
 
 def test_too_few_images_and_impossible_shares_are_refused(groups):
     groups(np.arange(9))
     with pytest.raises(GanlibError, match=r"x has 9 good images .* at least 10"):
-        held_out_split(bare("folder", "x", normal=9))
+        data.held_out_split(bare("folder", "x", normal=9))
     for share, seed in ((0.0, 0), (0.6, 0), (0.2, -1)):
         with pytest.raises(GanlibError, match=r"share is above 0 and at most 0\.5"):
-            held_out_split(bare(normal=50), share, seed)
+            data.held_out_split(bare(normal=50), share, seed)

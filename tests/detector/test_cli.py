@@ -50,7 +50,6 @@ def draw(folder, kinds, seed=0, size=48):
 
 @pytest.fixture(scope="module")
 def detector(parts):
-    """A detector as `train` writes it."""
     path = parts.parent / "parts.keras"
     result = run("train", parts, "-o", path, *SMALL)
     assert result.exit_code == 0, result.output
@@ -84,9 +83,9 @@ def test_a_detector_says_what_it_is_and_leaves_nothing_else(parts, detector):
 def test_any_method_is_trained(parts, tmp_path, monkeypatch):
     limits, plain = [], training.fit
 
-    def fit(*arguments):
-        limits.append(arguments[-2])
-        return plain(*arguments)
+    def fit(*arguments, minutes, **options):
+        limits.append(minutes)
+        return plain(*arguments, minutes=minutes, **options)
 
     monkeypatch.setattr(training, "fit", fit)
     asked = ["train", parts, "-o", tmp_path / "x.keras", *SMALL, "--method"]
@@ -170,7 +169,6 @@ def test_a_killed_scoring_goes_on_and_ends_as_if_it_had_not_been(
     plain = scoring.try_decode
 
     def decoded(*options, killed=False):
-        """Score; return the files that were decoded."""
         files = []
 
         def decode(path, *shape):
@@ -219,9 +217,9 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_detector(
 
     plain = training.fit
 
-    def interrupted(*arguments):
-        *first, callbacks, minutes, verbose = arguments
-        return plain(*first, [*callbacks, Interrupt()], minutes, verbose)
+    def interrupted(*arguments, **options):
+        *first, callbacks = arguments
+        return plain(*first, [*callbacks, Interrupt()], **options)
 
     monkeypatch.setattr(training, "fit", interrupted)
     asked = ["train", parts, "-o", tmp_path / "parts.keras", *SMALL]

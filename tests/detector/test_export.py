@@ -41,7 +41,6 @@ def wide():
 
 @pytest.fixture(scope="module")
 def exported(ganomaly, wide, tmp_path_factory):
-    """Every format in a folder of its own."""
     folder = tmp_path_factory.mktemp("exported")
     detector = calibrated(ganomaly)
     paths = {name: folder / name / f"part{suffix}" for name, suffix in SUFFIXES.items()}

@@ -4,8 +4,6 @@ import io
 import json
 import pickle
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from processes import answer_of
 from small import SMALL
 
 import ganlib
@@ -63,7 +62,6 @@ def with_weights(path, saved, change):
 
 
 def refusal(path):
-    """The one line that is shown for a file."""
     with pytest.raises(GanlibError) as refused:
         load_model(path)
     assert str(path) in str(refused.value)
@@ -78,13 +76,11 @@ def test_a_model_comes_back_uncompiled_and_no_class_need_be_imported(saved, tmp_
     assert not loaded.compiled and loaded.thresholds["quantile"] > 40
     program = (
         "import sys, numpy as np; from ganlib.detector.load import load_model;"
-        "print(repr(load_model(sys.argv[1]).detect(np.load(sys.argv[2])).scores.tolist()))"
+        "print(load_model(sys.argv[1]).detect(np.load(sys.argv[2])).scores.tolist())"
     )
     np.save(tmp_path / "images.npy", IMAGES)
-    command = [sys.executable, "-c", program, path, tmp_path / "images.npy"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    scores = loaded.detect(IMAGES).scores
-    np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), scores, rtol=1e-6)
+    scores = answer_of("-c", program, path, tmp_path / "images.npy")
+    np.testing.assert_allclose(scores, loaded.detect(IMAGES).scores, rtol=1e-6)
 
 
 class Planted:

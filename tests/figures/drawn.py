@@ -36,7 +36,6 @@ def pictures(n=4, channels=1):
 
 
 def rows(**columns):
-    """A row for each combination of the columns' values."""
     return pd.DataFrame(list(itertools.product(*columns.values())), columns=list(columns))
 
 
@@ -163,7 +162,6 @@ FIGURES = {
 
 @functools.cache
 def draw(name):
-    """Draw a figure of `FIGURES`, once for all tests."""
     *data, options = FIGURES[name]
     module = architecture if "architecture" in name else figures
     function = getattr(module, name.split(",")[0])

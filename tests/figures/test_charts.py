@@ -1,13 +1,10 @@
 import numpy as np
 import pytest
 from drawn import (
-    BASELINES,
     CAPTION,
     HISTORY,
-    METHODS,
     SIX_KINDS,
     complexity,
-    curves,
     draw,
     score_panel,
     texts_of,
@@ -119,27 +116,10 @@ def test_roc_of_a_perfect_and_of_a_reversed_score():
     assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
 
 
-def test_nine_roc_curves_differ_without_their_colour_and_baselines_are_thin_and_grey():
-    methods = [*METHODS, "autoencoder", "mine"]
-    figure = figures.roc_and_precision_recall(curves(methods), "t", CAPTION, baselines=BASELINES)
-    lines = [line for line in figure.axes[0].get_lines() if line.get_label() != "chance"]
-    assert [line.get_label() for line in lines] == methods
-    assert len({(line.get_linestyle(), line.get_marker()) for line in lines}) == 9
-    colours = {line.get_label(): to_hex(line.get_color())[1:] for line in lines}
-    grey = [name for name, c in colours.items() if c[:2] == c[2:4] == c[4:]]
-    assert grey == BASELINES == [line.get_label() for line in lines if line.get_linewidth() == 1]
-
-
 def test_complexity_shows_every_image_and_the_median_of_each_kind():
     panel, (axes,) = complexity(SIX_KINDS), draw("score_against_complexity, six kinds").axes
-    drawn, shapes = {points.get_gid(): points for points in axes.collections}, set()
+    drawn = {points.get_gid(): points for points in axes.collections}
     for kind, part in panel.groupby("kind"):
         values = part[["complexity", "score"]]
         np.testing.assert_allclose(drawn[kind].get_offsets(), values)
         np.testing.assert_allclose(drawn[f"{kind} median"].get_offsets(), [values.median()])
-        shapes.add(drawn[kind].get_paths()[0].vertices.round(3).tobytes())
-    assert len(shapes) == 6  # they differ without their colour
-    (corner,) = [patch for patch in axes.patches if patch.get_gid() == "simpler"]
-    normal = panel.loc[panel["kind"] == "normal", ["complexity", "score"]].median()
-    np.testing.assert_allclose(corner.get_bbox().max, normal)
-    np.testing.assert_allclose(corner.get_bbox().min, (axes.get_xlim()[0], axes.get_ylim()[0]))

@@ -30,7 +30,6 @@ def kill(epoch, logs):
 
 
 def resumed(path, killed):
-    """Train an autoencoder, once interrupted if killed."""
     keras.utils.set_random_seed(0)
     model = Autoencoder(**SIZES)
     model.compile(keras.optimizers.Adam(1e-3))

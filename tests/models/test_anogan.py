@@ -74,14 +74,6 @@ def test_further_batches_are_not_traced_again_and_leave_nothing_behind(monkeypat
     assert len(model.trainable_variables) == 1
 
 
-def test_another_batch_size_changes_a_search_by_rounding_alone():
-    images = some_images(7)
-    scores = [
-        searching(steps=8, batch_size=batch_size).detect(images).scores for batch_size in (1, 5)
-    ]
-    np.testing.assert_allclose(*scores, rtol=1e-5)
-
-
 def test_the_first_z_is_drawn_from_the_prior_for_each_image():
     images = some_images(400, seed=11)
     normal, _ = searching(steps=0).search(images)

@@ -1,14 +1,11 @@
 """The same weights give the same scores on every backend, each in a process of its own."""
 
 import importlib.util
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import answer_of
 
 PROGRAM = Path(__file__).with_name("on_backend.py")
 WITH_TORCH = pytest.mark.skipif(
@@ -27,20 +24,7 @@ def run(tmp_path_factory):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    path = os.pathsep.join([str(PROGRAM.parents[1]), os.environ.get("PYTHONPATH", "")])
-
-    def on(backend, what, folder):
-        done = subprocess.run(
-            [sys.executable, PROGRAM, what, folder],
-            env={**os.environ, **quick, "PYTHONPATH": path, "KERAS_BACKEND": backend},
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.splitlines()[-1])
-
-    return on
+    return lambda backend, *asked: answer_of(PROGRAM, *asked, KERAS_BACKEND=backend, **quick)
 
 
 @pytest.mark.parametrize(
@@ -55,11 +39,8 @@ def run(tmp_path_factory):
 def test_models_train_go_on_save_load_and_detect_on_both(trains, loads, run, tmp_path):
     first, second = run(trains, "train", tmp_path), run(loads, "load", tmp_path)
     assert (first["backend"], second["backend"]) == (trains, loads)
-    assert first["moved"]
-    assert first["goes on"]
+    assert first["moved"] and first["goes on"] and first["same bits"] and second["same bits"]
     assert "images are 0 to 255" in first["stopped"]
-    assert first["same bits"]
-    assert second["same bits"]
     assert second["thresholds"] == first["thresholds"]
     for method, scores in first["scores"].items():
         assert np.ptp(scores) > 1e-3 * np.mean(scores)

@@ -19,7 +19,6 @@ def some_images(n, channels=1, seed=0, size=8):
 
 
 def flat(*levels):
-    """2x2 images of one grey level each."""
     return np.array([np.full((2, 2, 1), level) for level in levels], dtype="uint8")
 
 

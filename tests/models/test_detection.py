@@ -18,7 +18,6 @@ IMAGES = np.maximum(some_images(3), 1)
 
 @functools.cache
 def doors():
-    """List everything that takes images."""
     models = {
         cls: build(cls) for cls in METHODS.values() if cls.__module__.startswith("ganlib.models.")
     }
@@ -38,22 +37,17 @@ def doors():
     [
         (IMAGES[0], r"\(32, 32, 1\).*single image as image\[np.newaxis\]"),
         (IMAGES[..., 0], r"\(3, 32, 32\) and.*expected uint8 .*\(n, 32, 32, 1\)"),
-        (IMAGES.reshape(3, -1), r"\(3, 1024\).*expected uint8 .*\(n, 32, 32, 1\)"),
         (some_images(3, size=64), r"\(3, 64, 64, 1\).*expected.*\(n, 32, 32, 1\)"),
         (IMAGES[:, :16], r"\(3, 16, 32, 1\).*expected.*\(n, 32, 32, 1\)"),
-        (IMAGES[:, :, :16], r"\(3, 32, 16, 1\).*expected.*\(n, 32, 32, 1\)"),
         (some_images(3, 3), r"\(3, 32, 32, 3\).*expected.*\(n, 32, 32, 1\)"),
-        (np.moveaxis(IMAGES, -1, 1), r"\(3, 1, 32, 32\).*expected"),
         (IMAGES[:0], r"\(0, 32, 32, 1\).*no images.*n at least 1"),
         (IMAGES / 255, r"float64 and range from 0\.\d+ to 1; .*scales"),
         ((IMAGES / 127.5 - 1).astype("f4"), r"float32 and range from -0\.99"),
         (IMAGES.astype("float32"), r"float32 and range from 1 to 255"),
         (np.where(IMAGES < 9, np.nan, IMAGES), r"float64, and some pixels are not finite"),
-        (np.full((3, 32, 32, 1), np.inf), "some pixels are not finite"),
         (IMAGES.astype("uint16") * 257, r"uint16; expected uint8.*astype\('uint8'\)"),
         (IMAGES > 99, r"type bool; expected uint8"),
         ("image.png", r"shape \(\).*expected uint8"),
-        (None, r"shape \(\) and type object.*expected uint8"),
         ([IMAGES[0], IMAGES[0, :16]], "not an array.*expected uint8"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -1,13 +1,10 @@
 """Two devices train to the losses of one, on simulated devices, in processes of their own."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import answer_of
 from tiny import load, some_images
 
 from ganlib.models import devices
@@ -17,17 +14,7 @@ PROGRAM = Path(__file__).with_name("on_devices.py")
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
 def test_two_devices_train_to_the_losses_of_one_and_what_they_train_loads_on_one(backend, tmp_path):
-    path = os.pathsep.join([str(PROGRAM.parents[1]), os.environ.get("PYTHONPATH", "")])
-    own = {"KERAS_BACKEND": backend, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, PROGRAM, tmp_path],
-        env={**os.environ, **own},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = answer_of(PROGRAM, tmp_path, KERAS_BACKEND=backend, CUDA_VISIBLE_DEVICES="")
     assert (answer["backend"], answer["devices"], answer["left"]) == (backend, [1, 2], True)
     for name in ("GANomaly", "DCGAN"):
         one, two = answer["losses"][name]

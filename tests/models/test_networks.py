@@ -49,12 +49,7 @@ def test_settings_are_those_of_the_authors_code_and_not_keras_defaults():
 
 @pytest.mark.parametrize(
     ("size", "channels", "message"),
-    [
-        (28, 1, "32 or 64"),
-        (100, 1, "64 or 128"),
-        (300, 1, "128 or 256"),
-        (32, 2, "channels is 2"),
-    ],
+    [(28, 1, "32 or 64"), (100, 1, "64 or 128"), (300, 1, "128 or 256"), (32, 2, "channels is 2")],
 )
 def test_other_sizes_are_refused_with_the_nearest_good_ones(size, channels, message):
     for build in (networks.encoder, networks.decoder, networks.discriminator):
@@ -79,7 +74,6 @@ def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
 
 @pytest.fixture
 def products(monkeypatch):
-    """Count the matrix products."""
     seen, matmul = [], ops.matmul
     monkeypatch.setattr(ops, "matmul", lambda *both: seen.append(1) or matmul(*both))
     return seen
@@ -109,30 +103,3 @@ def test_a_wide_convolution_computes_and_learns_as_that_of_keras(
         assert bool(products) == (cls is not kind)
     for plain, product in zip(*found, strict=True):
         np.testing.assert_allclose(product, plain, rtol=1e-4, atol=1e-5)
-
-
-def test_only_the_widest_convolutions_are_products_and_copies_of_any_network_have_them(products):
-    for filters, expected in ((32, 0), (64, 1)):
-        z, x = np.ones((2, 10), "float32"), np.ones((2, 128, 128, 1), "float32")
-        for network, inputs in (
-            (networks.encoder(128, 1, 10, filters), x),
-            (networks.decoder(128, 1, 10, filters), z),
-        ):
-            products.clear()
-            found = network(inputs)
-            assert len(products) == expected
-            with fast.plain_convolutions():
-                plain = network(inputs)
-            assert len(products) == expected
-            np.testing.assert_allclose(found, plain, rtol=1e-3, atol=1e-5)
-    latent = keras.Input((8,))
-    x = layers.Reshape((4, 4, 1024))(layers.Dense(4 * 4 * 1024)(latent))
-    plain = keras.Model(latent, layers.Conv2DTranspose(512, 4, strides=2, padding="same")(x))
-    copy = networks.frozen_copy(plain)
-    z = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
-    expected = plain(z)
-    products.clear()
-    np.testing.assert_allclose(copy(z), expected, rtol=1e-3, atol=1e-4)
-    assert products
-    assert plain.trainable_variables
-    assert not copy.trainable_variables
