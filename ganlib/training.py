@@ -94,7 +94,7 @@ def fit(
             except RuntimeError as error:
                 if "NaN" not in str(error) and "Inf" not in str(error):
                     raise
-                raise _not_finite(model, str(error)) from error
+                raise _not_finite(model, str(error).rstrip(".")) from error
     return Training(writer.history, writer.seconds)
 
 

@@ -125,7 +125,7 @@ def squares(model, x, z, y):
     ("cls", "options", "equation"),
     [
         (GANomaly, {}, lambda m, x, z, y: np.abs(z - m.encoder2(y)).sum(1)),
-        (GANomaly, {"score": "l2"}, lambda m, x, z, y: ((z - m.encoder2(y)) ** 2).mean(1)),
+        (GANomaly, {"score": "l2"}, lambda m, x, z, y: np.square(z - m.encoder2(y)).mean(1)),
         (Autoencoder, {"channels": 3}, lambda m, x, z, y: 127.5 * np.abs(x - y).mean((1, 2, 3))),
         (FAnoGAN, {"kappa": 0.3}, squares),
     ],
