@@ -17,7 +17,7 @@ from benchmarks import ceiling, draw, memory, published
 from ganlib import data, evaluation
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
-from ganlib.environment import device, environment
+from ganlib.models.environment import device, environment
 from ganlib.files import write_csv
 from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GANomaly
 from ganlib.models.base import feed

@@ -24,7 +24,7 @@ from ganlib import settings as profiles
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
-from ganlib.environment import environment
+from ganlib.models.environment import environment
 from ganlib.files import write_csv
 from ganlib.models import GANomaly
 from ganlib.models.base import feed

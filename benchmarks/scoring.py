@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=(2_000, 10_000))
     given = parser.parse_args()
-    from ganlib.environment import environment
+    from ganlib.models.environment import environment
     from ganlib.files import write_csv
 
     found = [_in_a_process(count) for count in given.counts]

@@ -10,7 +10,6 @@ from keras import ops
 from ganlib import evaluation
 from ganlib.models import DCGAN, AnoGAN, GANomaly, networks
 from ganlib.models.detection import HALF_RANGE
-from ganlib.settings import Settings
 
 
 class OneEncoderGANomaly(GANomaly):
@@ -118,29 +117,24 @@ def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
     return images.astype("float32") * np.float32(HALF_RANGE / preset.half_range)
 
 
-def ganomaly(preset: Preset, settings: Settings) -> GANomaly:
-    """Build GANomaly as the preset says."""
+def ganomaly(preset: Preset, **sizes) -> GANomaly:
+    """Build GANomaly as the preset says; sizes as for `GANomaly`."""
     cls = GANomaly if preset.second_encoder else OneEncoderGANomaly
-    sizes = settings.image_size, settings.channels, settings.latent_dim, settings.filters
-    model = cls(*sizes, negative_slope=preset.negative_slope)
+    model = cls(**sizes, negative_slope=preset.negative_slope)
     model.any_scale = preset.half_range != HALF_RANGE
     return model
 
 
-def anogan(
-    preset: Preset, dcgan: DCGAN, settings: Settings, seed: int = 0, chains: int = 1
-) -> AnoGAN:
+def anogan(preset: Preset, dcgan: DCGAN, chains: int = 1, **options) -> AnoGAN:
     """Build the search that the preset says on top of a DCGAN trained on `pixels` of the preset.
 
-    `chains` dense layers, where they are carried on, share the images: more are faster, and each is
-    carried over fewer images.
+    Options are those of `AnoGAN`. `chains` dense layers, where they are carried on, share the
+    images: more are faster, and each is carried over fewer images.
     """
-    cls, rate, batch_size = CarriedAnoGAN, 1e-3, chains
-    if preset.fresh_search:
-        cls, rate = AnoGAN, settings.search_learning_rate
-        batch_size = settings.search_batch_size
-    options = {"steps": settings.search_steps, "prior": preset.prior, "seed": seed}
-    model = cls(dcgan, learning_rate=rate, batch_size=batch_size, **options)
+    cls = AnoGAN if preset.fresh_search else CarriedAnoGAN
+    if not preset.fresh_search:
+        options |= {"learning_rate": 1e-3, "batch_size": chains}
+    model = cls(dcgan, prior=preset.prior, **options)
     model.any_scale = preset.half_range != HALF_RANGE
     return model
 

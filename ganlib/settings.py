@@ -25,6 +25,12 @@ class Settings:
     search_batch_size: int = 32  # images searched at once
     limit: int = 0  # at most so many training images, and test images of each kind; 0: all
 
+    @property
+    def search(self) -> dict:
+        """The arguments of AnoGAN's search."""
+        names = ("steps", "learning_rate", "batch_size")
+        return {name: getattr(self, f"search_{name}") for name in names}
+
 
 # Runs every line in seconds; the pictures are worth nothing.
 _FEW = {"dcgan_steps": 8, "steps": 20, "search_steps": 20, "limit": 64}

@@ -8,16 +8,13 @@ import pandas as pd
 import pytest
 from keras import ops
 from sklearn.metrics import roc_auc_score
-from tiny import dcgan, fit, gradients, moved, some_images, values
+from tiny import SIZES, dcgan, fit, gradients, moved, some_images, values
 
 from ganlib import errata, evaluation
-from ganlib import settings as profiles
 from ganlib.models import METHODS, AnoGAN, GANomaly
 from ganlib.models.base import scale
 
-SETTINGS = profiles.settings(
-    "smoke", "casting", latent_dim=6, filters=4, search_steps=12, search_batch_size=4
-)
+OPTIONS = {"steps": 12, "learning_rate": 0.1, "batch_size": 4}
 SEARCH = {"fresh_search": False, "prior": "uniform"}
 NETWORK = {"second_encoder": False, "negative_slope": 0.3}
 
@@ -61,10 +58,10 @@ def test_pixels_scaled_by_31_5_reach_7_1():
 def test_values_of_a_preset_reach_the_models():
     for prior, slope in (("uniform", 0.3), ("normal", 0.2)):
         preset = errata.Preset(prior=prior, negative_slope=slope)
-        search = errata.anogan(preset, dcgan(), SETTINGS, seed=3)
+        search = errata.anogan(preset, dcgan(), seed=3, **OPTIONS)
         assert (type(search), search.prior, search.seed) == (AnoGAN, prior, 3)
         assert (search.steps, search.batch_size, search.learning_rate) == (12, 4, 0.1)
-        model = errata.ganomaly(preset, SETTINGS)
+        model = errata.ganomaly(preset, **SIZES)
         assert type(model) is GANomaly
         for network in (model.encoder, model.encoder2, model.discriminator):
             leaky = [x for x in network.layers if isinstance(x, keras.layers.LeakyReLU)]
@@ -74,7 +71,7 @@ def test_values_of_a_preset_reach_the_models():
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_the_second_encoder_stays_as_drawn_and_is_left_out_of_the_score():
     images = some_images()
-    model = errata.ganomaly(errata.Preset(second_encoder=False), SETTINGS)
+    model = errata.ganomaly(errata.Preset(second_encoder=False), **SIZES)
     before = values(model.trainable_variables)
     fit(model, images, run_eagerly=True)
     drawn = {id(variable) for variable in model.encoder2.trainable_variables}
@@ -87,7 +84,7 @@ def test_the_second_encoder_stays_as_drawn_and_is_left_out_of_the_score():
 
 
 def searched(images, chains=1, **bugs):
-    return errata.anogan(errata.Preset(**bugs), dcgan(), SETTINGS, chains=chains).search(images)[0]
+    return errata.anogan(errata.Preset(**bugs), dcgan(), chains, **OPTIONS).search(images)[0]
 
 
 def test_each_chain_is_carried_by_itself():
@@ -102,7 +99,7 @@ def test_each_chain_is_carried_by_itself():
 def test_a_carried_search_is_a_dense_layer_trained_by_adam():
     """One image, against z and Adam written by hand around the model's own loss."""
     gan, image = dcgan(), some_images(1)
-    model = errata.anogan(errata.Preset(fresh_search=False), gan, SETTINGS)
+    model = errata.anogan(errata.Preset(fresh_search=False), gan, **OPTIONS)
     kernel = keras.Variable(ops.convert_to_numpy(model.kernel.value)[0])
     bias = keras.Variable(np.zeros(6, "float32"))
     limit = np.sqrt(6 / (6 + 6))
@@ -121,7 +118,7 @@ def test_a_carried_search_is_a_dense_layer_trained_by_adam():
         return 0.9 * residual + 0.1 * discrimination
 
     adam = keras.optimizers.Adam(1e-3)
-    for _ in range(SETTINGS.search_steps):
+    for _ in range(OPTIONS["steps"]):
         adam.apply(gradients(objective, [kernel, bias]), [kernel, bias])
     np.testing.assert_allclose(found, ops.matmul(first, kernel) + bias, atol=1e-4)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ganlib import environment
+from ganlib.models import environment
 from ganlib.errors import GanlibError
 from ganlib.models import BASELINES, METHODS, Autoencoder
 from ganlib.models.detection import Detection
@@ -187,17 +187,17 @@ def test_the_commit_says_whether_the_code_was_changed(tmp_path, monkeypatch):
         name = ("-c", "user.name=x", "-c", "user.email=x@y")
         subprocess.run(["git", "-C", tmp_path, *name, *arguments], check=True, capture_output=True)
 
-    for name in ("ganlib/environment.py", "notebooks/a.ipynb", "requirements.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("ganlib/models/environment.py", "notebooks/a.ipynb", "requirements.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text("x = 1\n")
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "ganlib/environment.py"))
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "ganlib/models/environment.py"))
     assert environment.environment()["commit"] == "unknown"
     git("init", "-q")
     git("add", "-A")
     git("commit", "-qm", "first")
     (tmp_path / "figure.png").write_text("a product of a run")
     assert environment.environment()["commit"].isalnum()
-    (tmp_path / "ganlib/environment.py").write_text("x = 2\n")
+    (tmp_path / "ganlib/models/environment.py").write_text("x = 2\n")
     assert environment.environment()["commit"].endswith("+changes")
 
 

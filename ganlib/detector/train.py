@@ -9,17 +9,16 @@ from tqdm.keras import TqdmCallback
 
 from ganlib import __version__, data, evaluation, training
 from ganlib.detector.detector import Detector
-from ganlib.environment import environment
+from ganlib.models.environment import environment
 from ganlib.errors import GanlibError
 from ganlib.models import devices
 from ganlib.models.base import METHODS, Trainable
-from ganlib.settings import Settings
 
 
 def train_detector(
     dataset: data.Dataset,
     split: data.Split,
-    settings: Settings,
+    settings: training.Settings,
     checkpoint: str | Path,
     minutes: float | None = None,
     seed: int = 0,

@@ -5,13 +5,12 @@ import functools
 import keras
 import numpy as np
 import pytest
-from tiny import build, some_images
+from tiny import SIZES, build, some_images
 
 from ganlib.errata import CORRECTED, Preset, anogan, ganomaly, pixels
 from ganlib.errors import GanlibError
 from ganlib.models import BASELINES, DCGAN, METHODS
 from ganlib.models.detection import check_images
-from ganlib.settings import settings
 
 IMAGES = np.maximum(some_images(3), 1)
 
@@ -73,10 +72,8 @@ def test_good_images_are_passed_on_as_they_are():
 
 @pytest.mark.parametrize("preset", [Preset(half_range=31.5), CORRECTED])
 def test_the_errata_alone_may_scale_otherwise(preset):
-    small = settings("smoke", "cloud", image_size=32, filters=4, search_steps=1)
-    gan = DCGAN(32, small.channels, small.latent_dim, 4)
-    images = pixels(Preset(half_range=31.5), np.maximum(some_images(3, small.channels), 1))
-    for model in (ganomaly(preset, small), anogan(preset, gan, small)):
+    images = pixels(Preset(half_range=31.5), np.maximum(some_images(3), 1))
+    for model in (ganomaly(preset, **SIZES), anogan(preset, DCGAN(**SIZES), steps=1)):
         if preset == CORRECTED:
             with pytest.raises(GanlibError, match=r"range from 4\.0"):
                 model.detect(images)

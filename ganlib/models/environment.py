@@ -22,7 +22,7 @@ def environment() -> dict[str, str]:
     for package in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions.append(f"{package} {version(package)}")
-    git = ("git", "-C", str(Path(__file__).parent))
+    git = ("git", "-C", str(Path(__file__).parents[1]))
     commit = _output(*git, "rev-parse", "--short", "HEAD")
     # Only what results come from counts as a change: figures are what a run writes.
     sources = (".", "../notebooks", "../requirements.txt")
