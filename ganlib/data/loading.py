@@ -50,7 +50,8 @@ def load_images(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_safely(path, lambda temporary: _decode_all(temporary, shape, dataset))
     except OSError as error:
-        found = f"{needed / 1e6:.1f} MB cannot be written to {path}: {error.strerror or error}"
+        found = f"The decoded images, {needed / 1e6:.1f} MB, cannot be written to {path}"
+        found += f": {error.strerror or error}"
         remedy = "Choose a smaller image_size or another data_dir"
         raise GanlibError(f"{found}. {remedy}.") from error
     return np.load(path, mmap_mode="r")
