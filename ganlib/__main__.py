@@ -15,7 +15,6 @@ from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
-os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
@@ -90,9 +89,7 @@ def train(
         Path | None, _file(".keras", "[default: FOLDER.keras]", "--output", "-o")
     ] = None,
     method: Annotated[str, typer.Option(help="Or AnoGAN, ..., or your own.")] = "GANomaly",
-    minutes: Annotated[
-        float, typer.Option(min=0.0001, help="Time limit for training, in minutes.")
-    ] = 10.0,
+    minutes: Annotated[float, typer.Option(min=0.0001, help="Most minutes of training.")] = 10.0,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     image_size: Annotated[int, typer.Option(help="32, 64, 128 or 256 pixels.")] = 64,
     filters: Annotated[int, typer.Option(help="Width of the networks.")] = 16,
@@ -248,6 +245,7 @@ def _say(sentence: str) -> None:
 
 def main() -> None:
     """Run from the command line; see `EPILOG` for the exit status."""
+    os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
     app(prog_name="python -m ganlib" if sys.argv[0].endswith(".py") else "ganlib")
 
 

@@ -1,16 +1,23 @@
 """A model of one's own, in one file of at most 40 lines, takes part in everything."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from processes import answer_of
 from tiny import assert_answers_as_a_detector, assert_equal, load, some_images
 
-from ganlib import training
+from ganlib import comparison, training
 from ganlib.data.batches import Batches
+from ganlib.detector import Detector
+from ganlib.files import write_safely
 from ganlib.models import METHODS
+from ganlib.run import Run, read_runs
 
 FILE = Path(__file__).with_name("own_model.py")
 # In another process: what `GANLIB_MODELS` names is a method, and its saved model is loaded.
@@ -70,3 +77,57 @@ def test_another_process_knows_it_by_the_environment(denoiser, tmp_path):
     for models, message in (("", "is not a model that ganlib"), (tmp_path / "x.py", "not a file")):
         with pytest.raises(AssertionError, match=message):
             run(path, models)
+
+
+def test_it_becomes_a_detector_with_heat_maps(denoiser, tmp_path):
+    model, _ = denoiser
+    detector = Detector(model, {"images": "noise"})
+    detector.calibrate_on(model.detect(some_images(30, seed=1)), 0.1)
+    write_safely(tmp_path / "detector.keras", detector.save)
+    loaded, images = load(tmp_path / "detector.keras"), some_images(5, seed=2)
+    for found, expected in zip(loaded.examine(images), detector.examine(images), strict=True):
+        assert_equal(found, expected)
+    assert loaded.card == {"images": "noise"}
+    np.testing.assert_array_equal(loaded.is_anomaly(images), detector.is_anomaly(images))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    for number, image in enumerate(some_images(60, seed=3)[..., 0]):
+        part = "train/good" if number < 40 else "test/good" if number < 50 else "test/hole"
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / part / f"{number}.png")
+    return folder
+
+
+def test_the_command_line_trains_it(folder, tmp_path):
+    arguments = [folder, "--method", "denoiser", "--steps", "3", "-o", tmp_path / "parts.keras"]
+    arguments += ["--image-size", "32", "--filters", "4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ganlib", "train", *map(str, arguments)],
+        env={**os.environ, "GANLIB_MODELS": str(FILE)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "AUROC on the test images" in done.stderr
+    assert "parts.keras" in done.stdout
+
+
+def test_it_takes_part_in_the_comparison(denoiser, folder, tmp_path):
+    """As in 02b and 03: written by a run, found by its name, and summarized."""
+    places = {f"{name}_dir": tmp_path / name for name in ("data", "runs", "figures")}
+    run = Run("denoiser", str(folder), "smoke", steps=2, filters=4, latent_dim=6, **places)
+    model = run.build(METHODS["denoiser"].train, fit=run.fit)
+    table, images = run.to_score()
+    detection = run.detect(model, images)
+    table = run.add_truth(table.assign(score=detection.scores))
+    run.write(model, table, images, detection)
+    runs = read_runs([run.folder.parent], METHODS)
+    tables = {str(run.folder): table}
+    rows = runs.merge(comparison.merits(table).assign(folder=str(run.folder)), on="folder")
+    (line,) = comparison.summarise(rows[rows["kind"] == "all"], tables).to_dict("records")
+    assert (line["method"], line["family"], line["n_test_anomaly"]) == ("denoiser", "baseline", 10)
+    assert line["auroc"] == run.evaluate(table, detection)["auroc"]

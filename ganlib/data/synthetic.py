@@ -1,12 +1,10 @@
 """Draw stand-ins for the two data sets, for use where the real images cannot be had.
 
-Castings are made as the real set was: each picture is one of `PARTS` sound parts, with its own
-texture and light, turned, slanted, mirrored and brightened. So the paper's split has copies of each
-part on both sides. Anomalies show other parts. Satellite tiles show clear ground, or the same
-ground under clouds or haze.
+Each casting is one of `PARTS` sound parts, turned, slanted, mirrored and brightened: as in the real
+set, the paper's split has copies of each part on both sides. Anomalies show other parts. Satellite
+tiles show clear ground, or the same ground under clouds or haze.
 """
 
-import csv
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,13 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
 from ganlib.data.archives import ARCHIVES, MARKER, is_anomaly
 from ganlib.errors import GanlibError
-from ganlib.files import unfinished
+from ganlib.files import unfinished, write_csv
 
 VERSION = 2  # raise it whenever a seed gives other pictures than before
 CASTING_KINDS = ("normal", "dent", "burr", "blow_hole", "scratch")
@@ -44,23 +43,17 @@ def write_dataset(
     `root` is either complete or absent. Beside the folders lie `GENERATED.txt`, which says what the
     images are, and `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces the number
     of pictures of some parts (keys as in `Archive.counts`). Return `root` as an absolute path.
-
-    Raises:
-        GanlibError: If an argument is out of range, or `root` holds files.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
     archive, (draw, anomalies, *prefixes) = ARCHIVES[name], SETS[name]
     draw([], seed, image_size)  # validates seed and size before a folder is made
-    counts = {**archive.counts, **(counts or {})}
-    if set(counts) != set(archive.counts) or min(counts.values()) < 0:
-        raise GanlibError(f"counts is {counts}; expected 0 or more of {', '.join(archive.counts)}")
-    root = Path(root).resolve()
+    root, counts = Path(root).resolve(), {**archive.counts, **(counts or {})}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     plan = [(part, i) for part, count in counts.items() for i in range(count)]
-    numbers, table = Counter(), [("file", "kind")]
+    numbers, table = Counter(), []
     with TemporaryDirectory(prefix=f"{unfinished(root).name}-", dir=root.parent) as scratch:
         tree = Path(scratch) / root.name  # the scratch folder itself is closed to other users
         for part in counts:
@@ -72,10 +65,9 @@ def write_dataset(
             path = tree / archive.folders[part][0] / f"{prefix}{numbers[prefix]:04d}.png"
             image = draw([kind], seed, image_size, start)[0].squeeze()
             Image.fromarray(image).save(path, compress_level=1)
-            if is_anomaly(part):
-                table.append((path.name, kind))
-        with (tree / f"{name}_kinds.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(table)
+            table.append((path.name, kind))
+        table = pd.DataFrame(table, columns=["file", "kind"])
+        write_csv(tree / f"{name}_kinds.csv", table[table["kind"] != "normal"])
         (tree / MARKER).write_text(
             "Generated pictures, no photographs: a stand-in that ganlib drew.\n"
             "Numbers measured on them say nothing about the real images.\n\n"
@@ -91,9 +83,6 @@ def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int
     """Draw one casting per kind, uint8 `(len(kinds), image_size, image_size, 1)`, 0..255.
 
     Picture i depends on `(seed, start + i, kinds[i])` alone.
-
-    Raises:
-        GanlibError: If a kind is unknown, seed or start below 0, or the size below 16.
     """
     return _series(_casting, CASTING_KINDS, 1, kinds, seed, image_size, start)
 
@@ -111,14 +100,14 @@ SETS = {
 
 
 def _series(draw, known, channels, kinds, seed, size, start):
-    """Validate the arguments and draw every picture."""
     if isinstance(kinds, str) or not set(kinds) <= set(known):
         raise GanlibError(f"kinds is {kinds!r}; expected a list of {', '.join(known)}")
     if size < 16 or seed < 0 or start < 0:
         raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected 16, 0, 0 or more")
     images = np.empty((len(kinds), size, size, channels), np.uint8)
-    for image, number, kind in zip(images, range(start, start + len(kinds)), kinds, strict=True):
-        image[:] = draw(seed, number, kind, size).round().clip(0, 255).reshape(image.shape)
+    for i, kind in enumerate(kinds):
+        image = draw(seed, start + i, kind, size).round().clip(0, 255)
+        images[i] = image.reshape(images.shape[1:])
     return images
 
 

@@ -1,8 +1,7 @@
 """Generated images: what a seed fixes, what they teach, and what lies on the disk."""
 
-import csv
-
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,15 +15,18 @@ from ganlib.data.synthetic import (
 )
 from ganlib.errors import GanlibError
 
-DRAW = [(casting_images, CASTING_KINDS, 1), (cloud_images, CLOUD_KINDS, 3)]
+DRAW = [
+    (casting_images, CASTING_KINDS, 1, [157.05, 148.54, 150.85, 126.03, 150.18]),
+    (cloud_images, CLOUD_KINDS, 3, [75.39, 134.18, 80.87, 110.35]),
+]
 FEW = {
     "casting": {"train_normal": 5, "test_normal": 3, "test_anomaly": 8},
     "cloud": {"normal": 4, "anomaly": 10},
 }
 
 
-@pytest.mark.parametrize(("draw", "kinds", "channels"), DRAW)
-def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels):
+@pytest.mark.parametrize(("draw", "kinds", "channels", "means_of_seed_7"), DRAW)
+def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels, means_of_seed_7):
     together = draw(kinds * 2, 3, 32, start=10)
     assert together.shape == (2 * len(kinds), 32, 32, channels)
     assert together.dtype == np.uint8
@@ -35,18 +37,8 @@ def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels):
     # The same picture at every size
     means = [draw(kinds, 3, size).mean((1, 2, 3)) for size in (16, 33, 64)]
     np.testing.assert_allclose(means[1:], means[:-1], atol=4)
-
-
-MEANS = {
-    casting_images: [157.05, 148.54, 150.85, 126.03, 150.18],
-    cloud_images: [75.39, 134.18, 80.87, 110.35],
-}
-
-
-@pytest.mark.parametrize(("draw", "kinds", "_channels"), DRAW)
-def test_a_seed_gives_the_same_pictures_on_every_machine(draw, kinds, _channels):
-    """Raise `synthetic.VERSION` with these numbers."""
-    np.testing.assert_allclose(draw(kinds, 7, 64).mean((1, 2, 3)), MEANS[draw], atol=0.02)
+    # The same on every machine: raise `synthetic.VERSION` with these numbers.
+    np.testing.assert_allclose(draw(kinds, 7, 64).mean((1, 2, 3)), means_of_seed_7, atol=0.02)
 
 
 def test_sound_castings_are_copies_of_18_parts():
@@ -108,8 +100,7 @@ def test_files_of_cloud_are_numbered_through_and_an_empty_root_is_filled(tmp_pat
 
 
 def kinds_of(root):
-    with (root / f"{root.name}_kinds.csv").open(newline="") as file:
-        return tuple(row["kind"] for row in csv.DictReader(file))
+    return tuple(pd.read_csv(root / f"{root.name}_kinds.csv")["kind"])
 
 
 def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
@@ -133,10 +124,7 @@ def test_wrong_arguments(wrong):
         casting_images(**{"kinds": ["normal"], "seed": 0, **wrong})
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"name": "steel"}, {"counts": {"test": 3}}, {"counts": {"normal": -3}}, {"image_size": 4}],
-)
+@pytest.mark.parametrize("wrong", [{"name": "steel"}, {"image_size": 4}])
 def test_wrong_arguments_make_no_folder(tmp_path, wrong):
     with pytest.raises(GanlibError, match="expected"):
         write_dataset(**{"name": "cloud", "root": tmp_path / "new" / "cloud", **wrong})

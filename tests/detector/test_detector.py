@@ -117,13 +117,6 @@ def test_where_normal_images_never_differ_nothing_is_hot():
     assert (_floored(np.zeros((3, 3))) == 1).all()
 
 
-def test_scores_and_heat_do_not_depend_on_the_company(detector):
-    found, heat = detector.examine(IMAGES)
-    alone, heat_alone = detector.examine(IMAGES[15:16])
-    np.testing.assert_array_equal(alone.scores, found.scores[15:16])
-    np.testing.assert_array_equal(heat_alone, heat[15:16])
-
-
 def test_above_is_the_share_of_held_out_normals_with_a_lower_score(detector):
     normal = detector.normal_scores
     assert len(normal) == 30 and (np.diff(normal) >= 0).all()

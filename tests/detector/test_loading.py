@@ -203,17 +203,14 @@ def test_a_flipped_byte_or_a_cut_is_noticed_or_changes_nothing(saved, tmp_path):
     for tenth in range(10):
         path.write_bytes(saved[: len(saved) * tenth // 10])
         refusal(path)
-    places = np.random.default_rng(0).integers(0, len(saved), 30).tolist()
-    # The checksum covers members; some of the archive's own bytes mean nothing.
-    places += [*range(0, 60, 6), *range(saved.rindex(b"PK\x01\x02") - 120, len(saved), 12)]
     noticed = 0
-    for place in places:
+    for place in [*range(0, 60, 6), *range(0, len(saved), len(saved) // 40)]:
         path.write_bytes(saved[:place] + bytes([saved[place] ^ 0x55]) + saved[place + 1 :])
         try:
             found = load_model(path).get_weights()
         except GanlibError:
             noticed += 1
-        else:
+        else:  # some of the archive's own bytes mean nothing
             assert all((a == b).all() for a, b in zip(found, expected, strict=True))
     assert noticed > 30
 

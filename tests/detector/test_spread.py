@@ -8,7 +8,6 @@ from small import SMALL
 
 from ganlib.data.images import decode
 from ganlib.detector import spread
-from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
 from ganlib.models import DCGAN, AnoGAN
 
@@ -43,16 +42,12 @@ def folder(tmp_path_factory):
     return folder
 
 
-def in_one_process(detector, folder):
-    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.[pP][nN][gG]"))
-    resize = detector.resize if isinstance(detector, Detector) else "squeeze"
-    return files, np.stack([decode(folder / file, 32, 1, resize) for file in files])
-
-
 @pytest.mark.parametrize("searching", [False, True])
 def test_table_is_that_of_one_process(searching, ganomaly, detector, folder, client, tmp_path):
     model = AnoGAN(DCGAN(**SMALL), steps=2, batch_size=4) if searching else detector
-    files, images = in_one_process(model, folder)
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.[pP][nN][gG]"))
+    resize = "squeeze" if searching else detector.resize
+    images = np.stack([decode(folder / file, 32, 1, resize) for file in files])
     scores = model.detect(images).scores
     if not searching:
         model.thresholds = {"quantile": float(np.sort(scores)[10:12].mean())}
