@@ -17,10 +17,10 @@ from benchmarks import ceiling, draw, memory, published
 from ganlib import data, evaluation
 from ganlib import settings as profiles
 from ganlib.data.batches import Batches
-from ganlib.models.environment import device, environment
 from ganlib.files import write_csv
 from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GANomaly
 from ganlib.models.base import feed
+from ganlib.models.environment import device, environment
 
 HERE = Path(__file__).parent
 STEPS = 200  # of the published search

@@ -24,10 +24,10 @@ from ganlib import settings as profiles
 from ganlib.data.batches import Batches
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
-from ganlib.models.environment import environment
 from ganlib.files import write_csv
 from ganlib.models import GANomaly
 from ganlib.models.base import feed
+from ganlib.models.environment import environment
 
 HERE = Path(__file__).parent
 BATCH = 32

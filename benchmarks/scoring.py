@@ -31,8 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=(2_000, 10_000))
     given = parser.parse_args()
-    from ganlib.models.environment import environment
     from ganlib.files import write_csv
+    from ganlib.models.environment import environment
 
     found = [_in_a_process(count) for count in given.counts]
     few, many = found

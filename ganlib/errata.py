@@ -65,14 +65,14 @@ class CarriedAnoGAN(AnoGAN):
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to compute: the defaults are the corrected values, comments tell the published."""
+    """One way to compute: defaults are the corrected values, comments end in the published."""
 
-    second_encoder: bool = True  # GANomaly's E learns and is in the score; published: `OneEncoder`
+    second_encoder: bool = True  # whether GANomaly's E learns and is in the score; False
     half_range: float = HALF_RANGE  # pixels become x / half_range - 1; clouds: 31.5, up to 7.1
-    fresh_search: bool = True  # for each image of AnoGAN; published: `CarriedAnoGAN`
+    fresh_search: bool = True  # whether AnoGAN's begins again for each image; False
     prior: str = "normal"  # of the search's first z; "uniform" U(0, 1), not as in training
     negative_slope: float = 0.2  # of LeakyReLU in GANomaly's encoders and discriminator; 0.3
-    first_files: int | None = None  # test the first of each label by name; 100, in unknown order
+    first_files: int | None = None  # test the first of each label by name; 100, order unknown
 
 
 CORRECTED = Preset()

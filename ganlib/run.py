@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ganlib import data, evaluation, figures, training
-from ganlib.models.environment import device, environment
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, slug, write_csv, write_json, write_safely
 from ganlib.models import devices
 from ganlib.models.base import AnomalyModel, Trainable
 from ganlib.models.detection import Detection
+from ganlib.models.environment import device, environment
 from ganlib.settings import settings
 
 

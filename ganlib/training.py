@@ -44,9 +44,8 @@ def train(
     **options,
 ) -> Training:
     """Train a model on some rows of images as the settings say, on all devices; see `fit`."""
-    steps, rate = settings.steps, settings.learning_rate
-    if isinstance(model, DCGAN):
-        steps, rate = settings.dcgan_steps, settings.dcgan_learning_rate
+    own = "dcgan_" if isinstance(model, DCGAN) else ""
+    steps, rate = (getattr(settings, own + name) for name in ("steps", "learning_rate"))
     batches = Batches(images, rows, settings.batch_size, seed, transform=transform)
     epochs = epochs_of(steps, len(rows), settings.batch_size)
     with devices.every_device():

@@ -13,9 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ganlib.models import environment
 from ganlib.errors import GanlibError
-from ganlib.models import BASELINES, METHODS, Autoencoder
+from ganlib.models import BASELINES, METHODS, Autoencoder, environment
 from ganlib.models.detection import Detection
 from ganlib.run import Run, check_parameters, pick_examples, pictures, read_runs
 

@@ -9,10 +9,10 @@ from tqdm.keras import TqdmCallback
 
 from ganlib import __version__, data, evaluation, training
 from ganlib.detector.detector import Detector
-from ganlib.models.environment import environment
 from ganlib.errors import GanlibError
 from ganlib.models import devices
 from ganlib.models.base import METHODS, Trainable
+from ganlib.models.environment import environment
 
 
 def train_detector(
