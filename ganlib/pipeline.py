@@ -56,11 +56,7 @@ class Step(NamedTuple):
         return self.output.with_suffix(".done.json")
 
 
-<<<<<<< HEAD
-def plan(profile, datasets: list[str], protocols: list[str], seeds: list[int], **options):
-=======
 def plan(profile: str, datasets: list, protocols: list, seeds: list, **options) -> list[Step]:
->>>>>>> d479f2e8c3eb9947408d3b958d283b5fb6a67b35
     """List the steps, in order: for each protocol and seed the notebooks that train.
 
     Figures and errata are those of the first. A folder (an absolute path) without test images of

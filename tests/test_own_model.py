@@ -9,10 +9,6 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-<<<<<<< HEAD
-=======
-from processes import answer_of
->>>>>>> d479f2e8c3eb9947408d3b958d283b5fb6a67b35
 from tiny import assert_answers_as_a_detector, assert_equal, load, some_images
 
 from ganlib import comparison, training
@@ -83,19 +79,12 @@ def run(path, models):
 
 def test_another_process_knows_it_by_the_environment(denoiser, tmp_path):
     model, path = denoiser
-<<<<<<< HEAD
     done = run(path, FILE)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = model.is_anomaly(some_images(5, seed=2)).tolist()
     assert done.stdout.split() == list(map(str, expected))
     assert "is not a model that ganlib knows" in run(path, "").stderr
     assert "which is not a file" in run(path, tmp_path / "missing.py").stderr
-=======
-    assert run(path, FILE) == model.is_anomaly(some_images(5, seed=2)).astype(int).tolist()
-    for models, message in (("", "is not a model that ganlib"), (tmp_path / "x.py", "not a file")):
-        with pytest.raises(AssertionError, match=message):
-            run(path, models)
->>>>>>> d479f2e8c3eb9947408d3b958d283b5fb6a67b35
 
 
 def test_it_becomes_a_detector_with_heat_maps(denoiser, tmp_path):

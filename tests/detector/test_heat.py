@@ -45,7 +45,6 @@ def test_the_heat_of_a_spot_lies_on_the_spot(tmp_path, size, resize):
     assert found[top + 5, left + 5] > 150
 
 
-<<<<<<< HEAD
 def test_a_turned_photograph_is_drawn_as_viewers_show_it(tmp_path):
     exif = Image.Exif()
     exif[274] = 6  # a quarter turn
@@ -53,7 +52,8 @@ def test_a_turned_photograph_is_drawn_as_viewers_show_it(tmp_path):
     picture = draw_heat(tmp_path / "p.jpg", np.zeros((8, 8), "float32"), "letterbox", "")
     assert picture.width == 240  # as wide as words need; the image is 100 wide and 300 high
     assert picture.height > 300
-=======
+
+
 def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
     Image.fromarray(np.full((200, 400), 90, "uint8")).save(tmp_path / "part.png")
     heat = np.zeros((16, 16), "float32")
@@ -64,4 +64,3 @@ def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
     assert below.max() == 255 and below.min() < 90  # dark words on white
     longer = draw_heat(tmp_path / "part.png", heat, "squeeze", "word " * 60)
     assert longer.height > picture.shape[0]
->>>>>>> d479f2e8c3eb9947408d3b958d283b5fb6a67b35
