@@ -3,7 +3,6 @@
 Each function draws its arguments, with a title and a caption (small print: where the data come
 from), and returns a `matplotlib.figure.Figure` made with pyplot. The caller closes it.
 """
-# ruff: noqa: F401
 
 from ganlib.figures.charts import (
     roc_and_precision_recall,

@@ -19,27 +19,8 @@ from ganlib.models.detection import Detection
 from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
 
-__all__ = [
-    "BASELINES",
-    "DCGAN",
-    "METHODS",
-    "AnoGAN",
-    "AnomalyModel",
-    "Autoencoder",
-    "Detection",
-    "FAnoGAN",
-    "GANomaly",
-]
-
-
-def _import_file(path: Path) -> None:
-    if not path.is_file():
-        raise GanlibError(
-            f"GANLIB_MODELS names {path}, which is not a file: give Python files with models."
-        )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-
-
-for _name in filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep)):
-    _import_file(Path(_name))
+for _path in map(Path, filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))):
+    if not _path.is_file():
+        raise GanlibError(f"GANLIB_MODELS names {_path}, which is not a file: give Python files.")
+    _spec = importlib.util.spec_from_file_location(_path.stem, _path)
+    _spec.loader.exec_module(importlib.util.module_from_spec(_spec))

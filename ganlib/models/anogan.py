@@ -22,9 +22,8 @@ class AnoGAN(AnomalyModel):
     """Step 2 of AnoGAN: generator and discriminator are frozen, and z is searched for each image.
 
     The only trainable weight is z, one row per image of a batch. The loss is a sum over the images
-    and Adam treats every value by itself, so a batch searches for each image exactly what a search
-    for it alone would. Its first z depends on the image's pixels and the seed, or on the encoder,
-    alone, and Adam's moments start from zero.
+    and Adam treats every value by itself, so a batch finds what searches one by one would. The
+    first z depends on the image and the seed, or on the encoder, alone.
 
     Args:
         dcgan: a trained DCGAN. Its networks are copied.
@@ -36,9 +35,6 @@ class AnoGAN(AnomalyModel):
         encoder: gives the first z in place of the prior.
         **kwargs: with dtype="mixed_bfloat16" the networks compute in bfloat16, while z, objectives
             and scores stay float32.
-
-    Example:
-        >>> scores, reconstructions, residuals = AnoGAN(dcgan).detect(images)
 
     Reference:
         Paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The published
@@ -67,9 +63,8 @@ class AnoGAN(AnomalyModel):
         self.generator = networks.frozen_copy(dcgan.generator, self.dtype_policy)
         self.discriminator = networks.frozen_copy(dcgan.discriminator, self.dtype_policy)
         self.encoder = encoder and networks.frozen_copy(encoder.encoder, self.dtype_policy)
-        self.discrimination_weight = discrimination_weight
+        self.discrimination_weight, self.prior, self.seed = discrimination_weight, prior, seed
         self.steps, self.learning_rate = steps, learning_rate
-        self.prior, self.seed = prior, seed
         self.batch_size, self.latent_dim = batch_size, dcgan.latent_dim
         self.latents = self._rows((self.latent_dim,), "latents", trainable=True)
         self.targets = self._rows(self.generator.output.shape[1:], "targets")

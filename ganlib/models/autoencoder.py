@@ -10,19 +10,10 @@ from ganlib.models.detection import HALF_RANGE
 class Autoencoder(AnomalyModel):
     """Encoder and decoder of GANomaly, trained on normal images to rebuild them, and nothing else.
 
-    No discriminator and no second encoder: beside `GANomaly` it tells what those add. The score is
-    the mean of |x - x_hat| in grey levels.
+    Beside `GANomaly` it tells what discriminator and second encoder add. The score is the mean of
+    |x - x_hat| in grey levels. Arguments are those of `ganlib.models.networks`.
 
-    Arguments are those of `ganlib.models.networks`.
-
-    Example:
-        >>> autoencoder = Autoencoder(image_size=64, channels=1)
-        >>> autoencoder.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-        >>> autoencoder.fit(normal_images, batch_size=32, epochs=15)  # uint8 (n, 64, 64, 1)
-        >>> scores, reconstructions, residuals = autoencoder.detect(images)
-
-    Reference:
-        G_E and G_D of the paper, section 4, with the contextual loss alone.
+    Reference: G_E and G_D of the paper, section 4, with the contextual loss alone.
     """
 
     method, family = "autoencoder", "baseline"

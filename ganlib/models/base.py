@@ -167,7 +167,7 @@ class AnomalyModel(Trainable):
         return model
 
     def score(self, images, outputs: dict):
-        """Compute A(x) `(n,)`, 0 and up, from images -1..1 and the outputs of `forward`."""
+        """Compute A(x) `(n,)`, 0 and up, from images -1..1 and the outputs."""
         raise NotImplementedError
 
     def detect(self, images: np.ndarray) -> Detection:

@@ -28,9 +28,9 @@ class DCGAN(Trainable):
 
     Reference:
         Paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
-        normalization (with it, it wins and G makes noise) and sees how much a batch varies (without
-        that, G makes one image of every z). Measured on held-out normal castings at 64x64, the mean
-        residual of a search fell from 34 to 14 grey levels.
+        normalization (with it, it wins and G makes noise) and sees how much a batch varies (else G
+        makes one image of every z): on held-out normal castings the mean residual of a search fell
+        from 34 to 14 grey levels.
     """
 
     def __init__(

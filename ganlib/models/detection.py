@@ -12,17 +12,12 @@ HALF_RANGE = 127.5  # grey levels 0..255 become -1..1
 class Detection(NamedTuple):
     """What a detector says about n images; row i of every array is image i.
 
-    Attributes:
-        scores: float32 `(n,)`, anomaly score A(x) >= 0, higher is more anomalous. The scale is the
-            detector's own: compare scores of one detector only.
-        reconstructions: uint8 `(n, height, width, channels)`, the nearest normal image, 0..255.
-        residuals: float32 `(n, height, width, channels)`, `|x - reconstruction|` in grey levels,
-            0..255, computed before the reconstruction is rounded.
+    Compare scores of one detector only. Images are `(n, height, width, channels)`, 0..255.
     """
 
-    scores: np.ndarray
-    reconstructions: np.ndarray
-    residuals: np.ndarray
+    scores: np.ndarray  # float32 (n,), A(x) >= 0, higher is more anomalous
+    reconstructions: np.ndarray  # uint8 images, the nearest normal ones
+    residuals: np.ndarray  # float32 images, |x - reconstruction| before rounding
 
 
 def unscale(values: np.ndarray) -> np.ndarray:
@@ -31,11 +26,7 @@ def unscale(values: np.ndarray) -> np.ndarray:
 
 
 def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Compute residual images x_R = |x - G(z)| in grey levels from uint8 images and values -1..1.
-
-    Reference:
-        Paper, section 3, the residual image.
-    """
+    """Compute x_R = |x - G(z)| in grey levels (paper, section 3) from uint8 images and -1..1."""
     return np.abs(images.astype("float32") - (values.astype("float32") + 1.0) * HALF_RANGE)
 
 

@@ -16,12 +16,6 @@ class FAnoGAN(AnomalyModel):
     the discriminator. Scoring is then one pass instead of hundreds of steps, and `AnoGAN` can start
     from the encoder's z. `kappa` is the weight of the feature loss.
 
-    Example:
-        >>> fanogan = FAnoGAN(dcgan)
-        >>> fanogan.compile(keras.optimizers.Adam(1e-3))
-        >>> fanogan.fit(normal_images, batch_size=32, epochs=10)  # uint8 (n, 64, 64, 1)
-        >>> anogan = AnoGAN(dcgan, encoder=fanogan, steps=25)
-
     Reference:
         Schlegl et al. 2019 and the authors' code, the encoder training "izi_f". Deviations: it sits
         on a DCGAN, not on a Wasserstein GAN; z is not bounded by tanh, as the prior of `DCGAN` is

@@ -1,9 +1,8 @@
 """Convolutions that a processor computes faster as one matrix product.
 
-A processor's convolution goes image by image and reads the whole kernel for each. A kernel of
-4x4x512x1024 (32 MiB) is larger than its cache, and on a map of 4x4 it waits for memory. A matrix
-product over the patches of all images reads the kernel once per batch. Measured in
-`benchmarks/README.md`.
+A convolution reads the whole kernel for each image. One of 4x4x512x1024 (32 MiB) is larger than a
+processor's cache, and on a map of 4x4 it waits for memory. A matrix product over the patches of all
+images reads it once per batch. Measured in `benchmarks/README.md`.
 """
 
 import contextlib
@@ -14,8 +13,8 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-WIDE = 4 * 4 * 512 * 1024  # values of a kernel that is larger than a processor's cache
-SMALL = 4  # side of the map at the narrow end
+WIDE = 4 * 4 * 512 * 1024  # values of such a kernel
+SMALL = 4  # side of the map
 _plain = contextvars.ContextVar("plain", default=False)
 
 
@@ -30,7 +29,6 @@ def plain_convolutions() -> Iterator[None]:
 
 
 def _as_product(layer: keras.layers.Layer, side: int) -> bool:
-    """Tell whether a layer has a wide kernel of twice its stride, and a small map of this side."""
     fits = layer.kernel_size == (4, 4) and layer.strides == (2, 2) and layer.padding == "same"
     return fits and side == SMALL and math.prod(layer.kernel.shape) >= WIDE and not _plain.get()
 

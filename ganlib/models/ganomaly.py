@@ -18,9 +18,7 @@ class GANomaly(AnomalyModel):
 
     Args:
         image_size, channels, latent_dim, filters: see `ganlib.models.networks`.
-        adversarial_weight, contextual_weight, encoder_weight: of the losses of the same names.
-        score: "l1", the paper's anomaly score (sum of |z - z_hat|), or "l2", that of the authors'
-            code (mean of (z - z_hat)^2).
+        score: "l1", the paper's anomaly score, or "l2", that of the authors' code.
         negative_slope: of LeakyReLU in the encoders and the discriminator.
 
     Example:

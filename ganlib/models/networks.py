@@ -1,11 +1,10 @@
 """The three networks that DCGAN, AnoGAN and GANomaly are made of.
 
-They work on values in -1..1 and know nothing of losses, data or training. The settings are those
-of DCGAN (Radford et al. 2015) as the authors of GANomaly use them: 4x4 convolutions of stride 2 and
-no pooling, no bias, weights from N(0, 0.02), batch normalization everywhere but at the image side,
-LeakyReLU of slope 0.2 downwards, ReLU and a final tanh upwards. Keras's defaults differ in three of
-them (batch normalization's momentum 0.99 and epsilon 1e-3, LeakyReLU's slope 0.3). Outputs are
-float32, also under `mixed_bfloat16`.
+They work on values in -1..1. The settings are those of DCGAN (Radford et al. 2015) as the authors
+of GANomaly use them: 4x4 convolutions of stride 2 and no pooling, no bias, weights from N(0, 0.02),
+batch normalization everywhere but at the image side, LeakyReLU of slope 0.2 downwards, ReLU and a
+final tanh upwards. Keras's defaults differ in batch normalization (momentum 0.99, epsilon 1e-3) and
+LeakyReLU (slope 0.3). Outputs are float32, also under `mixed_bfloat16`.
 
 All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 grey,
 3 RGB), `latent_dim` (length of z) and `filters` (channels at the image side; every halving of the
