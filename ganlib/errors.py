@@ -2,7 +2,7 @@
 
 
 class GanlibError(Exception):
-    """A mistake that the user can mend: the message says what, where and how.
+    """A mistake that the user can fix: the message says what, where and how.
 
     Command lines and notebooks show the message alone, without a traceback.
     """

@@ -84,10 +84,9 @@ def over_seeds(
         `value`, the mean over the runs; `low` and `high`, its interval; with `others` the two-sided
         `p_value` of there being no difference, never below 2 / (resamples + 1).
 
-    Reference:
-        AUROC: BCa bootstrap (Efron 1987); on simulated scores, intervals of 95 % held the truth in
-        93 % of the cases or more. Difference: percentile bootstrap. Where no draw differs (AUROC 1,
-        say): the exact binomial limit of m pairs, m being the clusters of the rarer label.
+    Reference: BCa bootstrap (Efron 1987) of an AUROC; on simulated scores, intervals of 95 % held
+    the truth in at least 93 %. Percentile bootstrap of a difference. Where no draw differs (AUROC
+    1, say): the exact binomial limit of m pairs, m being the clusters of the rarer label.
     """
     wins, paired = [_wins(table) for table in tables], others is not None
     for i, (table, other) in enumerate(zip(tables, others, strict=True) if paired else ()):
@@ -288,8 +287,6 @@ def pro(masks: np.ndarray, heat_maps: np.ndarray, limit: float = 0.3) -> float:
     The area up to `limit`, a share of normal pixels, is divided by it: guessing gives limit / 2.
     Reference: Bergmann et al., "The MVTec Anomaly Detection Dataset", IJCV 129 (2021), section 5.
     """
-    if not 0 < limit <= 1:
-        raise GanlibError(f"limit is {limit:g}: choose one above 0 and up to 1.")
     masks, heat_maps = _check_maps(masks, heat_maps)
     # With pixels weighted by 1 / size of their region, the curve is a weighted ROC curve.
     weights = np.ones(masks.shape)

@@ -200,11 +200,8 @@ def read_runs(
 ) -> pd.DataFrame:
     """Read the rows of all runs of some methods, and of their models untrained, GANs first.
 
-    `folders` are those of the seeds. A method without any run is left out, unless `required`. The
-    column `folder` says where a row was read.
-
-    Raises:
-        GanlibError: a folder lacks a method that is required or that another folder has.
+    `folders` are those of the seeds; the column `folder` says where a row was read. A method
+    without any run is left out; one that is `required`, or that another folder has, is an error.
     """
     folders, rows = list(folders), []
     names = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]

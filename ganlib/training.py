@@ -69,14 +69,9 @@ def fit(
     the history. Nothing else but the order of `Batches` decides how training goes on. That of
     another model, optimizer, seed, other images, or other code is overwritten.
 
-    Args:
-        epochs: how many in all, those before an interruption included.
-        callbacks: they see only the epochs that are still to be trained.
-        minutes: end before an epoch that would go beyond this time; one epoch is always trained.
-
-    Raises:
-        GanlibError: another process trains to the same folder, or a loss is not finite; the
-            checkpoint stays as it was.
+    `epochs` counts those before an interruption; `callbacks` see only those still to be trained.
+    Training ends before an epoch that would go beyond `minutes`, but one is always trained. A
+    GanlibError says that another process trains to the folder, or that a loss is not finite.
     """
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)

@@ -21,8 +21,7 @@ class Batches(keras.utils.PyDataset):
     Args:
         images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
-        shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case, or
-            it shuffles the batches again.
+        shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case.
         transform: Called with every batch, returns what the model gets instead.
         epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
     """

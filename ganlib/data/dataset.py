@@ -20,10 +20,9 @@ class Dataset:
     Attributes:
         source: `'kaggle'` (the digests are those on record), `'unverified'` (Kaggle's layout, but
             perhaps other bytes), `'generated'` by ganlib, or `'folder'` (the user's own).
-        files: One row per image, ordered by part, kind and name: `file` (posix path relative to
-            `root`), `part` (as in `Archive.counts` or `folder.Images`), `label` (0 normal, 1
-            anomaly), `kind` (`'normal'`, `'anomaly'` or its kind); of a folder also `mask` (as
-            `file`, `''` if there is none).
+        files: One row per image, ordered by part, kind and name: `file` (posix path in `root`),
+            `part` (as in `Archive.counts` or `folder.Images`), `label` (1 anomaly), `kind`
+            (`'normal'`, `'anomaly'` or its kind); of a folder also `mask` (a file, or `''`).
     """
 
     name: str  # 'casting', 'cloud', or a folder's name in a form fit for file names

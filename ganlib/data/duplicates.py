@@ -11,7 +11,6 @@
 Copies turned by any angle are found where the object lies within the frame, as castings do; where a
 picture fills the frame, copies by flips and quarter turns. Two photographs of one part are not
 copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels are averaged.
-
 Reference: Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI
 18 (1996) 366-376, for the pose. Deviation: no moments above the second order, turns are searched.
 """

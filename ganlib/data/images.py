@@ -24,16 +24,14 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     """Read an image file as a square, uint8 `(image_size, image_size, channels)`, 0..255.
 
     Every output pixel is the plain mean of the pixels that it covers (Pillow's `BOX` filter): small
-    defects still show, the mean brightness is kept, and edges get no ringing.
+    defects still show, the mean brightness is kept, and edges get no ringing. To become square,
+    "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes the centre.
 
     The content counts, not the suffix: BMP, GIF, JPEG, PNG, TIFF or WebP, the first picture, turned
     as its EXIF orientation says. Transparent pixels are laid over black; 16-bit grey levels become
     0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be stored inverted,
-    as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma.
-
-    To become square, "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes
-    the centre. A GanlibError says if the file is missing, damaged or no image, has more pixels than
-    `PIL.Image.MAX_IMAGE_PIXELS`, or grey levels of no known range (floats, 32-bit).
+    as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma. Files
+    that are missing, damaged, too large or of unknown range (floats, 32-bit) raise a GanlibError.
     """
     check_shape(image_size, channels, resize)
     with _naming(path):

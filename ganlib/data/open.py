@@ -31,8 +31,7 @@ def open_dataset(
     """Open a data set, fetching or generating its images if they are absent.
 
     Args:
-        name: `'casting'`, `'cloud'` or a folder with images, see `ganlib.data.folder`; write
-            `'./casting'` for a folder with the name of an archive.
+        name: `'casting'`, `'cloud'` or a folder, see `ganlib.data.folder`, as `'./casting'`.
         data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
             that the environment variable `GANLIB_DATA` names, else the generated ones in
             `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
@@ -40,8 +39,7 @@ def open_dataset(
             folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
-        on_error: `'skip'` leaves out images that cannot be read (`Dataset.skipped`), with
-            `'raise'` they are an error, here or in `load_images`.
+        on_error: `'skip'` leaves out images that cannot be read; with `'raise'` they are an error.
         fetch: False never downloads or generates: a GanlibError says what is missing.
         resize: How a folder's images become square, see `ganlib.data.images.decode`.
     """

@@ -85,11 +85,9 @@ class Detector(AnomalyModel):
     def heat_maps(self, residuals: np.ndarray) -> np.ndarray:
         """Compute where residuals, of a `Detection`, are higher than those of normal images.
 
-        They are compared place by place: an edge that is never rebuilt well is not hot.
-
-        Returns:
-            `(n, image_size, image_size)`, 0 and up. Of normal images, the false-alarm rate of
-            `calibrate_on` reaches 1 anywhere.
+        They are compared place by place: an edge that is never rebuilt well is not hot. The maps
+        are `(n, image_size, image_size)`, 0 and up; of normal images, the false-alarm rate of
+        `calibrate_on` reaches 1 anywhere.
         """
         return predict(self._heat, residuals)
 

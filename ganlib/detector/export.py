@@ -2,24 +2,7 @@
 
 The exported model takes raw pixels and returns score, reconstruction, residual and heat map. A JSON
 file beside it says the rest: how an image is brought to the model's size, the threshold, the card.
-This program uses a detector that was exported to ONNX:
-
-    import json
-    import numpy as np
-    import onnxruntime
-    from PIL import Image, ImageOps
-
-    model = onnxruntime.InferenceSession("detector.onnx")
-    about = json.load(open("detector.onnx.json"))
-    image = ImageOps.exif_transpose(Image.open("part.png")).convert(about["mode"])
-    if about["resize"] != "squeeze":
-        side = (max if about["resize"] == "letterbox" else min)(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))  # black beyond the edges
-    image = image.resize((about["image_size"], about["image_size"]), Image.Resampling.BOX)
-    images = np.asarray(image).reshape(1, *about["input"]["shape"][1:])
-    score, heat_map = model.run(["score", "heat_map"], {"images": images})
-    print(score[0], "anomaly" if score[0] >= about["threshold"] else "normal", heat_map.max())
+`docs/score_onnx.py` is such a program.
 """
 
 import importlib
@@ -55,10 +38,7 @@ def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[P
 
     The input is `images`, uint8 `(n, image_size, image_size, channels)`, the outputs are those of
     `Detector.call`. The name of `path` ends as `SUFFIXES` says. Return the paths written, last the
-    `<path>.json`.
-
-    Raises:
-        GanlibError: something is wrong with the detector, format or name, or a package is missing.
+    `<path>.json`. A GanlibError says what is wrong with detector or name, or what is missing.
     """
     path = Path(path)
     _check(detector, path, format)

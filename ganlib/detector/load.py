@@ -24,9 +24,7 @@ def load_model(path: str | Path) -> Trainable:
     """Load a detector or a model that `save` has written; it is not compiled.
 
     Your own model can be loaded once its module is imported, or its file is named in GANLIB_MODELS.
-
-    Raises:
-        GanlibError: the file does not exist, or holds anything but a whole, registered model.
+    A GanlibError says that the file is missing, or holds anything but a whole, registered model.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):

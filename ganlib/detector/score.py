@@ -120,13 +120,9 @@ def score_files(
     A journal beside the first output keeps all answers, so the same call continues an interrupted
     one. Files that have changed since are scored again, and all are with another detector.
 
-    Args:
-        detector_name, scored: what the report says was used, and scored.
-        on_scored: called with every answer; those of the journal come first.
-
-    Raises:
-        GanlibError: the detector is not calibrated, an image cannot be read, or another process
-            writes to the same place.
+    `detector_name` and `scored` are what the report says; `on_scored` gets every answer, those of
+    the journal first. A GanlibError says that the detector is not calibrated, an image cannot be
+    read, or another process writes to the same place.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")

@@ -25,12 +25,8 @@ def score_folder(
     """Score every image of a folder, and of the folders in it; write and return one table.
 
     Its columns are `file`, relative to the folder, `score`, and `is_anomaly` if it is calibrated.
-    If a worker is killed, another one repeats its chunks.
-
-    Args:
-        detector: a saved detector or model. It and the folder need the same path on every worker.
-        client: `distributed.Client` of the workers.
-        chunk_size: images that a worker has in memory at once.
+    Detector (or model) and folder need the same path on every worker of the `distributed.Client`;
+    if one is killed, another repeats its chunks, of `chunk_size` images.
     """
     from distributed import KilledWorker
 

@@ -36,8 +36,7 @@ def train_detector(
             held-out images for it, the lowest possible rate is used, and noted.
         method: a name of `ganlib.models.base.METHODS`.
 
-    Returns:
-        The calibrated detector, and name of a loss to its value after each epoch.
+    Return the calibrated detector, and name of a loss to its value after each epoch.
     """
     if method not in METHODS:
         raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")

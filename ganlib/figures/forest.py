@@ -168,8 +168,7 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw how many normal images and how many anomalies each rule for a threshold flags.
 
     The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
-    `detection_...`, `oracle` (bool, whether the rule knows the test labels) and `asked` (the
-    requested false-alarm rate, NaN where there is none).
+    `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN).
     """
     asked = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ls": ""}
     alarm = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}

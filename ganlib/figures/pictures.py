@@ -195,10 +195,8 @@ def leaks(
 ) -> Figure:
     """Draw test images above their nearest training images, from nearest to farthest.
 
-    Args:
-        strips: protocol to test images, the nearest training image of each, distances `(n,)`.
-        shares: protocol to a few words, up to 90 letters, beside it.
-        threshold: the distance below which two images count as copies.
+    `strips` is protocol to test images, the nearest training image of each, and distances `(n,)`;
+    `shares` protocol to a few words; below `threshold` two images count as copies.
     """
     images, *_ = next(iter(strips.values()))
     table = _Table(images, [max(len(each) for *_, each in strips.values())], 0.92, gap=0.1)

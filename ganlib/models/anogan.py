@@ -14,8 +14,7 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection, residual, unscale
 from ganlib.models.fanogan import FAnoGAN
 
-# of the first z -> method of a NumPy generator
-PRIORS = {"normal": "standard_normal", "uniform": "random"}
+PRIORS = {"normal": "standard_normal", "uniform": "random"}  # -> method of a NumPy generator
 
 
 class AnoGAN(AnomalyModel):
@@ -33,13 +32,10 @@ class AnoGAN(AnomalyModel):
             U(0, 1), as in the published notebooks.
         batch_size: images that are searched at once; it changes scores by rounding alone.
         encoder: gives the first z in place of the prior.
-        **kwargs: with dtype="mixed_bfloat16" the networks compute in bfloat16, while z, objectives
-            and scores stay float32.
+        dtype: with "mixed_bfloat16" the networks alone compute in bfloat16.
 
-    Reference:
-        Paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The published
-        notebooks train a dense layer in front of the generator instead and carry it from image to
-        image.
+    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The
+    published notebooks train a dense layer in front of the generator and carry it on instead.
     """
 
     method, family = "AnoGAN", "GAN"
@@ -129,9 +125,8 @@ class AnoGAN(AnomalyModel):
     def search(self, images: np.ndarray, record_every: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Search z for each image.
 
-        Returns:
-            float32 `(n, latent_dim)`, the z found, and float32 `(records, n)`, the objective L(z)
-            before steps 0, record_every, 2 record_every, ...
+        Return the z found, float32 `(n, latent_dim)`, and the objective L(z) before steps 0,
+        record_every, 2 record_every, ..., float32 `(records, n)`.
         """
         images = self.check_images(images)
         latents = np.empty((len(images), self.latent_dim), "float32")

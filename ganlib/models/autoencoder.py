@@ -12,7 +12,6 @@ class Autoencoder(AnomalyModel):
 
     Beside `GANomaly` it tells what discriminator and second encoder add. The score is the mean of
     |x - x_hat| in grey levels. Arguments are those of `ganlib.models.networks`.
-
     Reference: G_E and G_D of the paper, section 4, with the contextual loss alone.
     """
 

@@ -99,14 +99,12 @@ class Trainable(keras.Model):
     @classmethod
     def from_config(cls, config):
         """Build the model that `get_config` describes."""
-        return cls(
-            **{
-                name: construct(**value)
-                if isinstance(value, dict) and set(value) == {"registered_name", "config"}
-                else value
-                for name, value in config.items()
-            }
-        )
+        models = {
+            name: construct(**value)
+            for name, value in config.items()
+            if isinstance(value, dict) and set(value) == {"registered_name", "config"}
+        }
+        return cls(**{**config, **models})
 
 
 def construct(registered_name: str, config: dict) -> Trainable:
@@ -188,19 +186,11 @@ class AnomalyModel(Trainable):
     def calibrate(
         self, normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
     ) -> None:
-        """Choose thresholds by the scores of normal images that the model was not trained on.
-
-        Training images would not do: the model knows them, and their scores are too low. See
-        `ganlib.evaluation.fit_thresholds`, also for what it raises.
-        """
+        """Choose thresholds, see `ganlib.evaluation`, by scores of normal images it never saw."""
         self.thresholds = evaluation.fit_thresholds(normal_scores, false_alarm_rate, deviations)
 
     def is_anomaly(self, images: np.ndarray, rule: str = "quantile") -> np.ndarray:
-        """Tell which images `(n,)` have a score at or above the threshold of the rule.
-
-        Raises:
-            GanlibError: there are no thresholds yet, or none of this name.
-        """
+        """Tell which images `(n,)` have a score at or above the threshold of the rule."""
         if self.thresholds is None:
             raise GanlibError(
                 "This model has no threshold yet: call calibrate(scores) with its scores of normal "

@@ -26,7 +26,6 @@ def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
 def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Detection:
     """Score by the L1 distance, 0..2, of the histogram of grey levels to that of normal images.
 
-    64 bins have four levels each, so that even a bin of a 32x32 image holds 16 pixels on average.
     Channels are averaged. The reconstruction is the mean normal image.
     """
     train, images = _checked(train, images)

@@ -26,11 +26,9 @@ class DCGAN(Trainable):
         >>> dcgan.fit(normal_images, batch_size=32, epochs=30)  # uint8 (n, 64, 64, 1)
         >>> dcgan.generate(dcgan.draw_latents(16))
 
-    Reference:
-        Paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
-        normalization (with it, it wins and G makes noise) and sees how much a batch varies (else G
-        makes one image of every z): on held-out normal castings the mean residual of a search fell
-        from 34 to 14 grey levels.
+    Reference: paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
+    normalization (with it, it wins and G makes noise) and sees how much a batch varies (else G
+    makes one image of every z). Residuals of held-out castings fell from 34 to 14 grey levels.
     """
 
     def __init__(
@@ -44,12 +42,9 @@ class DCGAN(Trainable):
     ):
         super().__init__({"generator": 1.0, "discriminator": 1.0}, **kwargs)
         self.latent_dim = latent_dim
-        self.generator = networks.decoder(
-            image_size, channels, latent_dim, filters, name="generator"
-        )
-        self.discriminator = networks.discriminator(
-            image_size, channels, filters // 2, sees_batch=True
-        )
+        sizes = image_size, channels
+        self.generator = networks.decoder(*sizes, latent_dim, filters, name="generator")
+        self.discriminator = networks.discriminator(*sizes, filters // 2, sees_batch=True)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def forward(self, images, training=None):

@@ -16,10 +16,8 @@ class FAnoGAN(AnomalyModel):
     the discriminator. Scoring is then one pass instead of hundreds of steps, and `AnoGAN` can start
     from the encoder's z. `kappa` is the weight of the feature loss.
 
-    Reference:
-        Schlegl et al. 2019 and the authors' code, the encoder training "izi_f". Deviations: it sits
-        on a DCGAN, not on a Wasserstein GAN; z is not bounded by tanh, as the prior of `DCGAN` is
-        N(0, 1); f is the last hidden layer of this discriminator.
+    Reference: Schlegl et al. 2019 and the authors' code, encoder training "izi_f". Deviations: the
+    GAN is a DCGAN, not Wasserstein's; z is not bounded by tanh; f is D's last hidden layer.
     """
 
     method, family, stages = "f-AnoGAN", "GAN", 2
@@ -56,10 +54,5 @@ class FAnoGAN(AnomalyModel):
 
     def score(self, images, outputs):
         """Compare image and reconstruction in pixels and in features."""
-        return losses.fanogan_score(
-            images,
-            outputs["reconstruction"],
-            outputs["features"],
-            outputs["reconstruction_features"],
-            self.kappa,
-        )
+        names = ("reconstruction", "features", "reconstruction_features")
+        return losses.fanogan_score(images, *(outputs[name] for name in names), self.kappa)

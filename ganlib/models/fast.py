@@ -90,7 +90,4 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 # Keras's layers -> the same function, fast where it is wide
-CONVOLUTIONS = {
-    keras.layers.Conv2D: Conv2D,
-    keras.layers.Conv2DTranspose: Conv2DTranspose,
-}
+CONVOLUTIONS = {keras.layers.Conv2D: Conv2D, keras.layers.Conv2DTranspose: Conv2DTranspose}

@@ -21,16 +21,9 @@ class GANomaly(AnomalyModel):
         score: "l1", the paper's anomaly score, or "l2", that of the authors' code.
         negative_slope: of LeakyReLU in the encoders and the discriminator.
 
-    Example:
-        >>> ganomaly = GANomaly(image_size=64, channels=1)
-        >>> ganomaly.compile(keras.optimizers.Adam(2e-4, beta_1=0.5))
-        >>> ganomaly.fit(normal_images, batch_size=32, epochs=15)  # uint8 (n, 64, 64, 1)
-        >>> scores, reconstructions, residuals = ganomaly.detect(images)
-
-    Reference:
-        Paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: batch normalization
-        uses its averages when scoring (the authors' code never leaves training mode, so its scores
-        depend on the batch), and a discriminator that has won is not initialized again.
+    Reference: paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: scoring uses
+    the averages of batch normalization (the authors' scores depend on the batch), and a
+    discriminator that has won is not initialized again.
     """
 
     method, family = "GANomaly", "GAN"

@@ -3,8 +3,7 @@
 They work on values in -1..1. The settings are those of DCGAN (Radford et al. 2015) as the authors
 of GANomaly use them: 4x4 convolutions of stride 2 and no pooling, no bias, weights from N(0, 0.02),
 batch normalization everywhere but at the image side, LeakyReLU of slope 0.2 downwards, ReLU and a
-final tanh upwards. Keras's defaults differ in batch normalization (momentum 0.99, epsilon 1e-3) and
-LeakyReLU (slope 0.3). Outputs are float32, also under `mixed_bfloat16`.
+final tanh upwards (Keras's defaults differ). Outputs are float32, also under `mixed_bfloat16`.
 
 All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 grey,
 3 RGB), `latent_dim` (length of z) and `filters` (channels at the image side; every halving of the
@@ -31,8 +30,7 @@ def encoder(
 ) -> keras.Model:
     """Build the network from an image to z `(n, latent_dim)`: G_E and E of GANomaly.
 
-    Reference:
-        Paper, section 4; Encoder of the GANomaly authors' code.
+    Reference: paper, section 4; Encoder of the GANomaly authors' code.
     """
     image, x = _downwards(image_size, channels, filters, negative_slope)
     x = layers.Conv2D(latent_dim, 4, padding="valid", **_weights())(x)  # (1, 1, z)
@@ -44,9 +42,8 @@ def decoder(
 ) -> keras.Model:
     """Build the network from z to an image -1..1: G of DCGAN, G_D of GANomaly.
 
-    Reference:
-        Paper, sections 2 and 4; Decoder of the GANomaly authors' code. The published AnoGAN
-        notebook begins with a dense layer to 4x4x1024: the same function, weights in another order.
+    Reference: paper, sections 2 and 4; Decoder of the GANomaly authors' code. The dense layer that
+    the published AnoGAN notebook begins with is the same function.
     """
     _check(image_size, channels)
     latent = keras.Input((latent_dim,), name="latent")
@@ -74,15 +71,10 @@ def discriminator(
     f is the last hidden layer; logits are positive for real. With `sees_batch` it has biases and
     Keras's initializers in place of batch normalization and N(0, 0.02), and judges each image
     together with how much its batch varies.
-
-    Reference:
-        Paper, sections 2 to 4; NetD of the GANomaly authors' code. With `sees_batch` it resembles
-        the published AnoGAN notebook's, which has no batch normalization either, but dropout, and
-        takes f one block earlier.
+    Reference: paper, sections 2 to 4; NetD of the GANomaly authors' code. The published AnoGAN
+    notebook's has no batch normalization either, but dropout, and takes f one block earlier.
     """
-    image, features = _downwards(
-        image_size, channels, filters, negative_slope, normalize=not sees_batch
-    )
+    image, features = _downwards(image_size, channels, filters, negative_slope, not sees_batch)
     x = MinibatchDeviation()(features) if sees_batch else features
     x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
     logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
@@ -95,9 +87,7 @@ class MinibatchDeviation(layers.Layer):
     A discriminator sees one image at a time, so a generator that makes the same good image of every
     z deceives it. The map holds the standard deviation over the batch, averaged over all values:
     `(n, height, width, depth)` becomes `(n, height, width, depth + 1)`.
-
-    Reference:
-        Salimans et al. 2016, minibatch discrimination, in the form of Karras et al. 2018.
+    Reference: Salimans et al. 2016, minibatch discrimination, in the form of Karras et al. 2018.
     """
 
     def call(self, inputs):
@@ -111,9 +101,7 @@ class MinibatchDeviation(layers.Layer):
         return (*input_shape[:-1], input_shape[-1] + 1)
 
 
-def _downwards(
-    image_size: int, channels: int, filters: int, negative_slope: float, normalize: bool = True
-):
+def _downwards(image_size, channels, filters, negative_slope, normalize=True):
     """Halve the image down to 4x4: what encoder and discriminator share."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import keras
@@ -13,7 +12,6 @@ import pytest
 from PIL import Image
 from small import CARD, GOOD, SMALL
 
-import ganlib.detector.export
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
@@ -25,6 +23,7 @@ for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_lit
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"EXPORTING IS NOT TESTED: there is no {package}", allow_module_level=True)
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "score_onnx.py"
 DEFECTS = casting_images(["blow_hole", "burr", "dent"], 1, 32)
 # Black for white, and noise: far from all that the detector knows.
 STRANGE = np.concatenate([255 - GOOD[:2], np.random.default_rng(0).choice(256, (2, 32, 32, 1))])
@@ -132,10 +131,8 @@ def test_nothing_else_is_left_and_the_json_tells_what_a_program_must_know(detect
 @pytest.mark.parametrize(
     ("resize", "size"), [("squeeze", (48, 80)), ("crop", (75, 41)), ("letterbox", (64, 40))]
 )
-def test_the_example_of_the_docstring_gives_the_verdict_of_the_detector(
-    resize, size, detector, exported, tmp_path
-):
-    example = textwrap.dedent(ganlib.detector.export.__doc__.split("ONNX:\n")[1])
+def test_the_example_gives_the_verdict_of_the_detector(resize, size, detector, exported, tmp_path):
+    example = EXAMPLE.read_text()
     for name in ("detector.onnx", "detector.onnx.json"):
         source = exported["onnx"].with_name(name.replace("detector", "part"))
         (tmp_path / name).write_bytes(source.read_bytes())
