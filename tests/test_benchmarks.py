@@ -3,11 +3,10 @@
 import re
 
 import keras
-import numpy as np
 import pandas as pd
 import tracked
 
-from benchmarks import ceiling, draw, published
+from benchmarks import ceiling, draw
 from ganlib.models.ganomaly import GANomaly
 
 
@@ -28,32 +27,6 @@ def test_a_step_of_ganomaly_has_sixteen_passes_less_the_gradients_of_images():
     # forward once each, D twice; kernels as often; inputs: not those of real images and of D's own
     passes = 3 * e - e_image + 3 * d + 3 * e2 + 7 * judge - 2 * judge_image
     assert ceiling.ganomaly_step(model, 5) == 5 * passes
-
-
-def test_the_published_search_lowers_its_objective_and_trains_the_dense_layer_alone():
-    generator = keras.Sequential(
-        [
-            keras.Input((100,)),
-            keras.layers.Dense(64, activation="tanh"),
-            keras.layers.Reshape((8, 8, 1)),
-        ]
-    )
-    image = keras.Input((8, 8, 1))
-    features = keras.layers.Conv2D(2, 3)(image)
-    judge = keras.Model(image, [features, keras.layers.Dense(1)(keras.layers.Flatten()(features))])
-    search = published.Search(generator, judge)
-    kept = [weight.copy() for weight in generator.get_weights() + judge.get_weights()]
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 1), dtype="uint8")
-
-    def distance(z):
-        return np.abs(pixels / 127.5 - 1 - generator.predict(z, verbose=0)).sum()
-
-    first, _ = search(pixels, 1)
-    last, seconds = search(pixels, 60)
-    assert distance(last) < distance(first)
-    assert seconds > 0
-    now = generator.get_weights() + judge.get_weights()
-    assert all(np.array_equal(a, b) for a, b in zip(kept, now, strict=True))
 
 
 def test_the_table_replaces_what_was_between_the_marks(tmp_path):

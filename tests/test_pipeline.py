@@ -256,12 +256,6 @@ def test_wrong_arguments_are_one_line_and_status_1(arguments, word, capsys):
     assert word in error
 
 
-def test_an_interruption_says_how_to_continue(monkeypatch, capsys):
-    monkeypatch.setattr(pipeline, "_make_figures", mock.Mock(side_effect=KeyboardInterrupt))
-    assert pipeline.main([]) == 130
-    assert "continue" in capsys.readouterr().err
-
-
 def test_real_notebooks_depend_on_the_library_they_use():
     def files(name):
         cells = nbformat.read(pipeline.PROJECT / "notebooks" / f"{name}.ipynb", 4).cells

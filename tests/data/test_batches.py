@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from processes import answer_of
 
-from benchmarks import memory
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
 
@@ -96,31 +95,6 @@ def test_fit_takes_epoch_after_epoch_and_goes_on_where_it_was(images):
     spy.fit(resumed, epochs=4, initial_epoch=3, shuffle=False, verbose=0)
     expected = np.concatenate([batches.order(epoch) for epoch in range(4)])
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(spy.seen), expected)
-
-
-class Unbuilt(Spy):
-    def __init__(self):
-        super().__init__(1)
-        self.built = False
-
-
-@pytest.mark.parametrize("batch_size", [11, 22])
-def test_looking_at_the_first_batches_is_no_epoch(images, batch_size):
-    """Keras on TensorFlow takes one or two batches before it trains; here they are all there is."""
-    batches = Batches(images, ROWS, batch_size)
-    model = Unbuilt()
-    model.compile(keras.optimizers.SGD(0.0))
-    for epoch in (1, 2):
-        model.fit(batches, epochs=1, shuffle=False, verbose=0)
-        assert batches.epoch == epoch
-
-
-@pytest.mark.torture
-def test_the_benchmark_of_memory_runs_on_few_images():
-    """What it finds on 100,000 takes minutes; here, that it measures what it says."""
-    rows = {row["name"]: row for row in memory.growth([300])}
-    assert 100 < rows["peak memory, 300 images"]["value"] < 4096
-    assert rows["decode 300 images"]["value"] > 50
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import io
 import os
 import signal
@@ -94,15 +93,6 @@ def test_a_download_takes_no_login_and_no_second_time(kaggle, data_dir):
     whole(data_dir)
     open_dataset("casting", "auto", data_dir, lines.append, fetch=False)
     assert len(kaggle.asked) == len(paths)
-
-
-def test_names_in_other_scripts_and_that_differ_in_case_alone(kaggle, data_dir):
-    names = ["주물 결함.png", "صب.png", "a  b 🔧.png", "Ok.png", "ok.png", " a.png", "e\u0301.png"]
-    parts = [part for part, count in COUNTS.items() for _ in range(count)]
-    images = {f"{CASTING.folders[part][0]}/{names.pop()}": png(len(names)) for part in parts}
-    kaggle.archive = zipped(images)
-    dataset = fetch(data_dir)
-    assert {file: (dataset.root / file).read_bytes() for file in dataset.files["file"]} == images
 
 
 def test_a_refusal_says_what_to_do(kaggle, data_dir):
@@ -232,16 +222,6 @@ def test_nothing_gets_out_of_the_folder(kaggle, data_dir):
     top = data_dir.parent.parent
     assert {path.name for path in top.iterdir()} == {"home", "new"}
     assert all(path.is_relative_to(root) for path in top.rglob("outside.txt"))
-
-
-def test_a_failed_rename_leaves_nothing(kaggle, data_dir, monkeypatch):
-    def replace(*_):
-        raise OSError(errno.ENOSPC, "cannot rename")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", replace)
-        assert "cannot rename" in refused(data_dir)
-    whole(data_dir)
 
 
 def test_a_folder_in_the_way_is_not_touched(kaggle, data_dir):

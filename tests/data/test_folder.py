@@ -9,7 +9,7 @@ from PIL import Image
 from sets import fill, make_parts, opened, saved, write
 
 from ganlib import data, errata
-from ganlib.data import loading, open_dataset
+from ganlib.data import open_dataset
 from ganlib.data.folder import called, name_of
 from ganlib.errors import GanlibError
 
@@ -202,23 +202,6 @@ def test_digests_tell_folders_within_from_the_folder_itself(tmp_path):
     swapped = opened(root, tmp_path)
     (root / "test/crack").rename(root / "test/scratch")  # now after hole
     assert len({first, swapped.digest, opened(root, tmp_path).digest}) == 3
-
-
-def test_images_of_one_name_are_left_out_one_by_one(tmp_path, monkeypatch):
-    root = make_parts(tmp_path / "x")
-    (root / "test/hole/000.png").write_text("rubbish")
-    dataset = opened(root, tmp_path, on_error="skip")
-    assert dataset.skipped["file"].tolist() == ["test/hole/000.png"]
-    assert "test/crack/000.png" in set(dataset.files["file"])
-    assert dataset.caption == "x: 5 good, 3 + 4 test images in a folder, 1 unreadable left out"
-    assert dataset.notes[-1].startswith("1 of 12 images cannot be read")
-    with monkeypatch.context() as patch:
-        patch.setattr(loading, "try_decode", lambda *_: pytest.fail("tries again"))
-        assert opened(root, tmp_path, on_error="skip").skipped.equals(dataset.skipped)
-    for name in ("hole/001", "crack/000", "crack/001"):
-        (root / f"test/{name}.png").write_text("rubbish")
-    with pytest.raises(GanlibError, match=r"Too few .* 0 of test_anomaly in .* first of 4"):
-        opened(root, tmp_path, on_error="skip")
 
 
 def test_any_folder_has_the_errata_of_both(tmp_path):

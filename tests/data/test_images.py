@@ -108,23 +108,6 @@ def test_the_box_is_of_the_turned_image(tmp_path, suffix):
     assert decode(path, 6, 1, "letterbox")[..., 0].tolist() == expected.tolist()
 
 
-def test_a_strip_takes_no_square_of_memory(tmp_path, monkeypatch):
-    write(tmp_path / "strip.png", 255, (20000, 21))
-    sizes, crop = [], Image.Image.crop
-
-    def watched(image, box):
-        sizes.append((box[2] - box[0]) * (box[3] - box[1]))
-        return crop(image, box)
-
-    monkeypatch.setattr(Image.Image, "crop", watched)
-    pixels = decode(tmp_path / "strip.png", 32, 1, "letterbox")
-    assert max(sizes) == 20000 * 32
-    assert pixels.sum() == pytest.approx(255 * 21 / 20000 * 32 * 32, abs=32)
-    write(tmp_path / "line.png", 255, (20000, 1))
-    with pytest.raises(GanlibError, match=r"line\.png.*20000x1 pixels, more than 1000 times"):
-        decode(tmp_path / "line.png", 32, 1, "letterbox")
-
-
 @pytest.fixture
 def parts(tmp_path):
     """Open 12 images, their cache at `tmp_path/d/cache`."""
@@ -266,17 +249,6 @@ def test_one_white_pixel_among_many_is_a_defect(tmp_path):
     mask.putpixel((450, 10), 1)
     mask.save(tmp_path / "mask.png")
     assert np.argwhere(decode_mask(tmp_path / "mask.png", 8)).tolist() == [[0, 4]]
-
-
-def test_a_mask_has_the_size_of_the_turned_image(tmp_path):
-    root, exif = make_parts(tmp_path / "x"), Image.Exif()
-    exif[0x0112] = 6
-    Image.new("L", (8, 4)).save(root / "test/hole/000.png", exif=exif)
-    write(root / "ground_truth/hole/000.png", 255, (4, 8))
-    assert opened(root, tmp_path).files["mask"].iloc[-2] == "ground_truth/hole/000.png"
-    write(root / "ground_truth/hole/000.png", 255, (8, 4))
-    with pytest.raises(GanlibError, match=r"has 8x4 pixels, but its image .* has 4x8"):
-        opened(root, tmp_path)
 
 
 def test_archives_have_no_masks():

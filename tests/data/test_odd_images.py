@@ -11,7 +11,7 @@ import numpy as np
 import odd_images
 import pytest
 from odd_images import PNG, READ, REFUSED, SIDE, SMOOTH
-from PIL import Image, ImageFile
+from PIL import ImageFile
 from sets import COUNTS, make_casting, make_cloud, opened
 
 from ganlib.data import ARCHIVES, folder, load_images, loading, open_dataset, paper_split
@@ -68,17 +68,6 @@ def test_a_bomb_is_refused_before_it_is_decoded(made, monkeypatch):
     for name in ("bomb.png", "larger than it is.bmp"):
         with pytest.raises(GanlibError, match="MAX_IMAGE_PIXELS"):
             decode(made[0] / name, SIDE, 1)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("limit", [100, 200, 256, None])
-def test_the_limit_of_pixels_is_pillows(made, monkeypatch, limit):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    if limit is None or limit >= SIDE * SIDE:
-        assert decode(made[0] / "plain.png", SIDE, 3).tolist() == odd_images.COLOUR.tolist()
-    else:
-        with pytest.raises(GanlibError, match=rf"plain\.png.* more than {limit} pixels"):
-            decode(made[0] / "plain.png", SIDE, 3)
 
 
 def skipping(root, tmp_path, on_error="skip"):
@@ -189,14 +178,6 @@ def test_castings_may_lack_the_bad_ones_but_no_others(casting, tmp_path):
         skipping(casting, tmp_path)
 
 
-def test_a_folder_too_many_does_not_make_other_images_of_them(casting, tmp_path):
-    (casting / "test/def_front/folder.jpg").mkdir()
-    dataset = skipping(casting, tmp_path)
-    assert (dataset.source, len(dataset.files), len(dataset.skipped)) == ("kaggle", 12, 1)
-    assert dataset.caption == "casting, Kaggle images (digest verified), 1 unreadable left out"
-    assert dataset.notes == ("1 of 13 images cannot be read and were left out: 1 of test_anomaly.",)
-
-
 def test_the_same_bytes_are_tried_once(cloud, tmp_path, monkeypatch):
     (cloud / "noncloud/noncloud/003.png").write_bytes(b"rubbish")
     (tmp_path / "d").write_text("in the way of the record, which only saves time")
@@ -214,16 +195,6 @@ def test_the_same_bytes_are_tried_once(cloud, tmp_path, monkeypatch):
     (moved / "noncloud/noncloud/003.png").write_bytes(PNG)
     assert skipping(moved, tmp_path).skipped.empty
     assert len(tries) == 4 * 115
-
-
-def test_too_little_memory_is_no_fault_of_the_file(cloud, tmp_path, monkeypatch):
-    def full(*_):
-        raise MemoryError
-
-    monkeypatch.setattr(images_module, "_open", full)
-    with pytest.raises(GanlibError, match=r"000\.png cannot be read as an image: MemoryError"):
-        skipping(cloud, tmp_path)
-    assert not (tmp_path / "d/cache").exists()
 
 
 @pytest.mark.torture

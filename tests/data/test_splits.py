@@ -182,17 +182,6 @@ def test_every_draw_is_the_same_on_every_machine(groups):
         assert data.held_out_split(bare(normal=100))[0].calibration[:3].tolist() == expected
 
 
-def test_protocols_have_names(groups):
-    dataset, of_rows = bare(normal=300, anomaly=9), groups(np.arange(309) // 2)
-    for name, split in (
-        ("paper", data.paper_split(dataset, 3, 7)),
-        ("grouped", data.grouped_split(dataset, of_rows, 3, 7)),
-    ):
-        assert all(map(np.array_equal, data.split_dataset(dataset, name, 3, 7), split))
-    with pytest.raises(GanlibError, match="no protocol 'random'"):
-        data.split_dataset(dataset, "random")
-
-
 def test_truth_is_added_to_what_is_scored_and_is_not_in_it(groups):
     dataset = bare(train_normal=900, test_normal=120, test_anomaly=150)
     of_rows = groups(np.arange(1170) // 5)

@@ -122,10 +122,3 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
 def test_wrong_arguments(wrong):
     with pytest.raises(GanlibError, match="expected"):
         casting_images(**{"kinds": ["normal"], "seed": 0, **wrong})
-
-
-@pytest.mark.parametrize("wrong", [{"name": "steel"}, {"image_size": 4}])
-def test_wrong_arguments_make_no_folder(tmp_path, wrong):
-    with pytest.raises(GanlibError, match="expected"):
-        write_dataset(**{"name": "cloud", "root": tmp_path / "new" / "cloud", **wrong})
-    assert list(tmp_path.iterdir()) == []

@@ -27,10 +27,3 @@ def test_blocks_hold_what_follows_a_convolution():
     assert [block.is_feature for block in blocks] == [False, False, True, False]
     assert blocks[0].operation == f"conv 4{TIMES}4 /2"
     assert architecture.read_blocks(DECODER)[-1].extras == ("tanh",)
-
-
-def test_a_layer_that_changes_the_size_is_a_block_of_its_own():
-    pooled = [keras.layers.Conv2D(2, 3), keras.layers.AveragePooling2D(2)]
-    blocks = architecture.read_blocks(keras.Sequential([keras.Input((10, 10, 1)), *pooled]))
-    assert [block.kind for block in blocks] == ["conv", "other"]
-    assert [block.shape for block in blocks] == [(8, 8, 2), (4, 4, 2)]

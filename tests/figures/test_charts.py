@@ -82,12 +82,6 @@ def test_scatter_counts_few_extreme_scores_at_its_edge(outliers, hidden):
     assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
 
 
-def test_scatter_writes_the_auroc_that_it_is_given():
-    # Not the AUROC of these scores: the figure must not compute one.
-    texts = texts_of(draw("score_scatter"))
-    assert {"AUROC 0.123", "AUROC 0.988", "(a) AnoGAN", "(b) GANomaly"} <= set(texts)
-
-
 def test_histogram_counts_every_image_and_is_red_below_the_threshold():
     distances = {"paper": np.array([0, 0, 1, 9.99, 10, 30.0]), "grouped": np.array([10, 11, 40.0])}
     figure = figures.distance_histogram(distances, "t", CAPTION, threshold=10.0)

@@ -61,11 +61,6 @@ def test_worst_errors_are_over_reconstruction_and_residual_worst_first():
     assert {"100", "101", "10", "11", "partly cloudy, above 1 % of normals"} <= set(texts)
 
 
-def test_a_method_without_misses_is_drawn_without_them():
-    panel = {"AnoGAN": {"false alarms": errors(2)["false alarms"]}, "GANomaly": errors(2)}
-    assert len(images_of(figures.worst_errors(panel, "t", CAPTION))) == 3 * 2 + 3 * 4
-
-
 def test_samples_have_a_row_per_epoch_and_a_column_per_latent_vector():
     figure = draw("samples_over_epochs")
     np.testing.assert_array_equal(arrays_of(figure), pictures(6).reshape(2, 3, 8, 8))
@@ -77,14 +72,3 @@ def test_leaks_are_drawn_from_nearest_to_farthest_above_their_training_image():
     above, below, *_ = arrays_of(draw("leaks"))
     np.testing.assert_array_equal(above, images[[1, 2, 0], ..., 0])
     np.testing.assert_array_equal(below, nearest[[1, 2, 0], ..., 0])
-
-
-def test_leaks_tell_identical_images_distances_and_shares():
-    texts = texts_of(draw("leaks"))
-    assert texts.count("identical") == 2  # once in the legend
-    assert {"3.25", "20.0", "15.0", "17.5", "64 of 262 identical"} <= set(texts)
-
-
-def test_a_distance_of_zero_alone_is_not_called_identical():
-    strip = {"paper": (pictures(1), pictures(1)[:, ::-1], np.zeros(1))}
-    assert "0.00" in texts_of(figures.leaks(strip, "t", CAPTION, {}, 10.0))
