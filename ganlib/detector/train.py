@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm.keras import TqdmCallback
+from tqdm import tqdm
 
 from ganlib import __version__, data, evaluation, training
 from ganlib.detector.detector import Detector
@@ -50,8 +50,9 @@ def train_detector(
         left = max(1, METHODS[method].stages - len(networks))
         limit = None if minutes is None else (minutes - seconds / 60) / left
         path = checkpoint.with_stem(f"{checkpoint.stem}-{len(networks)}")
-        bar = TqdmCallback(verbose=0, desc="training", disable=None, mininterval=10)
-        about = (images, split.train, settings, seed, path, [bar])
+        bar = tqdm(desc="training", unit="epoch", disable=None, mininterval=10)
+        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
+        about = (images, split.train, settings, seed, path, [progress])
         losses, spent = training.train(model, *about, minutes=limit, verbose=0)
         networks[path], seconds = model, seconds + spent
         history.update(losses)
