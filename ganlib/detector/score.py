@@ -29,7 +29,6 @@ from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
 CHUNK = 128  # images; two chunks are in memory at a time
 
-
 Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
 
 

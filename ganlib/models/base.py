@@ -180,7 +180,9 @@ class AnomalyModel(Trainable):
         return check_images(images, shape, self.any_scale)
 
     def _scores_and_reconstructions(self, batch: np.ndarray) -> tuple:
-        outputs = self.predict_on_batch(batch)
+        answers = self.predict_on_batch(batch)
+        # TensorFlow repeats them for each device that the model was built on.
+        outputs = keras.tree.map_structure(lambda each: each[: len(batch)], answers)
         return self.score(scale(batch), outputs), outputs["reconstruction"]
 
     def calibrate(
@@ -209,9 +211,8 @@ class AnomalyModel(Trainable):
 def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
     """Compute answers of arrays batch by batch, as `model.predict`, in batches of one size.
 
-    A backend may add up in another order for another number of images, and the last digits differ.
-    So the last batch is filled up, and on processors with AVX-512 an image's answer has the same
-    bits alone, in any company, order and chunks.
+    Backends add up in another order for another number of images. So the last batch is filled up,
+    and on processors with AVX-512 an image's answer has the same bits alone and in any company.
     """
     answers = []
     for start in range(0, len(images), BATCH):
