@@ -232,8 +232,6 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_detector(
     for mine, other in zip(once.get_weights(), twice.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
     assert once.thresholds == twice.thresholds
-    assert run(*asked, "--minutes", "0.0001").exit_code == 0
-    assert load_model(tmp_path / "parts.keras").card["epochs"] == 1
     assert not list(tmp_path.glob(".*"))
 
 

@@ -86,9 +86,8 @@ def test_a_compiled_step_judges_by_the_discriminator_as_it_was_before(cls):
         assert model.train_on_batch(images)[0] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("cls", [DCGAN, Autoencoder])
-def test_equal_seeds_give_equal_weights_and_a_training_is_traced_once(cls, monkeypatch):
-    traces, compute_loss = [], cls.compute_loss
+def test_equal_seeds_give_equal_weights_and_a_training_is_traced_once(monkeypatch):
+    cls, traces, compute_loss = DCGAN, [], DCGAN.compute_loss
     monkeypatch.setattr(
         cls, "compute_loss", lambda self, *a, **k: traces.append(1) or compute_loss(self, *a, **k)
     )
@@ -150,8 +149,7 @@ def test_scores_are_their_equation_for_pixels_scaled_once(cls, options, equation
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
-        (AnoGAN, {"discrimination_weight": 0.4, "learning_rate": 0.2, "seed": 7}),
-        (AnoGAN, {"prior": "uniform", "batch_size": 3, "encoder": lambda: trained(FAnoGAN)}),
+        (AnoGAN, {"discrimination_weight": 0.4, "seed": 7, "encoder": lambda: trained(FAnoGAN)}),
         (FAnoGAN, {"kappa": 2.0}),
         (GANomaly, {"score": "l2", "negative_slope": 0.3}),
         (Autoencoder, {}),
