@@ -110,7 +110,7 @@ def differences(preset: Preset) -> list[str]:
     return [name for name, value in vars(CORRECTED).items() if getattr(preset, name) != value]
 
 
-def pixels(preset: Preset, images: np.ndarray) -> np.ndarray:
+def pixels(preset: Preset, images: np.ndarray, random=None) -> np.ndarray:
     """Make images so bright (float32, 0..1032) that the models' x / 127.5 - 1 is the preset's."""
     if preset.half_range == HALF_RANGE:
         return images

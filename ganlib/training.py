@@ -43,7 +43,14 @@ def train(
     transform: Callable | None = None,
     **options,
 ) -> Training:
-    """Train a model on some rows of images as the settings say, on all devices; see `fit`."""
+    """Train a model on some rows of images as the settings say, on all devices; see `fit`.
+
+    A model with a method `adapt(images)` learns from all of them at once, without steps.
+    """
+    if hasattr(model, "adapt"):
+        began = time.perf_counter()
+        model.adapt(read_rows(images, rows))
+        return Training({}, time.perf_counter() - began)
     own = "dcgan_" if isinstance(model, DCGAN) else ""
     steps, rate = (getattr(settings, own + name) for name in ("steps", "learning_rate"))
     batches = Batches(images, rows, settings.batch_size, seed, transform=transform)

@@ -22,7 +22,8 @@ class Batches(keras.utils.PyDataset):
         images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
         shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case.
-        transform: Called with every batch, returns what the model gets instead.
+        transform: Called with every batch and a random generator of its own, returns what the model
+            gets instead: images, or images and targets.
         epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
     """
 
@@ -33,7 +34,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int = 32,
         seed: int = 0,
         shuffle: bool = True,
-        transform: Callable[[np.ndarray], np.ndarray] | None = None,
+        transform: Callable[[np.ndarray, np.random.Generator], object] | None = None,
         epoch: int = 0,
     ):
         super().__init__()
@@ -54,7 +55,7 @@ class Batches(keras.utils.PyDataset):
         """Count the batches of an epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int):
         """Read one batch of the present epoch."""
         if not 0 <= index < len(self):
             raise IndexError(f"There is no batch {index}, an epoch has {len(self)}.")
@@ -63,7 +64,9 @@ class Batches(keras.utils.PyDataset):
         order = self._order[1]
         batch = read_rows(self.images, order[index * self.batch_size :][: self.batch_size])
         self._left -= 1
-        return batch if self.transform is None else self.transform(batch)
+        if self.transform is None:
+            return batch
+        return self.transform(batch, np.random.default_rng([self.seed, self.epoch, 1, index]))
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the rows in the order in which one epoch has them, `(m,)`."""

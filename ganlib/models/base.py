@@ -72,7 +72,11 @@ class Trainable(keras.Model):
         return self.forward(devices.split_rows(scale(images)), training)
 
     def forward(self, images, training=None) -> dict:
-        """Compute from images -1..1 their "reconstruction" -1..1, and what else is needed."""
+        """Compute from images -1..1 their "reconstruction" -1..1, and what else is needed.
+
+        A model that knows better than |x - reconstruction| where an image is not normal returns it
+        as "residual" `(n, height, width, 1)`, 0 and up.
+        """
         raise NotImplementedError
 
     def terms(self, images, outputs: dict) -> dict:
@@ -80,8 +84,8 @@ class Trainable(keras.Model):
         raise NotImplementedError
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Weight and add the terms of one batch."""
-        terms = self.terms(scale(x), y_pred)
+        """Weight and add the terms of one batch; targets, if there are any, are an output."""
+        terms = self.terms(scale(x), y_pred if y is None else {**y_pred, "target": y})
         for name, value in terms.items():
             self.term_metrics[name].update_state(value)
         loss = sum(self.term_weights[name] * value for name, value in terms.items())
@@ -171,19 +175,21 @@ class AnomalyModel(Trainable):
     def detect(self, images: np.ndarray) -> Detection:
         """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself."""
         images = self.check_images(images)
-        scores, reconstructions = predict(self._scores_and_reconstructions, images)
-        return Detection(scores, unscale(reconstructions), residual(images, reconstructions))
+        scores, reconstructions, *own = predict(self._answers, images)
+        residuals = own[0] if own else residual(images, reconstructions)
+        return Detection(scores, unscale(reconstructions), residuals)
 
     def check_images(self, images: np.ndarray) -> np.ndarray:
         """Validate images for this model."""
         shape = (self.image_size, self.image_size, self.channels)
         return check_images(images, shape, self.any_scale)
 
-    def _scores_and_reconstructions(self, batch: np.ndarray) -> tuple:
+    def _answers(self, batch: np.ndarray) -> tuple:
         answers = self.predict_on_batch(batch)
         # TensorFlow repeats them for each device that the model was built on.
         outputs = keras.tree.map_structure(lambda each: each[: len(batch)], answers)
-        return self.score(scale(batch), outputs), outputs["reconstruction"]
+        named = (outputs[name] for name in ("reconstruction", "residual") if name in outputs)
+        return self.score(scale(batch), outputs), *named
 
     def calibrate(
         self, normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0

@@ -17,7 +17,7 @@ class Detection(NamedTuple):
 
     scores: np.ndarray  # float32 (n,), A(x) >= 0, higher is more anomalous
     reconstructions: np.ndarray  # uint8 images, the nearest normal ones
-    residuals: np.ndarray  # float32 images, |x - reconstruction| before rounding
+    residuals: np.ndarray  # float32 images, |x - reconstruction| before rounding, or one channel
 
 
 def unscale(values: np.ndarray) -> np.ndarray:

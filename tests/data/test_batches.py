@@ -39,7 +39,7 @@ def test_a_batch_has_the_pixels_of_its_rows(images):
             assert type(batches[index]) is np.ndarray and batches[index].dtype == np.uint8
             expected = other[batches.order(0)[index * 8 :][:8]]
             np.testing.assert_array_equal(batches[index], expected)
-        changed = Batches(other, ROWS, 8, transform=lambda batch: batch * 4.0)
+        changed = Batches(other, ROWS, 8, transform=lambda batch, random: batch * 4.0)
         np.testing.assert_array_equal(changed[1], 4.0 * batches[1])
 
 
