@@ -44,7 +44,7 @@ def compare(
     remove_unfinished(RUNS)
     for folder, name in zip(folders, names, strict=True):
         for method in methods or ["auto", *METHODS]:
-            row = dict.fromkeys(COLUMNS, np.nan) | {"set": name, "method": method}
+            row = dict.fromkeys(COLUMNS, np.nan) | {"set": name, "method": method, "seed": seed}
             say(f"{name}, {method}")
             try:
                 row |= _result(folder, RUNS / name / slug(method), method, minutes, seed)
@@ -53,7 +53,8 @@ def compare(
                 row["error"] = f"{type(error).__name__}: {error}"
                 say(f"  {row['error']}")
             rows.append(row)
-    write_csv(output / "results.csv", table := pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    write_csv(output / "results.csv", table.convert_dtypes())  # whole numbers stay whole
     about = f"Seed {seed}, {minutes:g} minutes of training at most. Thresholds: by held-out good "
     about += "images. Lines: 95 % intervals. No symbol: it failed, or there are no such images. "
     about += "; ".join(table["processor"].dropna().unique())
@@ -89,6 +90,6 @@ def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> 
     row |= {"model": detector.model.method, "family": detector.model.family, "minutes": minutes}
     row |= {"backend": card["keras_backend"], "processor": card["device"]}
     row["megabytes"] = file.stat().st_size / 1e6
-    row |= {name: card[name] for name in ("train_seconds", "seed", "ganlib", "commit")}
+    row |= {name: card[name] for name in ("train_seconds", "ganlib", "commit")}
     write_json(result, {"made_from": made_from, "row": row})
     return row

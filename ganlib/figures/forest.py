@@ -26,7 +26,7 @@ _FAMILIES = {
     "features": {"marker": "D", "mfc": KIND_COLOURS["anomaly"], "mec": INK, "ms": 6},
     "baseline": {"marker": "s", "mfc": "#b5b5b5", "mec": INK, "ms": 6},
 }
-_ASKED = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ls": ""}
+_ASKED = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ms": 11, "ls": ""}
 _ALARM = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}
 _DETECTION = _ALARM | {"marker": "^", "mfc": KIND_COLOURS["anomaly"]}
 
@@ -192,7 +192,7 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     legend = {
         "false alarms": _ALARM,
         "detections": _DETECTION,
-        "false alarms asked for": _ASKED | {"ms": 11},
+        "false alarms asked for": _ASKED,
         "oracle: knows the test labels": hollow,
     }
     figure, grid = _forest(rows, title, caption, legend, {})
@@ -232,13 +232,11 @@ def methods_on_sets(table: pd.DataFrame, title: str, caption: str) -> Figure:
         at, look = (str(place % 7), "", line.method), looks.get(line.family, {}) | {"ms": 6}
         point = line.auroc, line.auroc_low, line.auroc_high
         rows.append(_Row(f"auroc {place // 7}", *at, point, look | {"gid": line.family}, above))
-        marks = [([line.false_alarm_low, line.false_alarm_high], 0, _LINE)]
-        marks += [(line.asked, 0, _ASKED | {"ms": 11}), (line.false_alarm_rate, 0, _ALARM)]
+        marks = [(line.asked, 0, _ASKED), (line.false_alarm_rate, 0, _ALARM)]
         point = line.detection_rate, line.detection_low, line.detection_high
         rows.append(_Row(f"rates {place // 7}", *at, point, _DETECTION, below, marks))
-    looks |= {"defects found": _DETECTION, "good images flagged": _ALARM}
-    heads, looks["asked for"] = {20: "AUROC", 21: "found", 55: "flagged"}, _ASKED | {"ms": 11}
-    figure, grid = _forest(rows, title, caption, looks, heads)
+    looks |= {"defects found": _DETECTION, "good images flagged": _ALARM, "asked for": _ASKED}
+    figure, grid = _forest(rows, title, caption, looks, {20: "AUROC", 21: "found", 55: "flagged"})
     low = min(0.45, table[["auroc", "auroc_low"]].min(axis=None) - 0.03)
     for upper, lower, part in zip(grid[::2].flat, grid[1::2].flat, panels, strict=False):
         upper.set(title=part["set"].iloc[0].replace("-", "\n"), xlabel="AUROC", xlim=(low, 1.04))
