@@ -122,6 +122,24 @@ def train(
     print(output)
 
 
+@app.command()
+def sets(
+    folders: list[Path] = typer.Argument(help=FOLDER),
+    methods: str = typer.Option("", help="Names, as auto,GANomaly.  [default: all]"),
+    minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for each training."),
+    seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    output: Path = typer.Option("figures/sets", file_okay=False, help="Folder to write to."),
+) -> None:
+    """Compare methods on folders with test images. The same command continues, by runs/sets/."""
+    from ganlib.sets import compare
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    table = compare(folders, names, minutes, seed, output, _say)
+    print(output / "results.csv", output / "sets.png", sep="\n")
+    if failed := table["error"].count():
+        raise GanlibError(f"{failed} of {len(table)} failed, see the column error of results.csv.")
+
+
 def _load(path: Path):
     from ganlib.detector import Detector, load_model
 
