@@ -63,11 +63,8 @@ def _file(suffix: str, help: str, *names: str):
     return typer.Option(None, *names, dir_okay=False, callback=check, help=help)
 
 
-SENTENCES = {
-    "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
-    "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images are flagged.",
-    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies are found.",
-}
+SHOWN = ("images", "method", "backbone", "weights", "image_size", "trained_on", "train_seconds")
+SHOWN += ("calibrated_on", "held_out_pictures", "lowest_rate", "false_alarm_rate", "made")
 FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
 RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
 RESIZE = "How images become square: with bars, cut, or squeezed."
@@ -95,6 +92,7 @@ def train(
     command continues.
     """
     from ganlib import data
+    from ganlib.detector.report import tested
     from ganlib.detector.train import judge, train_detector
     from ganlib.settings import settings
 
@@ -116,9 +114,8 @@ def train(
     finally:
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
-    found = [text.format(**metrics) for name, text in SENTENCES.items() if name in metrics]
     steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
-    _say("\n".join([steps, *detector.card["notes"], *found]))
+    _say("\n".join([steps, *detector.card["notes"], *tested(detector.card)]))
     print(output)
 
 
@@ -168,13 +165,13 @@ def score(
     """
     from tqdm import tqdm
 
+    from ganlib.detector.report import flagged, tested
     from ganlib.detector.score import Outputs, find_images, score_files
 
     files = find_images(images)
     model = _load(detector)
     if false_alarm_rate is not None:
-        model.calibrate(model.normal_scores, false_alarm_rate)
-        model.card = {**model.card, "false_alarm_rate": false_alarm_rate}
+        model.set_rate(false_alarm_rate)
     outputs = Outputs(csv, report, heatmaps)
     print_lines = not any(outputs)
     with tqdm(total=len(files), desc="scoring", unit="image", disable=None, mininterval=10) as bar:
@@ -189,9 +186,10 @@ def score(
 
         scored = ", ".join(map(str, images))
         counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
-    summary = "{anomalies} of {scored} images flagged as anomalies, {unreadable} unreadable."
-    summary = summary.format(**counts._asdict())
+    summary = flagged(counts.anomalies, counts.scored, model.card.get("false_alarm_rate"))
+    summary += f" {counts.unreadable} unreadable." if counts.unreadable else ""
     print(summary, file=sys.stderr if print_lines else sys.stdout)
+    _say(" ".join(tested(model.card)))
     for path in filter(None, outputs):
         print(path)
     if fail_on_anomaly and counts.anomalies:
@@ -214,11 +212,22 @@ def export(
 
 
 @app.command()
-def inspect(detector: Path = DETECTOR) -> None:
-    """Print a detector's card as JSON: its images, its training, its thresholds."""
+def inspect(
+    detector: Path = DETECTOR,
+    as_json: bool = typer.Option(False, "--json", help="Print all of it as JSON."),
+) -> None:
+    """Print a detector's card: its images, its training, its threshold, its test."""
+    from ganlib.detector.report import tested
+
     model = _load(detector)
     card = {**model.card, "thresholds": model.thresholds}
-    print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
+    if as_json:
+        print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
+        return
+    lines = {name: [card[name]] for name in SHOWN if name in card}
+    for name, values in (lines | {"notes": card.get("notes", []), "test": tested(card)}).items():
+        for value in values:
+            print(f"{name.replace('_', ' '):<18}{value}")
 
 
 def main() -> None:

@@ -212,6 +212,23 @@ def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05
     return _just_above(np.sort(scores)[n - alarms])
 
 
+def count_odd(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> int:
+    """Count the scores, up to a tenth, that would set the threshold but are far above the others.
+
+    If logarithms of scores are normally distributed, there are any in less than 1 % of all sets.
+    Reference: Grubbs' test from outside inward, as Rosner 1983, with the deviation of the others.
+    """
+    scores = np.sort(np.log(np.maximum(_check_scores(normal_scores), 1e-6)))
+    n, fewest = len(scores), max(1, math.floor((len(scores) + 1) * false_alarm_rate + 1e-9))
+    for count in range(max(1, n // 10), fewest - 1, -1) if n > 4 else ():
+        others = scores[:-count]
+        deviation = max(others.std(ddof=1), 0.01) * math.sqrt(1 + 1 / len(others))
+        far = (scores[-count] - others.mean()) / deviation
+        if n * stats.t.sf(far, len(others) - 1) < 0.01:
+            return count
+    return 0
+
+
 def deviation_threshold(normal_scores: np.ndarray, deviations: float = 3.0) -> float:
     """Choose the mean plus so many standard deviations, a rule of thumb that promises no rate."""
     scores = _check_scores(normal_scores)

@@ -9,6 +9,7 @@ from ganlib.errors import GanlibError
 from ganlib.evaluation import (
     auroc_interval,
     by_kind,
+    count_odd,
     deviation_threshold,
     evaluate,
     fit_thresholds,
@@ -231,6 +232,17 @@ def test_equal_normal_scores_are_no_alarms(value, dtype):
     for threshold in fit_thresholds(scores).values():
         assert not (scores >= threshold).any()
         assert threshold <= value + 1e-6 * max(value, 1)
+
+
+def test_odd_ones_are_few_far_away_and_would_set_the_threshold():
+    draws = np.exp(np.random.default_rng(0).normal(0, 0.3, (1000, 27)))
+    assert np.mean([count_odd(scores) > 0 for scores in draws]) < 0.02
+    scores, far = draws[0], 20 * draws[0].max()
+    assert count_odd([*scores[:19], far]) == 1
+    assert count_odd([*scores[:25], far, 1.1 * far]) == 2  # they do not hide each other
+    assert count_odd([*scores[:20], *np.full(7, far)]) == 0  # another kind of good images
+    assert count_odd([*scores, *scores, far]) == 0  # the second highest of 55 is the threshold
+    assert count_odd(np.zeros(30)) == count_odd(np.full(30, 3.0)) == 0
 
 
 def test_a_threshold_by_each_rule():

@@ -14,6 +14,7 @@ from ganlib.data.splits import (
     grouped_split,
     held_out_split,
     paper_split,
+    pictures_of,
     split_dataset,
     to_score,
 )

@@ -112,6 +112,15 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     return _limited(train, normal, anomaly, calibration, seed, None), note
 
 
+def pictures_of(dataset: Dataset, split: Split) -> np.ndarray:
+    """Find which picture each held-out image shows; each its own if some of them are trained on."""
+    groups = np.arange(len(dataset.files))
+    if len(groups) <= MANY:
+        groups = groups_of(dataset)
+    copied = np.isin(groups[split.calibration], groups[split.train]).any()
+    return split.calibration if copied else groups[split.calibration]
+
+
 def split_dataset(
     dataset: Dataset, protocol: str = "paper", seed: int = 0, limit: int | None = None
 ) -> Split:

@@ -1,12 +1,15 @@
 """A trained model with all that turns its scores into verdicts, in one file."""
 
 import functools
+import math
 
+import keras
 import numpy as np
+import pandas as pd
 from keras import ops
 
 from ganlib.errors import GanlibError
-from ganlib.evaluation import quantile_threshold
+from ganlib.evaluation import count_odd, quantile_threshold
 from ganlib.models.base import AnomalyModel, predict, scale
 from ganlib.models.detection import HALF_RANGE, Detection
 
@@ -16,27 +19,30 @@ SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of 
 class Detector(AnomalyModel):
     """A trained model, its threshold, and what is normal at every place of an image.
 
-    The score is the model's "own", which describes the whole image, or by default the "heat" of the
-    hottest place, see `heat_maps`: an image is an anomaly exactly if its heat map shows why.
-    The card, values that JSON can hold, says where the detector comes from.
+    The score is the "heat" of the hottest place, see `heat_maps`, so that an image is an anomaly
+    exactly if its heat map shows why; or the model's "own"; None leaves that to the model.
+    The card, values that JSON can hold, says where the detector comes from. `normal_scores` and
+    `normal_peaks`, of the maps before they have a unit, are those of held-out normal pictures.
     """
 
     def __init__(
         self,
         model: AnomalyModel,
         card: dict | None = None,
-        score: str = "heat",
+        score: str | None = None,
         normal_scores: list[float] | None = None,
+        normal_peaks: list[float] | None = None,
         **kwargs,
     ):
         super().__init__(model.image_size, model.channels, **kwargs)
-        if score not in ("heat", "own"):
+        if (score := score or model.scored_by) not in ("heat", "own"):
             raise GanlibError(f"score is {score!r}: choose heat | own.")
         self.model = model
         self.by_heat = score == "heat"
         self.card = dict(card or {})
         self.normal_scores = np.sort(np.asarray(normal_scores or [], "float32"))
-        # Of the smoothed residuals of held-out normal images, and the deviations of a heat of 1.
+        self.normal_peaks = np.sort(np.asarray(normal_peaks or [], "float32"))
+        # Of the smoothed residuals of training images, and the deviations of a heat of 1.
         shape = (self.image_size, self.image_size)
         add = functools.partial(self.add_weight, trainable=False)
         self.residual_mean = add(shape, "zeros", name="residual_mean")
@@ -53,11 +59,18 @@ class Detector(AnomalyModel):
         """Images with this score or a higher one are anomalies; None before calibration."""
         return (self.thresholds or {}).get("quantile")
 
+    @functools.cached_property
+    def own_map(self) -> bool:
+        """Whether the model itself says where an image is not normal, see `Trainable.forward`."""
+        shape = (None, self.image_size, self.image_size, self.channels)
+        return "residual" in self.model.compute_output_spec(keras.KerasTensor(shape, "uint8"))
+
     def call(self, images, training=None):
         """Compute all answers at once, for `export`; the model must answer in one pass."""
         outputs = self.model(images, training=False)
         images = scale(images)
         residuals = ops.abs(images - outputs["reconstruction"]) * HALF_RANGE
+        residuals = outputs.get("residual", residuals)
         heat, own = self._heat(residuals), self.model.score(images, outputs)
         return {
             "score": ops.max(heat, axis=(1, 2)) if self.by_heat else own,
@@ -67,8 +80,13 @@ class Detector(AnomalyModel):
         }
 
     def _heat(self, residuals):
+        return self._maps(residuals) / self.heat_unit
+
+    def _maps(self, residuals):
+        if self.own_map:
+            return ops.cast(residuals, "float32")[..., 0]
         excess = _smooth(residuals, self.image_size) - ops.convert_to_tensor(self.residual_mean)
-        return ops.maximum(excess / (self.residual_deviation * self.heat_unit), 0.0)
+        return ops.maximum(excess / self.residual_deviation, 0.0)
 
     def detect(self, images: np.ndarray) -> Detection:
         """Score images."""
@@ -85,36 +103,65 @@ class Detector(AnomalyModel):
     def heat_maps(self, residuals: np.ndarray) -> np.ndarray:
         """Compute where residuals, of a `Detection`, are higher than those of normal images.
 
-        They are compared place by place: an edge that is never rebuilt well is not hot. The maps
-        are `(n, image_size, image_size)`, 0 and up; of normal images, the false-alarm rate of
-        `calibrate_on` reaches 1 anywhere.
+        They are compared place by place: an edge that is never rebuilt well is not hot. The model's
+        own maps stay as they are. The heat is `(n, image_size, image_size)`, 0 and up; of normal
+        images, the false-alarm rate in force reaches 1 anywhere.
         """
         return predict(self._heat, residuals)
 
-    def calibrate_on(self, normal: Detection, false_alarm_rate: float = 0.05) -> None:
-        """Choose threshold and scale of the heat maps by normal images that were not trained on.
+    def calibrate_on(
+        self, normal: Detection, training: Detection | None, false_alarm_rate=0.05, pictures=None
+    ) -> None:
+        """Choose threshold and unit of the heat maps by normal images that were not trained on.
 
-        `normal` is what `model` detects in them. The heat of each is measured by the mean and
-        deviation of all the others: with its own, it would be lower than that of a new image.
+        `normal` is what `model` detects in them, as in new ones; `training`, in images that were
+        trained on, is what is usual at every place (None for a model that has its own maps). Of
+        equal `pictures`, `(n,)` names, the highest score counts. The card says what they promise:
+        if they are few, the lowest possible rate is used; odd ones do not set the threshold.
         """
-        maps = predict(lambda part: _smooth(part, self.image_size), normal.residuals)
-        highest = _highest_left_out(maps.astype("float64"))
-        unit = quantile_threshold(highest, false_alarm_rate)
-        scores = (highest / unit).astype("float32") if self.by_heat else normal.scores
-        self.calibrate(scores, false_alarm_rate)
-        self.normal_scores = np.sort(scores)
-        self.residual_mean.assign(maps.mean(axis=0, dtype="float64"))
-        self.residual_deviation.assign(_floored(maps.std(axis=0, ddof=1, dtype="float64")))
+        if not self.own_map:
+            maps = predict(lambda part: _smooth(part, self.image_size), training.residuals)
+            self.residual_mean.assign(maps.mean(axis=0, dtype="float64"))
+            self.residual_deviation.assign(_floored(maps.std(axis=0, ddof=1, dtype="float64")))
+        peaks = predict(self._maps, normal.residuals).max(axis=(1, 2))
+        peaks = np.maximum(peaks, np.float32(1e-6))  # a unit must not be 0
+        scores = {"scores": peaks if self.by_heat else normal.scores, "peaks": peaks}
+        table = pd.DataFrame(scores, pictures).groupby(level=0).max().sort_values("scores")
+        odd, notes = count_odd(table["scores"], false_alarm_rate), [*self.card.get("notes", [])]
+        usual, n = table[: len(table) - odd], len(table) - odd
+        rate = max(false_alarm_rate, lowest := 1 / (n + 1))
+        if odd:
+            names, (below, above) = table.index[n:], table["scores"].iloc[[n - 1, n]]
+            most = 100 * (math.floor((n + 1) * rate + 1e-9) + odd) / (n + odd + 1)
+            notes.append(
+                f"{', '.join(map(str, names))} would set the threshold, {above / below:.3g} times "
+                "as anomalous as the next, and was left out. Look at it: if it is not good, remove "
+                f"it and train again; if it is, only a rate of {most:.3g} % is promised."
+            )
+        if rate > false_alarm_rate:
+            few = f"{n} held-out good pictures are too few for a rate of {false_alarm_rate:g}"
+            notes.append(f"{few}: the threshold is for {lowest:.3g}.")
+        self.card = {**self.card, "held_out_pictures": n, "lowest_rate": lowest, "notes": notes}
+        self.normal_scores, self.normal_peaks = np.sort(usual.to_numpy("float32").T)
+        self.set_rate(rate)
+
+    def set_rate(self, false_alarm_rate: float) -> None:
+        """Choose threshold and unit of the heat maps for a share of normal pictures, 0..1."""
+        unit = quantile_threshold(self.normal_peaks, false_alarm_rate)
+        if self.by_heat:
+            self.normal_scores = self.normal_peaks / np.float32(unit)
+        self.calibrate(self.normal_scores, false_alarm_rate)
         self.heat_unit.assign(unit)
+        self.card = {**self.card, "false_alarm_rate": false_alarm_rate}
 
     def above(self, scores: np.ndarray) -> np.ndarray:
-        """Return the share of held-out normal images with a lower score, 0..1, for each score."""
+        """Return the share of held-out normal pictures with a lower score, 0..1, for each score."""
         return np.searchsorted(self.normal_scores, scores) / max(1, len(self.normal_scores))
 
     def get_config(self):
         """Return the constructor's arguments as plain values."""
-        normal_scores = self.normal_scores.tolist()
-        return {**super().get_config(), "card": dict(self.card), "normal_scores": normal_scores}
+        normal = {name: getattr(self, name).tolist() for name in ("normal_scores", "normal_peaks")}
+        return {**super().get_config(), "card": dict(self.card), **normal}
 
 
 def _smooth(residuals, image_size: int):
@@ -132,15 +179,3 @@ def _smooth(residuals, image_size: int):
 def _floored(deviations: np.ndarray) -> np.ndarray:
     """Raise deviations of pixels at which the few normal images happen to agree."""
     return np.maximum(deviations, max(np.median(deviations), 1.0))
-
-
-def _highest_left_out(maps: np.ndarray) -> np.ndarray:
-    """Compute the highest deviation of each map from all the others: `(n,)` of `(n, h, w)`."""
-    n, rests, highest = len(maps), maps - maps.mean(axis=0), []
-    squares = (rests**2).sum(axis=0)
-    for rest in rests:
-        without = np.maximum(squares - rest**2 * n / (n - 1), 0)
-        deviation = _floored(np.sqrt(without / max(1, n - 2)))
-        # From the mean of the others a map is n / (n - 1) times as far away.
-        highest.append((rest * n / (n - 1) / deviation).max())
-    return np.maximum(highest, 1e-6)  # a unit must not be 0

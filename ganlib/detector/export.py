@@ -28,8 +28,8 @@ PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 OUTPUTS = {
     "score": "(n,) float32: an anomaly if at or above the threshold",
     "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
-    "residual": "the same, |image - reconstruction|, 0..255",
-    "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1.0",
+    "residual": "the same, |image - reconstruction|, 0..255; or one channel, the model's own map",
+    "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1 anywhere",
 }
 
 

@@ -5,21 +5,25 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 from ganlib.data.images import read_picture, shown_box
 
 BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
 OPAQUE = 0.75  # of the hottest places, so that the defect is still visible
-COOL, HOT = np.array([255, 225, 0]), np.array([225, 0, 30])
+COOL, HOT, LINE = np.array([255, 225, 0]), np.array([225, 0, 30]), np.array([0, 60, 255])
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
-    """Draw a heat map `(h, w)` over an image `(h, w, 1 or 3)`, to uint8 `(h, w, 3)`."""
+    """Draw a heat map `(h, w)`, outlined at 1, over an image `(h, w, 1 or 3)`; uint8, RGB."""
     strength = np.clip((heat_map - BEGINS) / (FULL - BEGINS), 0, 1)[..., np.newaxis]
     color = COOL + strength * (HOT - COOL)
     cover = OPAQUE * np.sqrt(strength)  # a place that is just hot enough is visible, too
     colors = np.repeat(image, 4 - image.shape[-1], axis=-1)[..., :3]
-    return np.rint(colors + cover * (color - colors)).astype("uint8")
+    drawn = np.rint(colors + cover * (color - colors)).astype("uint8")
+    above, width = heat_map >= 1, 1 + (min(heat_map.shape) >= 256)
+    drawn[above & ~ndimage.binary_erosion(above, iterations=width, border_value=1)] = LINE
+    return drawn
 
 
 def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> np.ndarray:
@@ -41,8 +45,17 @@ def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str)
     size = max(12, wide // 45)
     font = ImageFont.load_default(size)
     lines = textwrap.wrap(caption, int((wide - size) / font.getlength("n")))
-    canvas = Image.new("RGB", (wide, height + round(size * (1.3 * len(lines) + 0.7))), "white")
+    below = height + round(size * 3.2)
+    canvas = Image.new("RGB", (wide, below + round(size * (1.3 * len(lines) + 0.4))), "white")
     canvas.paste(drawn, ((wide - width) // 2, 0))
-    corner = size / 2, height + size * 0.3
-    ImageDraw.Draw(canvas).text(corner, "\n".join(lines), "black", font)
+    draw, heat = (
+        ImageDraw.Draw(canvas),
+        np.tile(np.linspace(0, 1.25 * FULL, wide - size), (size, 1)),
+    )
+    bar = overlay(np.full((*heat.shape, 1), 160, "uint8"), heat)
+    canvas.paste(Image.fromarray(bar), (size // 2, height + size // 2))
+    for at, words in ((0, "0"), (1, "1 = threshold"), (FULL, f"{FULL:g}")):
+        x = size / 2 + at / heat.max() * (wide - size)
+        draw.text((x, height + size * 1.6), words, "black", font)
+    draw.text((size / 2, below), "\n".join(lines), "black", font)
     return canvas

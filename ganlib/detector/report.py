@@ -21,6 +21,12 @@ from ganlib.files import write_safely
 
 CLIP = 4  # times the threshold; higher scores would squeeze all others into one bar
 GAP = 4  # pixels between the parts of a strip
+SENTENCES = {
+    "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
+    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test defects were found"
+    " at {asked_rate:.3g} false alarms asked for.",
+    "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
+}
 
 
 class Entry(NamedTuple):
@@ -32,6 +38,26 @@ class Entry(NamedTuple):
     is_anomaly: bool | None = None
     error: str = ""
     picture: bytes = b""  # see `strip`
+
+
+def flagged(anomalies: int, scored: int, rate: float | None) -> str:
+    """Say how many images are flagged, and how many would be if all were good."""
+    found = f"{anomalies:,} of {scored:,} images flagged"
+    if not scored or rate is None:
+        return f"{found}."
+    alarms = f"about {scored * rate:,.0f}" if scored * rate >= 1 else "less than one"
+    return f"{found}; {alarms} ({100 * rate:.3g} %) false alarms are expected even if all are good."
+
+
+def tested(card: dict) -> list[str]:
+    """Say what a detector's test images have shown, with a warning if that is little."""
+    test = {"asked_rate": card.get("false_alarm_rate"), **(card.get("test") or {})}
+    lines = [text.format(**test) for name, text in SENTENCES.items() if name in test]
+    if "detection_rate" not in test:
+        lines.append("Not tested on defects: how many it finds is unknown.")
+    elif test["detection_rate"] <= test.get("false_alarm_high", test["asked_rate"]):
+        lines.append("Warning: it may flag defects no more often than good images.")
+    return lines
 
 
 def strip(*squares: np.ndarray, size: int = 96) -> bytes:
@@ -62,7 +88,9 @@ def write_report(
         title=f"{card.get('images', name)}: scored images",
         facts={"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")},
         threshold=detector.threshold,
+        flagged=flagged,
         rate=card.get("false_alarm_rate"),
+        tested=" ".join(tested(card)),
         held_out=len(normal),
         notes=card.get("notes", []),
         entries=_data(entries, scores, verdicts),
@@ -88,10 +116,10 @@ def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterato
 
 
 def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
-    groups = {"held-out good images": normal, "scored images": scores}
+    groups = {"held-out good pictures": normal, "scored images": scores}
     most = CLIP * max(threshold, *normal)
+    caption = f"Scores above {most:.4g} are drawn there." if (scores > most).any() else ""
     groups = {name: np.minimum(values, most) for name, values in groups.items() if len(values)}
-    caption = f"Scores above {most:.4g} are drawn there."
     figure, file = figures.score_histogram(groups, threshold, "", caption), io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)

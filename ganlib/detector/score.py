@@ -182,7 +182,7 @@ def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
 
 def _caption(entry: Entry, detector: Detector) -> str:
     normals, verdict = len(detector.normal_scores), "ANOMALY" if entry.is_anomaly else "normal"
-    place = f"above {entry.above * normals:.0f} of {normals} held-out good images"
+    place = f"above {entry.above * normals:.0f} of {normals} held-out good pictures"
     return f"score {entry.score:.4g} · {place} · threshold {detector.threshold:.4g}: {verdict}"
 
 

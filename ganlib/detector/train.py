@@ -32,8 +32,7 @@ def train_detector(
         split: from `ganlib.data.held_out_split`; its test images are not used.
         checkpoint: file `.npz`, beside which an interrupted training keeps its state.
         minutes: time limit for all networks together.
-        false_alarm_rate: share of good images that may be flagged, 0..1. If there are too few
-            held-out images for it, the lowest possible rate is used, and noted.
+        false_alarm_rate: share of good pictures that may be flagged, see `Detector.calibrate_on`.
         method: a name of `ganlib.models.base.METHODS`.
 
     Return the calibrated detector, and name of a loss to its value after each epoch.
@@ -61,23 +60,21 @@ def train_detector(
     sizes = {name: getattr(settings, name) for name in names}
     with devices.every_device():
         model = METHODS[method].train(fit, **sizes)
-    normal = model.detect(images[split.calibration])
-    held_out, notes = len(split.calibration), [*dataset.notes, *notes]
-    lowest = 1 / (held_out + 1)
-    if false_alarm_rate < lowest:
-        few = f"{held_out} held-out good images are too few for a rate of {false_alarm_rate:g}"
-        notes.append(f"{few}: the threshold is for {lowest:.3g}.")
-        false_alarm_rate = lowest
+    held_out, notes = split.calibration, [*dataset.notes, *notes]
     steps = sum(int(network.optimizer.iterations) for network in networks.values())
     epochs = max(map(len, history.values()), default=0)
     card = {"images": dataset.caption, "digest": dataset.digest}
     card |= {"unreadable_left_out": len(dataset.skipped), "trained_on": len(split.train)}
-    card |= {"calibrated_on": held_out, "false_alarm_rate": false_alarm_rate, "notes": notes}
+    card |= {"calibrated_on": len(held_out), "notes": notes}
     card |= {"method": method, **sizes, "resize": dataset.resize, "epochs": epochs, "steps": steps}
     card |= {name: getattr(settings, name) for name in ("batch_size", "learning_rate")}
     card |= {"seed": seed, "train_seconds": round(seconds, 1), "made": time.strftime("%Y-%m-%d")}
     detector = Detector(model, card | {"ganlib": __version__, **environment()})
-    detector.calibrate_on(normal, false_alarm_rate)
+    few = split.train[:: -(-len(split.train) // 256)]  # evenly, at most so many
+    usual = None if detector.own_map else model.detect(images[few])
+    names = dataset.files["file"].iloc[held_out]
+    names = names.groupby(data.pictures_of(dataset, split)).transform("first")
+    detector.calibrate_on(model.detect(images[held_out]), usual, false_alarm_rate, names)
     for path in networks:
         path.unlink(missing_ok=True)
     return detector, history
@@ -95,6 +92,7 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     detection, heat = detector.examine(images[rows])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
     metrics = evaluation.rates(labels, detection.scores, detector.threshold)
+    metrics["asked_rate"] = detector.card["false_alarm_rate"]
     if 0 < labels.mean() < 1:
         metrics["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
         groups = data.groups_of(dataset)[rows]

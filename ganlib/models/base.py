@@ -142,12 +142,14 @@ class AnomalyModel(Trainable):
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN" or "baseline".
         stages: how many models `train` fits, one after the other; they share a time limit.
+        scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
         any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
     """
 
     method: str | None = None
     family = "GAN"
     stages = 1
+    scored_by = "heat"
     any_scale = False
 
     def __init_subclass__(cls, **kwargs):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ganlib import training
 from ganlib.__main__ import app
+from ganlib.data import held_out_split, open_dataset
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector import score as scoring
@@ -74,8 +75,10 @@ def test_a_detector_says_what_it_is_and_leaves_nothing_else(parts, detector):
     made = load_model(detector)
     assert (made.image_size, made.channels, made.card["resize"]) == (32, 1, "letterbox")
     assert made.card["trained_on"] + made.card["calibrated_on"] == 30
-    assert len(made.normal_scores) == made.card["calibrated_on"]
-    card = json.loads(run("inspect", detector).stdout)
+    assert len(made.normal_scores) == made.card["held_out_pictures"] <= made.card["calibrated_on"]
+    table = run("inspect", detector).stdout
+    assert "false alarm rate  0.2\n" in table and "how many it finds is unknown" in table
+    card = json.loads(run("inspect", detector, "--json").stdout)
     assert card["images"] == "parts: 30 good images in a folder"
     assert (card["false_alarm_rate"], card["thresholds"]) == (0.2, made.thresholds)
 
@@ -114,7 +117,8 @@ def test_scores_are_those_of_the_detector_image_by_image(detector, new, tmp_path
         assert float(row["above_normals"]) == pytest.approx(made.above(score))
         assert row["error"] == ""
     flagged = sum(row["is_anomaly"] == "True" for row in found)
-    assert f"{flagged} of 5 images flagged" in result.stdout
+    assert f"{flagged} of 5 images flagged; about 1 (20 %) false alarms" in result.stdout
+    assert "how many it finds is unknown" in result.stderr
 
 
 def test_a_line_per_image_where_nothing_is_written(detector, new):
@@ -125,7 +129,7 @@ def test_a_line_per_image_where_nothing_is_written(detector, new):
         str(new / name) for name in ("a.png", "more/a.png", "more/c.png")
     ]
     assert [line[0] in ("normal", "ANOMALY") for line in lines] == [True, True, False]
-    assert "of 2 images flagged as anomalies, 1 unreadable" in result.stderr
+    assert "of 2 images flagged; " in result.stderr and " 1 unreadable." in result.stderr
 
 
 def test_thresholds_and_exit_status_for_scripts(detector, parts, tmp_path):
@@ -245,15 +249,32 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
     mask[2:9, 2:9] = 255
     for number in range(4):
         Image.fromarray(mask).save(masks / f"{number:02}_mask.png")
-    result = run("train", folder, "-o", tmp_path / "set.keras", *SMALL)
+    result = run("train", folder, "-o", out := tmp_path / "set.keras", *SMALL)
     assert result.exit_code == 0, result.output
-    made = load_model(tmp_path / "set.keras")
+    made = load_model(out)
     metrics = made.card["test"]
     assert {"auroc", "auroc_low", "pixel_auroc", "pro", "detection_rate"} <= set(metrics)
     assert (metrics["n_normal"], metrics["n_anomaly"]) == (4, 4)
     images = np.stack([decode(file, 32, 1, "letterbox") for file in sorted(burrs.iterdir())])
     assert metrics["detection_rate"] == made.is_anomaly(images).mean()
     assert f"AUROC on the test images {metrics['auroc']:.3f}" in result.stderr
+    assert ("Warning: " in result.stderr) == (
+        metrics["detection_rate"] <= metrics["false_alarm_high"]
+    )
+    assert f"{metrics['detection_rate']:.1%} of 4 test defects" in run("inspect", out).stdout
+
+
+def test_one_blank_frame_among_the_good_images_is_named(tmp_path):
+    folder, path = tmp_path / "grain", tmp_path / "x.keras"
+    folder.mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(110, 130, (30, 32, 32))):
+        Image.fromarray(pixels.astype("uint8")).save(folder / f"{number:02}.png")
+    split, _ = held_out_split(open_dataset(f"{folder}/", data_dir=tmp_path, resize="letterbox"))
+    name = f"{split.calibration[1]:02}.png"
+    Image.new("L", (32, 32), 255).save(folder / name)
+    said = run("train", folder, "-o", path, *SMALL).stderr
+    assert f"{name} would set the threshold" in said
+    assert f"{name} would set the threshold" in run("inspect", path).stdout
 
 
 def test_bad_images_are_named_or_counted_and_leave_the_others_alone(detector, new, tmp_path):

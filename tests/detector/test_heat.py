@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ganlib.data.images import decode
-from ganlib.detector.heat import BEGINS, FULL, at_own_size, draw_heat, overlay
+from ganlib.detector.heat import BEGINS, FULL, LINE, at_own_size, draw_heat, overlay
 
 
 def test_colour_depends_on_the_heat_alone_not_on_the_rest_of_the_image():
@@ -25,6 +25,15 @@ def test_nothing_is_drawn_where_it_is_cool_and_no_more_beyond_full_heat():
     expected = image + 0.75 * (np.array([225, 0, 30]) - image)
     assert np.abs(full - expected).max() <= 0.5
     assert (full[..., 0].astype(int) > full[..., 1]).all()  # red
+
+
+@pytest.mark.parametrize(("side", "width"), [(64, 1), (256, 2)])
+def test_what_reaches_the_threshold_has_an_outline(side, width):
+    heat, expected = np.full((side, side), 0.99), np.zeros((side, side), bool)
+    heat[10:30, 20:50], expected[10:30, 20:50] = 1.0, True
+    expected[10 + width : 30 - width, 20 + width : 50 - width] = False
+    lined = (overlay(np.full((side, side, 1), 90, "uint8"), heat) == LINE).all(axis=-1)
+    np.testing.assert_array_equal(lined, expected)
 
 
 @pytest.mark.parametrize("resize", ["letterbox", "crop", "squeeze"])
@@ -62,5 +71,9 @@ def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
     assert (picture[:200] == 90).all()
     below = picture[200:]
     assert below.max() == 255 and below.min() < 90  # dark words on white
+    # The bar has the colors of the heat, from none to all, and the line where it is 1.
+    bar = below[8, 6:-6].astype(int)
+    assert (bar[0] == 160).all() and bar[-1, 0] > 200 > 80 > bar[-1, 1]
+    assert np.flatnonzero((bar == LINE).all(axis=-1)) == pytest.approx([0.4 * len(bar)], abs=1)
     longer = draw_heat(tmp_path / "part.png", heat, "squeeze", "word " * 60)
     assert longer.height > picture.shape[0]

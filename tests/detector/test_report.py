@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from browser import console_errors, set_width
 
-from ganlib.detector.report import Entry, strip, write_report
+from ganlib import figures
+from ganlib.detector.report import Entry, _chart, strip, tested, write_report
 
 NORMAL_SCORES = np.linspace(0.1, 1.0, 40)
 CARD = {
@@ -112,9 +113,9 @@ def test_whatever_is_in_the_card_it_is_text(tmp_path):
     ("anomalies", "normals", "rate", "expected"),
     [
         (12, 338, 0.05, "12 of 350 images flagged; about 18 (5 %) false alarms are expected"),
-        (0, 1, 0.005, "None of 1 images flagged; less than one (0.5 %) false alarms"),
+        (0, 1, 0.005, "0 of 1 images flagged; less than one (0.5 %) false alarms"),
         (1200, 0, None, "1,200 of 1,200 images flagged."),
-        (0, 0, 0.05, "No image was scored."),
+        (0, 0, 0.05, "0 of 0 images flagged."),
     ],
 )
 def test_headline_says_how_many_and_how_many_are_expected(
@@ -123,8 +124,7 @@ def test_headline_says_how_many_and_how_many_are_expected(
     # What could not be scored counts as neither.
     entries = [*judged(anomalies, normals), Entry("x.png", error="cut off")]
     page = written(tmp_path, entries, false_alarm_rate=rate)
-    headline = "".join(page.texts["h1"]).replace("\N{NO-BREAK SPACE}", " ")
-    assert headline.startswith(expected)
+    assert "".join(page.texts["h1"]).startswith(expected)
     counts = [anomalies + normals + 1, anomalies, normals, 1]
     numbers = [text.split()[-1] for text in page.texts["span"][3:]]
     assert numbers == [f"{count:,}" for count in counts]
@@ -147,7 +147,28 @@ def test_an_entry_is_its_numbers_verdict_and_picture(tmp_path):
     assert base64.b64decode(source.removeprefix("data:image/webp;base64,")) == picture()
     assert none == [None] * 2
     assert page.named("img")[0]["src"].startswith("data:image/png;base64,")
-    assert "could not be scored: 1" in page.texts["p"][0]
+    assert "how many it finds is unknown" in page.texts["p"][0]
+    assert "could not be scored: 1" in page.texts["p"][1]
+
+
+def test_what_the_detector_did_not_find_in_its_own_test_is_said_first(tmp_path):
+    test = {"n_normal": 57, "n_anomaly": 29, "asked_rate": 0.05}
+    test |= {"detection_rate": 0.0, "false_alarm_rate": 0.0, "false_alarm_high": 0.063}
+    words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
+    assert words.startswith("0.0% of 29 test defects were found at 0.05 false alarms")
+    assert "Warning" in words and "Warning" not in "".join(
+        tested({"test": {**test, "detection_rate": 0.1}})
+    )
+
+
+def test_the_chart_says_where_it_ends_only_if_something_is_beyond(monkeypatch):
+    captions, plain = [], figures.score_histogram
+    monkeypatch.setattr(
+        figures, "score_histogram", lambda *given: captions.append(given[-1]) or plain(*given)
+    )
+    for highest in (3.9, 4.1):
+        _chart(NORMAL_SCORES, np.array([0.5, highest]), 0.9)
+    assert captions == ["", "Scores above 4 are drawn there."]
 
 
 def test_nothing_but_its_own_script_and_style_may_work(tmp_path):
@@ -248,7 +269,7 @@ def test_a_page_of_cards_is_there_and_no_picture_is_broken(shown):
         "part117.png",
         "▲ anomaly",
         "score 1.685",
-        "above 39 of 40 held-out good images",
+        "above 39 of 40 held-out good pictures",
     ]
     choose(shown, words="lost1")
     assert texts(shown, "#gallery li > *")[1:] == ["lost1.png", "✕ unreadable", "it is cut off"]
