@@ -67,8 +67,7 @@ def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> 
     dataset = data.open_dataset(f"{folder}/", data_dir=RUNS, on_message=lambda _: None)
     masks = dataset.files[dataset.files["mask"] != ""]
     masks = part_digests(replace(dataset, files=masks.assign(file=masks["mask"])))
-    sizes = {"image_size": getattr(METHODS.get(method), "default_image_size", None)}
-    chosen = settings("quick", f"{folder}/", channels=data.channels_of(dataset), **sizes)
+    chosen = settings("quick", f"{folder}/", channels=data.channels_of(dataset))
     made_from = {"digest": dataset.digest, "masks": masks, "settings": asdict(chosen), "seed": seed}
     made_from |= {"minutes": minutes, "backend": keras.backend.backend(), "ganlib": __version__}
     file, result = run / "detector.keras", run / "result.json"
@@ -87,7 +86,7 @@ def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> 
     row["ms_per_image"] = 1000 * min(passes) / len(images)
     row |= {"n_train": card["trained_on"], "n_calibration": card["calibrated_on"]}
     row |= {"asked": card["false_alarm_rate"], "image_size": detector.image_size}
-    row |= {"model": detector.model.method, "family": detector.model.family, "minutes": minutes}
+    row |= {"model": card["method"], "family": detector.model.family, "minutes": minutes}
     row |= {"backend": card["keras_backend"], "processor": card["device"]}
     row["megabytes"] = file.stat().st_size / 1e6
     row |= {name: card[name] for name in ("train_seconds", "ganlib", "commit")}

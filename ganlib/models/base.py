@@ -37,7 +37,7 @@ class Trainable(keras.Model):
     """A Keras model that takes uint8 images and learns from a weighted sum of named terms.
 
     Subclasses write `forward` and `terms`. Their constructor arguments are kept, so `get_config`
-    and `from_config` come by themselves; an argument may itself be a `Trainable`, or a list of them.
+    and `from_config` come by themselves; an argument may be a `Trainable` or a list of them.
 
     Args:
         term_weights: name of a term of the loss to its weight. `fit` reports each term, unweighted,
@@ -142,6 +142,7 @@ class AnomalyModel(Trainable):
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN" or "baseline".
         stages: how many models `train` fits, one after the other; they share a time limit.
+        default_image_size: the size that suits it in a `Detector`; None: any.
         scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
         any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
     """
@@ -149,6 +150,7 @@ class AnomalyModel(Trainable):
     method: str | None = None
     family = "GAN"
     stages = 1
+    default_image_size: int | None = None
     scored_by = "heat"
     any_scale = False
 
