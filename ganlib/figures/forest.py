@@ -90,8 +90,8 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
 def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
-    The columns are `protocol`, `method`, `family` ("GAN" or "baseline"), `auroc` (mean over seeds),
-    `low`, `high`, `seeds` (the AUROC of each) and `published` (AUROC, NaN where there is none).
+    The columns are `protocol`, `method`, `family` (of `_FAMILIES`), `auroc` (mean over seeds), `low`,
+     `high`, `seeds` (the AUROC of each) and `published` (AUROC, NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
     looks = {family: line | look for family, look in _FAMILIES.items()} | {
@@ -99,7 +99,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         "published": {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.3, "ls": ""},
     }
     words = " (line: 95 % interval)" if line is _LINE else ""
-    names = {"GAN": f"GAN{words}", "baseline": f"baseline{words}", "seeds": "one seed"}
+    names = {family: f"{family}{words}" for family in _FAMILIES} | {"seeds": "one seed"}
     rows = []
     for line in table.itertuples():
         seeds = line.seeds if len(line.seeds) > 1 else []
@@ -109,7 +109,8 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         numbers = {22: f"{line.auroc:.3f}", 70: interval, 119: f"{line.published:.3f}"}
         numbers = {place: each for place, each in numbers.items() if "nan" not in each}
         point, look = (line.auroc, line.low, line.high), looks[line.family] | {"gid": line.family}
-        place = line.dataset, f"{{}}, protocol {line.protocol}", f"{line.family}s", line.method
+        family = f"{line.family.removesuffix('s')}s"
+        place = line.dataset, f"{{}}, protocol {line.protocol}", family, line.method
         rows.append(_Row(*place, point, look, numbers, marks))
     present = {*table["family"]}
     present |= {"seeds"} if table["seeds"].str.len().gt(1).any() else set()
