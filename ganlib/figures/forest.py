@@ -90,8 +90,8 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
 def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
-    The columns are `protocol`, `method`, `family` (of `_FAMILIES`), `auroc` (mean over seeds), `low`,
-     `high`, `seeds` (the AUROC of each) and `published` (AUROC, NaN where there is none).
+    The columns are `protocol`, `method`, `family` ("GAN", "features" or "baseline"), `auroc` (mean
+    over seeds), `low`, `high`, `seeds` (the AUROC of each) and `published` (NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
     looks = {family: line | look for family, look in _FAMILIES.items()} | {
