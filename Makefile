@@ -14,6 +14,11 @@ DATA ?= auto
 ON_ERROR ?= raise
 RESIZE ?= letterbox
 
+# Options of make sets: folders, methods with commas between them (empty: all), minutes of each training.
+SETS ?=
+METHODS ?=
+MINUTES ?= 5
+
 # Option of make torture: how often a run is killed.
 KILLS ?= 20
 
@@ -22,7 +27,7 @@ REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
+.PHONY: help setup figures sets test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -49,6 +54,9 @@ $(VENV)/ready: requirements.txt pyproject.toml
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
 	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)"
+
+sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0
+	@$(RUN) -m ganlib sets $(SETS) --methods "$(METHODS)" --minutes "$(MINUTES)" --seed "$(SEED)"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal

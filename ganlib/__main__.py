@@ -67,6 +67,7 @@ SHOWN = ("images", "method", "backbone", "weights", "image_size", "trained_on", 
 SHOWN += ("calibrated_on", "held_out_pictures", "lowest_rate", "false_alarm_rate", "made")
 FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
 RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
+FILE = "Weights of MobileNetV2, from ImageNet.  [default: Keras downloads them]"
 RESIZE = "How images become square: with bars, cut, or squeezed."
 DETECTOR = typer.Argument(help="A file from `train`.", metavar="DETECTOR")
 ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or leave it out.")
@@ -76,14 +77,17 @@ ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or
 def train(
     folder: Path = typer.Argument(help=FOLDER),
     output: Path | None = _file(".keras", "[default: FOLDER.keras]", "--output", "-o"),
-    method: str = typer.Option("GANomaly", help="Or AnoGAN, ..., or your own."),
-    minutes: float = typer.Option(10.0, min=0.0001, help="Time limit for training, in minutes."),
+    method: str = typer.Option("auto", help="The best of several, or a name: GANomaly, ..."),
+    minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for training, in minutes."),
     steps: int | None = typer.Option(None, min=1, help="Training steps."),
-    image_size: int = typer.Option(64, help="32, 64, 128 or 256 pixels."),
+    image_size: int | None = typer.Option(
+        None, help="32, 64, 128 or 256 pixels.  [default: what suits the method]"
+    ),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
     false_alarm_rate: float = typer.Option(0.05, **RATE),
     seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    weights: Path | None = typer.Option(None, dir_okay=False, envvar="GANLIB_WEIGHTS", help=FILE),
     on_error: Literal["raise", "skip"] = ON_ERROR,
 ) -> None:
     """Train a detector on good images.
@@ -92,7 +96,7 @@ def train(
     command continues.
     """
     from ganlib import data
-    from ganlib.detector.report import findings
+    from ganlib.detector.report import chosen_from, findings
     from ganlib.detector.train import judge, train_detector
     from ganlib.settings import settings
 
@@ -103,11 +107,12 @@ def train(
         options = {"resize": resize, "on_error": on_error, "on_message": _say}
         dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
         split, note = data.held_out_split(dataset, seed=seed)
-        sizes = {"image_size": image_size, "filters": filters}
+        sizes = {"filters": filters}
         sizes |= {"channels": data.channels_of(dataset), "steps": steps, "dcgan_steps": steps}
         chosen = settings("quick", f"{folder}/", **sizes)
         about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
-        detector, _ = train_detector(*about, false_alarm_rate, (note,), method)
+        about += (false_alarm_rate, (note,), method, image_size, weights)
+        detector, _ = train_detector(*about)
         metrics = judge(detector, dataset, split)
         detector.card = {**detector.card, "test": metrics}
         write_safely(output, detector.save)
@@ -115,8 +120,27 @@ def train(
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
     steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
-    _say("\n".join([steps, *detector.card["notes"], *findings(detector.card)]))
+    lines = [steps, *chosen_from(detector.card), *detector.card["notes"], *findings(detector.card)]
+    _say("\n".join(lines))
     print(output)
+
+
+@app.command()
+def sets(
+    folders: list[Path] = typer.Argument(help=FOLDER),
+    methods: str = typer.Option("", help="Names, as auto,GANomaly.  [default: all]"),
+    minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for each training."),
+    seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    output: Path = typer.Option("figures/sets", file_okay=False, help="Folder to write to."),
+) -> None:
+    """Compare methods on folders with test images. The same command continues, by runs/sets/."""
+    from ganlib.sets import compare
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    table = compare(folders, names, minutes, seed, output, _say)
+    print(output / "results.csv", output / "sets.png", sep="\n")
+    if failed := table["error"].count():
+        raise GanlibError(f"{failed} of {len(table)} failed, see the column error of results.csv.")
 
 
 def _load(path: Path):

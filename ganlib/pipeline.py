@@ -34,6 +34,7 @@ MINUTES = {
     "01_dcgan_anogan": (0.25, 2.0, 400.0),
     "02_ganomaly": (0.25, 1.2, 90.0),
     "02b_baselines": (0.2, 0.7, 40.0),
+    "06_recent_models": (0.5, 3.0, 120.0),
     "04_errata": (0.6, 3.8, 900.0),
     "03_comparison": (0.4, 0.4, 0.6),  # reads what all others wrote
     "05_your_images": (0.5, 10.0, 90.0),

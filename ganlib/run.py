@@ -6,7 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -74,9 +74,13 @@ class Run:
         self.method, self.folder = method, runs / slug(method)
         self.train_seconds = self.score_ms_per_image = 0.0
 
-    def for_method(self, method: str) -> "Run":
-        """Return a run of another method on the same images and split."""
+    def for_method(self, method: str, image_size: int | None = None) -> "Run":
+        """Return a run of another method on the same split, perhaps with images of another size."""
         run = copy.copy(self)
+        if image_size:
+            run.settings = replace(self.settings, image_size=image_size)
+            run.sizes = {**self.sizes, "image_size": image_size}
+            run.images = data.load_images(self.dataset, image_size, self.settings.channels)
         run._begin(method, self.folder.parent)
         return run
 

@@ -15,7 +15,7 @@ from ganlib.models.baselines import BASELINES
 from ganlib.models.ganomaly import GANomaly
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-TRAINING = ["01_dcgan_anogan", "02_ganomaly", "02b_baselines", "04_errata"]
+TRAINING = ["01_dcgan_anogan", "02_ganomaly", "02b_baselines", "06_recent_models", "04_errata"]
 # What a label can be read from, by these names and no other.
 TELLING = {
     "add_truth", "evaluate", "files", "label", "kind", "group", "scatter", "test_normal",

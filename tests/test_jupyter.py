@@ -26,6 +26,7 @@ NOTEBOOKS = {
     "01_dcgan_anogan": (DRAWN, 7),
     "02_ganomaly": (DRAWN, 5),
     "02b_baselines": (DRAWN, 1),
+    "06_recent_models": (DRAWN, 3),
     "04_errata": (DRAWN, 1),
     "03_comparison": ({"profile": "smoke", "datasets": "casting", "protocols": "paper"}, 8),
     "05_your_images": ({"profile": "smoke", "minutes": 1.0}, 4),

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
@@ -47,6 +48,16 @@ def headline(anomalies: int, scored: int, rate: float | None) -> str:
         return f"{found}."
     alarms = f"about {scored * rate:,.0f}" if scored * rate >= 1 else "less than one"
     return f"{found}; {alarms} ({100 * rate:.3g} %) false alarms are expected even if all are good."
+
+
+def chosen_from(card: dict) -> list[str]:
+    """Say what a detector's method was chosen from, and why."""
+    if not (rows := card.get("chosen")):
+        return []
+    names = ("method", "auroc", "train_seconds", "ms_per_image")
+    table = pd.DataFrame(rows)[list(names)].to_string(index=False)
+    why = "has the highest AUROC on held-out good images with defects forged into them."
+    return [*table.splitlines(), f"{card['method']} {why}"]
 
 
 def findings(card: dict) -> list[str]:

@@ -1,18 +1,35 @@
 """Train a detector on a folder of good images, for notebook 05 and `python -m ganlib train`."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
 from ganlib import __version__, data, evaluation, training
+from ganlib.detector.choose import choose
 from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
+from ganlib.files import slug
 from ganlib.models import devices
-from ganlib.models.base import METHODS, Trainable
+from ganlib.models.base import METHODS, AnomalyModel, Trainable
 from ganlib.models.environment import environment
+
+# What "auto" chooses from. The network is the last: it takes the time that the others leave.
+CANDIDATES = ("PatchCore", "Gaussian", "GRDNet")
+SPARE = 0.85  # of the time limit is for training; the rest is for choosing and for the threshold
+
+
+class Trained(NamedTuple):
+    """A trained model, what its training took, and the losses of every epoch."""
+
+    model: AnomalyModel
+    seconds: float
+    steps: int
+    history: dict[str, list[float]]
 
 
 def train_detector(
@@ -24,7 +41,9 @@ def train_detector(
     seed: int = 0,
     false_alarm_rate: float = 0.05,
     notes: tuple[str, ...] = (),
-    method: str = "GANomaly",
+    method: str = "auto",
+    image_size: int | None = None,
+    weights: str | Path | None = None,
 ) -> tuple[Detector, dict[str, list[float]]]:
     """Train a model on good images and calibrate it on others.
 
@@ -33,51 +52,96 @@ def train_detector(
         checkpoint: file `.npz`, beside which an interrupted training keeps its state.
         minutes: time limit for all networks together.
         false_alarm_rate: share of good pictures that may be flagged, see `Detector.calibrate_on`.
-        method: a name of `ganlib.models.base.METHODS`.
+        method: a name of `ganlib.models.base.METHODS`, or "auto": the best of `CANDIDATES`, or all
+            of them together, as `ganlib.detector.choose` finds.
+        image_size: None: what suits the method, or else that of the settings.
+        weights: see `ganlib.models.features.load_imagenet`.
 
     Return the calibrated detector, and name of a loss to its value after each epoch.
     """
-    if method not in METHODS:
-        raise GanlibError(f"There is no method {method!r}: choose one of {', '.join(METHODS)}.")
-    keras.utils.set_random_seed(seed)
-    images = data.load_images(dataset, settings.image_size, settings.channels)
-    checkpoint, history, seconds = Path(checkpoint), {}, 0.0
-    networks: dict[Path, Trainable] = {}
-
-    def fit(model: Trainable) -> None:
-        nonlocal seconds
-        left = max(1, METHODS[method].stages - len(networks))
-        limit = None if minutes is None else (minutes - seconds / 60) / left
-        path = checkpoint.with_stem(f"{checkpoint.stem}-{len(networks)}")
-        bar = tqdm(desc="training", unit="epoch", disable=None, mininterval=10)
-        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
-        about = (images, split.train, settings, seed, path, [progress])
-        losses, spent = training.train(model, *about, minutes=limit, verbose=0)
-        networks[path], seconds = model, seconds + spent
-        history.update(losses)
-
-    names = ("image_size", "channels", "latent_dim", "filters")
-    sizes = {name: getattr(settings, name) for name in names}
-    with devices.every_device():
-        model = METHODS[method].train(fit, **sizes)
-    held_out, notes = split.calibration, [*dataset.notes, *notes]
-    steps = sum(int(network.optimizer.iterations) for network in networks.values())
-    epochs = max(map(len, history.values()), default=0)
+    if method not in ("auto", *METHODS):
+        raise GanlibError(f"There is no method {method!r}: choose auto, {', '.join(METHODS)}.")
+    began, notes = time.perf_counter(), [*dataset.notes, *notes]
+    trained: dict[str, Trained] = {}
+    for name in CANDIDATES if method == "auto" else [method]:
+        size = image_size or METHODS[name].default_image_size or settings.image_size
+        chosen = replace(settings, image_size=size)
+        left = None if minutes is None else minutes * SPARE - (time.perf_counter() - began) / 60
+        about = (dataset, split, chosen, checkpoint, left, seed, weights)
+        try:
+            trained[name] = _train(name, *about)
+        except GanlibError as error:  # there may be no way to pretrained weights
+            if name in (method, CANDIDATES[-1]):
+                raise
+            notes.append(f"{name} was left out. {error}")
+    models = {name: each.model for name, each in trained.items()}
+    size = max(model.image_size for model in models.values())
+    images, held_out = data.load_images(dataset, size, settings.channels), split.calibration
+    model, table = models.get(method), []
+    if method == "auto":
+        # The first is the one whose reconstruction is shown.
+        ordered = {name: models[name] for name in reversed(CANDIDATES) if name in models}
+        method, model, table = choose(ordered, images[held_out], seed)
+        for row in table:
+            row["train_seconds"] = sum(
+                round(each.seconds, 1)
+                for name, each in trained.items()
+                if row["method"] in (name, "experts")
+            )
+    images = data.load_images(dataset, model.image_size, settings.channels)
     card = {"images": dataset.caption, "digest": dataset.digest}
     card |= {"unreadable_left_out": len(dataset.skipped), "trained_on": len(split.train)}
-    card |= {"calibrated_on": len(held_out), "notes": notes}
-    card |= {"method": method, **sizes, "resize": dataset.resize, "epochs": epochs, "steps": steps}
+    card |= {"calibrated_on": len(held_out), "notes": notes, "method": method, "chosen": table}
+    for part in models.values():
+        card |= dict(part.about)
+    card |= {name: getattr(settings, name) for name in ("channels", "latent_dim", "filters")}
+    card |= {"image_size": model.image_size, "resize": dataset.resize, "seed": seed}
     card |= {name: getattr(settings, name) for name in ("batch_size", "learning_rate")}
-    card |= {"seed": seed, "train_seconds": round(seconds, 1), "made": time.strftime("%Y-%m-%d")}
-    detector = Detector(model, card | {"ganlib": __version__, **environment()})
+    history = {name: losses for each in trained.values() for name, losses in each.history.items()}
+    card |= {"epochs": max(map(len, history.values()), default=0)}
+    card |= {"steps": sum(each.steps for each in trained.values())}
+    card |= {"train_seconds": round(sum(each.seconds for each in trained.values()), 1)}
+    card |= {"made": time.strftime("%Y-%m-%d"), "ganlib": __version__, **environment()}
+    detector = Detector(model, card)
     few = split.train[:: -(-len(split.train) // 256)]  # evenly, at most so many
     usual = None if detector.own_map else model.detect(images[few])
     names = dataset.files["file"].iloc[held_out]
     names = names.groupby(data.pictures_of(dataset, split)).transform("first")
     detector.calibrate_on(model.detect(images[held_out]), usual, false_alarm_rate, names)
-    for path in networks:
-        path.unlink(missing_ok=True)
+    for path in Path(checkpoint).parent.glob(f"{Path(checkpoint).stem}-*.npz"):
+        path.unlink()
     return detector, history
+
+
+def _train(method: str, dataset, split, settings, checkpoint, minutes, seed, weights) -> Trained:
+    """Train the model of one method."""
+    keras.utils.set_random_seed(seed)
+    images = data.load_images(dataset, settings.image_size, settings.channels)
+    checkpoint, history, seconds = Path(checkpoint), {}, 0.0
+    networks: list[Trainable] = []
+
+    def fit(model: Trainable, **options) -> None:
+        nonlocal seconds
+        left = max(1, METHODS[method].stages - len(networks))
+        limit = None if minutes is None else (minutes - seconds / 60) / left
+        path = checkpoint.with_stem(f"{checkpoint.stem}-{slug(method)}-{len(networks)}")
+        bar = tqdm(desc=method, unit="epoch", disable=None, mininterval=10)
+        progress = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: bar.update())
+        about = (images, split.train, settings, seed, path, [progress])
+        losses, spent = training.train(model, *about, minutes=limit, verbose=0, **options)
+        networks.append(model)
+        seconds += spent
+        history.update(losses)
+
+    names = ("image_size", "channels", "latent_dim", "filters")
+    sizes = {name: getattr(settings, name) for name in names}
+    if weights and METHODS[method].family == "features":
+        sizes["weights"] = weights
+    with devices.every_device():
+        model = METHODS[method].train(fit, **sizes)
+    compiled = [network for network in networks if network.compiled]
+    steps = sum(int(network.optimizer.iterations) for network in compiled)
+    return Trained(model, seconds, steps, history)
 
 
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:

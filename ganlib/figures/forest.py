@@ -21,6 +21,14 @@ from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
 
 _DASH = "\N{EN DASH}"
 _LINE = {"color": INK, "linewidth": 1}
+_FAMILIES = {
+    "GAN": {"marker": "o", "mfc": RED, "mec": INK, "ms": 7.5},
+    "features": {"marker": "D", "mfc": KIND_COLOURS["anomaly"], "mec": INK, "ms": 6},
+    "baseline": {"marker": "s", "mfc": "#b5b5b5", "mec": INK, "ms": 6},
+}
+_ASKED = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ms": 11, "ls": ""}
+_ALARM = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}
+_DETECTION = _ALARM | {"marker": "^", "mfc": KIND_COLOURS["anomaly"]}
 
 
 class _Row(NamedTuple):
@@ -60,6 +68,7 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
         axes.set(ylim=(max(lines.values()) + 0.7, -0.8), title=panels[j].format(dataset))
         axes.spines["left"].set_visible(False)
         here = [row for row in rows if (row.dataset, row.panel) == (dataset, panels[j])]
+        axes.set_visible(bool(here))
         at = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
         at |= {"ha": "center", "va": "center", "annotation_clip": False}
         columns = sorted({place for row in here for place in row.numbers})
@@ -81,18 +90,16 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
 def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
-    The columns are `protocol`, `method`, `family` ("GAN" or "baseline"), `auroc` (mean over seeds),
-    `low`, `high`, `seeds` (the AUROC of each) and `published` (AUROC, NaN where there is none).
+    The columns are `protocol`, `method`, `family` ("GAN", "features" or "baseline"), `auroc` (mean
+    over seeds), `low`, `high`, `seeds` (the AUROC of each) and `published` (NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
-    looks = {
-        "GAN": line | {"marker": "o", "mfc": RED, "mec": INK, "ms": 7.5},
-        "baseline": line | {"marker": "s", "mfc": "#b5b5b5", "mec": INK, "ms": 6},
+    looks = {family: line | look for family, look in _FAMILIES.items()} | {
         "seeds": {"marker": "o", "mfc": INK, "mec": "white", "ms": 3.2, "mew": 0.4, "ls": ""},
         "published": {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.3, "ls": ""},
     }
     words = " (line: 95 % interval)" if line is _LINE else ""
-    names = {"GAN": f"GAN{words}", "baseline": f"baseline{words}", "seeds": "one seed"}
+    names = {family: f"{family}{words}" for family in _FAMILIES} | {"seeds": "one seed"}
     rows = []
     for line in table.itertuples():
         seeds = line.seeds if len(line.seeds) > 1 else []
@@ -102,7 +109,8 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
         numbers = {22: f"{line.auroc:.3f}", 70: interval, 119: f"{line.published:.3f}"}
         numbers = {place: each for place, each in numbers.items() if "nan" not in each}
         point, look = (line.auroc, line.low, line.high), looks[line.family] | {"gid": line.family}
-        place = line.dataset, f"{{}}, protocol {line.protocol}", f"{line.family}s", line.method
+        family = f"{line.family.removesuffix('s')}s"
+        place = line.dataset, f"{{}}, protocol {line.protocol}", family, line.method
         rows.append(_Row(*place, point, look, numbers, marks))
     present = {*table["family"]}
     present |= {"seeds"} if table["seeds"].str.len().gt(1).any() else set()
@@ -170,14 +178,11 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
     `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN).
     """
-    asked = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ls": ""}
-    alarm = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}
-    detection = alarm | {"marker": "^", "mfc": KIND_COLOURS["anomaly"]}
     hollow = {"marker": "o", "mfc": "white", "mec": INK, "ms": 7, "ls": ""}
     rows = []
     for line in table.to_dict("records"):
-        marks = [(line["asked"], 0, asked | {"ms": 15, "zorder": 2, "gid": "asked"})]
-        for rate, panel, look in (("false_alarm", "{}", alarm), ("detection", "", detection)):
+        marks = [(line["asked"], 0, _ASKED | {"ms": 15, "zorder": 2, "gid": "asked"})]
+        for rate, panel, look in (("false_alarm", "{}", _ALARM), ("detection", "", _DETECTION)):
             point = value, *_ = [line[f"{rate}_{end}"] for end in ("rate", "low", "high")]
             look = look | ({"mfc": "white", "gid": "oracle"} if line["oracle"] else {"gid": rate})
             # A hundred images tell no more than a percent or so.
@@ -186,9 +191,9 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
             place = line["dataset"], panel, line["method"], name
             rows.append(_Row(*place, point, look, numbers, marks if panel else ()))
     legend = {
-        "false alarms": alarm,
-        "detections": detection,
-        "false alarms asked for": asked | {"ms": 11},
+        "false alarms": _ALARM,
+        "detections": _DETECTION,
+        "false alarms asked for": _ASKED,
         "oracle: knows the test labels": hollow,
     }
     figure, grid = _forest(rows, title, caption, legend, {})
@@ -200,6 +205,45 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
         detections.set(xlabel="anomalies flagged (detected)", xlim=(-0.03, 1.03))
     for axes in grid.flat:
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    return figure
+
+
+@plt.rc_context(STYLE)
+def methods_on_sets(table: pd.DataFrame, title: str, caption: str) -> Figure:
+    """Draw the AUROC of methods on sets, and below it what they flag at their threshold.
+
+    The columns are those of `ganlib.sets.compare`. Methods are in the order of their means over all
+    sets on which one has an AUROC; a method that failed on one of these has no mean.
+    """
+    columns = ["auroc", "detection_rate", "false_alarm_rate", "asked"]
+    judged = table[table.groupby("set")["auroc"].transform("count") > 0]
+    means = judged.groupby("method")[columns].agg(lambda values: values.mean(skipna=False))
+    means = means.reindex(table["method"].unique()).sort_values("auroc", ascending=False)
+    means = means.reset_index().assign(set=f"mean of {judged['set'].nunique()}", family="mean")
+    mean, *sets = [part for _, part in pd.concat([means, table]).groupby("set", sort=False)]
+    panels = [each for i, part in enumerate(sets) for each in [mean] * (i % 6 == 0) + [part]]
+    looks = {name: _LINE | look for name, look in _FAMILIES.items() if name in {*table["family"]}}
+    looks |= {"mean": {"marker": "d", "mfc": INK, "mec": INK, "ls": ""}, "chance": CHANCE}
+    rows = []
+    for place, line in [(i, line) for i, part in enumerate(panels) for line in part.itertuples()]:
+        above = below = {}
+        if line.family == "mean" and line.auroc == line.auroc:
+            above = {20: f"{line.auroc:.3f}"}
+            below = {21: f"{line.detection_rate:.0%}", 55: f"{line.false_alarm_rate:.0%}"}
+        at, look = (str(place % 7), "", line.method), looks.get(line.family, {}) | {"ms": 6}
+        point = line.auroc, line.auroc_low, line.auroc_high
+        rows.append(_Row(f"auroc {place // 7}", *at, point, look | {"gid": line.family}, above))
+        marks = [(line.asked, 0, _ASKED), (line.false_alarm_rate, 0, _ALARM)]
+        point = line.detection_rate, line.detection_low, line.detection_high
+        rows.append(_Row(f"rates {place // 7}", *at, point, _DETECTION, below, marks))
+    looks |= {"defects found": _DETECTION, "good images flagged": _ALARM, "asked for": _ASKED}
+    figure, grid = _forest(rows, title, caption, looks, {20: "AUROC", 21: "found", 55: "flagged"})
+    low = min(0.45, table[["auroc", "auroc_low"]].min(axis=None) - 0.03)
+    for upper, lower, part in zip(grid[::2].flat, grid[1::2].flat, panels, strict=False):
+        upper.set(title=part["set"].iloc[0].replace("-", "\n"), xlabel="AUROC", xlim=(low, 1.04))
+        upper.axvline(0.5, **CHANCE)
+        lower.set(title="", xlabel="flagged", xlim=(-0.08, 1.08))
+        lower.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return figure
 
 

@@ -37,7 +37,7 @@ class Trainable(keras.Model):
     """A Keras model that takes uint8 images and learns from a weighted sum of named terms.
 
     Subclasses write `forward` and `terms`. Their constructor arguments are kept, so `get_config`
-    and `from_config` come by themselves; an argument may itself be a `Trainable`.
+    and `from_config` come by themselves; an argument may be a `Trainable` or a list of them.
 
     Args:
         term_weights: name of a term of the loss to its weight. `fit` reports each term, unweighted,
@@ -103,12 +103,7 @@ class Trainable(keras.Model):
     @classmethod
     def from_config(cls, config):
         """Build the model that `get_config` describes."""
-        models = {
-            name: construct(**value)
-            for name, value in config.items()
-            if isinstance(value, dict) and set(value) == {"registered_name", "config"}
-        }
-        return cls(**{**config, **models})
+        return cls(**{name: _described(value) for name, value in config.items()})
 
 
 def construct(registered_name: str, config: dict) -> Trainable:
@@ -123,10 +118,20 @@ def construct(registered_name: str, config: dict) -> Trainable:
 
 
 def _description(value):
+    if isinstance(value, list):
+        return [_description(each) for each in value]
     if not isinstance(value, Trainable):
         return value
     name = keras.saving.get_registered_name(type(value))
     return {"registered_name": name, "config": value.get_config()}
+
+
+def _described(value):
+    if isinstance(value, list):
+        return [_described(each) for each in value]
+    if isinstance(value, dict) and set(value) == {"registered_name", "config"}:
+        return construct(**value)
+    return value
 
 
 class AnomalyModel(Trainable):
@@ -137,6 +142,7 @@ class AnomalyModel(Trainable):
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN" or "baseline".
         stages: how many models `train` fits, one after the other; they share a time limit.
+        default_image_size: the size that suits it in a `Detector`; None: any.
         scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
         any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
     """
@@ -144,6 +150,7 @@ class AnomalyModel(Trainable):
     method: str | None = None
     family = "GAN"
     stages = 1
+    default_image_size: int | None = None
     scored_by = "heat"
     any_scale = False
 

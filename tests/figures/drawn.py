@@ -114,6 +114,19 @@ def by_kind():
     return table.assign(n=40, auroc=auroc, low=auroc - 0.02, high=auroc + 0.02)
 
 
+def on_sets():
+    """Seven sets: the first has good test images alone, on the third one method failed."""
+    table = rows(set=[f"solar-set-{i}" for i in range(7)], method=METHODS).assign(asked=0.05)
+    table["family"] = np.where(table["method"].isin(GANS), "GAN", "baseline")
+    for name in ("auroc", "detection", "false_alarm"):
+        value = random().uniform(0.4, 0.8, len(table))
+        table = table.assign(**{f"{name}_low": value - 0.05, f"{name}_high": value + 0.1})
+        table[name if name == "auroc" else f"{name}_rate"] = value
+    table.loc[table["set"] == "solar-set-0", ["auroc", "detection_rate"]] = np.nan
+    table.loc[(table["set"] == "solar-set-2") & (table["method"] == "PCA"), "auroc":] = np.nan
+    return table
+
+
 def complexity(kinds=("normal", "haze", "cloudy")):
     table, rng = rows(kind=list(kinds), image=range(31)), random()
     table["complexity"] = rng.normal(6000, 1000, len(table))
@@ -157,14 +170,16 @@ FIGURES = {
     "auroc_forest, one panel": [forest().query("dataset == 'cloud' & published > 0"), {}],
     "threshold_rates": [rates(), {}],
     "errata_effects": [effects(), {}],
+    "methods_on_sets": [on_sets(), {}],
 }
 
 
 @functools.cache
 def draw(name):
     *data, options = FIGURES[name]
-    module = architecture if "architecture" in name else figures
-    function = getattr(module, name.split(",")[0])
+    name = name.split(",")[0]
+    modules = architecture, figures.forest, figures
+    function = next(getattr(module, name) for module in modules if hasattr(module, name))
     return function(*data, title=TITLE, caption=CAPTION, **options)
 
 

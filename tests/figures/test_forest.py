@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from drawn import by_kind, draw, effects, forest, lines_of, rates, texts_of, values_of
+from drawn import by_kind, draw, effects, forest, lines_of, on_sets, rates, texts_of, values_of
 from matplotlib.colors import to_hex
 
 from ganlib import figures
@@ -74,3 +74,20 @@ def test_kinds_below_chance_are_hatched(missing):
     texts = texts_of(figure)
     assert {f"{auroc:.3f}" for auroc in table["auroc"]} <= set(texts)
     assert {"partly cloudy (40)", "chipped edge (40)", f"0.02{DASH}0.06"} <= set(texts)
+
+
+def test_methods_are_in_the_order_of_their_means_over_the_sets_that_tell():
+    figure, table = draw("methods_on_sets"), on_sets()
+    means = table.dropna(subset="auroc").groupby("method")["auroc"].mean().drop("PCA")
+    means = means.sort_values(ascending=False)
+    grid = np.array(figure.axes).reshape(4, 7)
+    for axes in grid[[0, 2], 0]:  # repeated where a new row begins
+        assert axes.get_title(loc="left") == "mean of 6"
+        assert [each.get_text() for each in axes.get_yticklabels()] == [*means.index, "PCA"]
+        np.testing.assert_allclose(values_of(axes, "mean"), means)
+    assert {f"{value:.3f}" for value in means} <= set(texts_of(figure))
+    for axes, (name, part) in zip(grid[[0, 2], 1:].flat, table.groupby("set"), strict=False):
+        assert axes.get_title(loc="left") == name.replace("-", "\n")
+        drawn = [*values_of(axes, "GAN"), *values_of(axes, "baseline")]
+        assert sorted(drawn) == sorted(part["auroc"].dropna())
+    assert [axes.get_visible() for axes in grid[3]] == [True] * 2 + [False] * 5

@@ -1,0 +1,94 @@
+"""Compare methods on any number of folders: a table and a figure, and nothing is done twice."""
+
+import json
+import timeit
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from ganlib import __version__, data
+from ganlib.data.dataset import part_digests
+from ganlib.data.folder import name_of
+from ganlib.detector.train import judge, train_detector
+from ganlib.errors import GanlibError
+from ganlib.figures import forest, save
+from ganlib.files import remove_unfinished, slug, write_csv, write_json, write_safely
+from ganlib.models import METHODS
+from ganlib.settings import settings
+
+RUNS = Path("runs/sets")
+TIMED = 64  # images that are scored to measure the time for one
+COLUMNS = """set method model family n_train n_calibration n_normal n_anomaly
+auroc auroc_low auroc_high detection_rate detection_low detection_high asked false_alarm_rate
+false_alarm_low false_alarm_high pixel_auroc pro train_seconds ms_per_image megabytes image_size
+seed minutes backend processor ganlib commit error""".split()  # noqa: SIM905
+
+
+def compare(
+    folders: list[Path], methods: list[str], minutes: float, seed: int, output: Path, say=print
+) -> pd.DataFrame:
+    """Train methods (none: all) on folders, judge them on the test images, and draw that.
+
+    What `RUNS` holds is not done again unless images, masks, arguments, backend or the version of
+    ganlib differ. What fails has an `error`, and the others go on. No image goes to `output`.
+
+    Return `COLUMNS` for each folder and method, NaN where there is nothing to say: `model` is what
+    "auto" took, `asked` the rate of false alarms that the threshold is for.
+    """
+    names, rows = [name_of(folder.resolve()) for folder in folders], []
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise GanlibError(f"Several folders are called {min(twice)}: rename one, or name it once.")
+    remove_unfinished(RUNS)
+    for folder, name in zip(folders, names, strict=True):
+        for method in methods or ["auto", *METHODS]:
+            row = dict.fromkeys(COLUMNS, np.nan) | {"set": name, "method": method, "seed": seed}
+            say(f"{name}, {method}")
+            try:
+                row |= _result(folder, RUNS / name / slug(method), method, minutes, seed)
+                say("  AUROC {auroc:.3f}, {detection_rate:.1%} found".format_map(row))
+            except Exception as error:  # whatever it is, the others are none the worse for it
+                row["error"] = f"{type(error).__name__}: {error}"
+                say(f"  {row['error']}")
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    write_csv(output / "results.csv", table.convert_dtypes())  # whole numbers stay whole
+    about = f"Seed {seed}, {minutes:g} minutes of training at most. Thresholds: by held-out good "
+    about += "images. Lines: 95 % intervals. No symbol: it failed, or there are no such images. "
+    about += "; ".join(table["processor"].dropna().unique())
+    save(forest.methods_on_sets(table, "Which method finds the defects?", about), output / "sets")
+    return table
+
+
+def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> dict:
+    """Read a row from the file in which it was written, or train, judge and write it."""
+    dataset = data.open_dataset(f"{folder}/", data_dir=RUNS, on_message=lambda _: None)
+    masks = dataset.files[dataset.files["mask"] != ""]
+    masks = part_digests(replace(dataset, files=masks.assign(file=masks["mask"])))
+    chosen = settings("quick", f"{folder}/", channels=data.channels_of(dataset))
+    made_from = {"digest": dataset.digest, "masks": masks, "settings": asdict(chosen), "seed": seed}
+    made_from |= {"minutes": minutes, "backend": keras.backend.backend(), "ganlib": __version__}
+    file, result = run / "detector.keras", run / "result.json"
+    done = json.loads(result.read_text()) if file.exists() and result.exists() else {}
+    if done.get("made_from") == made_from:
+        return done["row"]
+    keras.utils.clear_session()
+    split, note = data.held_out_split(dataset, seed=seed)
+    about = (dataset, split, chosen, run / "checkpoint.npz", minutes, seed)
+    detector, _ = train_detector(*about, notes=(note,), method=method)
+    row = judge(detector, dataset, split)
+    detector.card = card = {**detector.card, "test": row}
+    write_safely(file, detector.save)
+    images = np.array(data.load_images(dataset, detector.image_size, detector.channels)[:TIMED])
+    _, *passes = timeit.repeat(lambda: detector.detect(images), number=1, repeat=3)
+    row["ms_per_image"] = 1000 * min(passes) / len(images)
+    row |= {"n_train": card["trained_on"], "n_calibration": card["calibrated_on"]}
+    row |= {"asked": card["false_alarm_rate"], "image_size": detector.image_size}
+    row |= {"model": card["method"], "family": detector.model.family, "minutes": minutes}
+    row |= {"backend": card["keras_backend"], "processor": card["device"]}
+    row["megabytes"] = file.stat().st_size / 1e6
+    row |= {name: card[name] for name in ("train_seconds", "ganlib", "commit")}
+    write_json(result, {"made_from": made_from, "row": row})
+    return row
