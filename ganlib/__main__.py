@@ -96,7 +96,7 @@ def train(
     command continues.
     """
     from ganlib import data
-    from ganlib.detector.report import chosen_from, tested
+    from ganlib.detector.report import chosen_from, findings
     from ganlib.detector.train import judge, train_detector
     from ganlib.settings import settings
 
@@ -120,7 +120,7 @@ def train(
         if not list(work.glob("checkpoint*.npz")):
             shutil.rmtree(work, ignore_errors=True)
     steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
-    lines = [steps, *chosen_from(detector.card), *detector.card["notes"], *tested(detector.card)]
+    lines = [steps, *chosen_from(detector.card), *detector.card["notes"], *findings(detector.card)]
     _say("\n".join(lines))
     print(output)
 
@@ -171,7 +171,7 @@ def score(
     """
     from tqdm import tqdm
 
-    from ganlib.detector.report import flagged, tested
+    from ganlib.detector.report import findings, headline
     from ganlib.detector.score import Outputs, find_images, score_files
 
     files = find_images(images)
@@ -192,10 +192,10 @@ def score(
 
         scored = ", ".join(map(str, images))
         counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
-    summary = flagged(counts.anomalies, counts.scored, model.card.get("false_alarm_rate"))
+    summary = headline(counts.anomalies, counts.scored, model.card.get("false_alarm_rate"))
     summary += f" {counts.unreadable} unreadable." if counts.unreadable else ""
     print(summary, file=sys.stderr if print_lines else sys.stdout)
-    _say(" ".join(tested(model.card)))
+    _say(" ".join(findings(model.card)))
     for path in filter(None, outputs):
         print(path)
     if fail_on_anomaly and counts.anomalies:
@@ -223,7 +223,7 @@ def inspect(
     as_json: bool = typer.Option(False, "--json", help="Print all of it as JSON."),
 ) -> None:
     """Print a detector's card: its images, its training, its threshold, its test."""
-    from ganlib.detector.report import tested
+    from ganlib.detector.report import findings
 
     model = _load(detector)
     card = {**model.card, "thresholds": model.thresholds}
@@ -231,7 +231,7 @@ def inspect(
         print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
         return
     lines = {name: [card[name]] for name in SHOWN if name in card}
-    for name, values in (lines | {"notes": card.get("notes", []), "test": tested(card)}).items():
+    for name, values in (lines | {"notes": card.get("notes", []), "test": findings(card)}).items():
         for value in values:
             print(f"{name.replace('_', ' '):<18}{value}")
 

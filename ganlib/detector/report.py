@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     picture: bytes = b""  # see `strip`
 
 
-def flagged(anomalies: int, scored: int, rate: float | None) -> str:
+def headline(anomalies: int, scored: int, rate: float | None) -> str:
     """Say how many images are flagged, and how many would be if all were good."""
     found = f"{anomalies:,} of {scored:,} images flagged"
     if not scored or rate is None:
@@ -60,7 +60,7 @@ def chosen_from(card: dict) -> list[str]:
     return [*table.splitlines(), f"{card['method']} {why}"]
 
 
-def tested(card: dict) -> list[str]:
+def findings(card: dict) -> list[str]:
     """Say what a detector's test images have shown, with a warning if that is little."""
     test = {"asked_rate": card.get("false_alarm_rate"), **(card.get("test") or {})}
     lines = [text.format(**test) for name, text in SENTENCES.items() if name in test]
@@ -99,9 +99,9 @@ def write_report(
         title=f"{card.get('images', name)}: scored images",
         facts={"Detector": name, "Scored": scored, "When": time.strftime("%Y-%m-%d %H:%M")},
         threshold=detector.threshold,
-        flagged=flagged,
+        headline=headline,
         rate=card.get("false_alarm_rate"),
-        tested=" ".join(tested(card)),
+        findings=" ".join(findings(card)),
         held_out=len(normal),
         notes=card.get("notes", []),
         entries=_data(entries, scores, verdicts),

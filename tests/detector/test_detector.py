@@ -1,5 +1,6 @@
 """The detector that is handed on: threshold, heat maps and card travel with any model."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -31,8 +32,11 @@ class Spotter(Autoencoder):
         return outputs | {"residual": ops.abs(images - outputs["reconstruction"])}
 
 
+untrained = functools.cache(lambda: GANomaly(**SMALL))
+
+
 def calibrated_on(normal, rate, usual=None, pictures=None, score="heat"):
-    made = Detector(GANomaly(**SMALL), score=score)
+    made = Detector(untrained(), score=score)
     usual = residuals(60, 99) if usual is None else usual
     scores = normal.mean(axis=(1, 2, 3))
     found = (Detection(scores, each.astype("uint8"), each) for each in (normal, usual))

@@ -13,7 +13,7 @@ import pytest
 from browser import console_errors, set_width
 
 from ganlib import figures
-from ganlib.detector.report import Entry, _chart, strip, tested, write_report
+from ganlib.detector.report import Entry, _chart, findings, strip, write_report
 
 NORMAL_SCORES = np.linspace(0.1, 1.0, 40)
 CARD = {
@@ -157,7 +157,7 @@ def test_what_the_detector_did_not_find_in_its_own_test_is_said_first(tmp_path):
     words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
     assert words.startswith("0.0% of 29 test defects were found at 0.05 false alarms")
     assert "Warning" in words and "Warning" not in "".join(
-        tested({"test": {**test, "detection_rate": 0.1}})
+        findings({"test": {**test, "detection_rate": 0.1}})
     )
 
 
