@@ -83,6 +83,10 @@ class Trainable(keras.Model):
         """Compute the terms of the loss, name to scalar, from images -1..1 and the outputs."""
         raise NotImplementedError
 
+    def lessons(self, images) -> Callable | None:
+        """Return the `transform` of `Batches` by which it learns; `images` are some to look at."""
+        return None
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Weight and add the terms of one batch; targets, if there are any, are an output."""
         terms = self.terms(scale(x), y_pred if y is None else {**y_pred, "target": y})
