@@ -12,7 +12,7 @@ from untuned import untune
 from ganlib import training
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly, Gaussian, PatchCore
+from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly, Gaussian, GRDNet, PatchCore
 
 untune()
 what, folder = sys.argv[1], Path(sys.argv[2])
@@ -50,6 +50,7 @@ if what == "train":
         lambda: dcgan,
         lambda: FAnoGAN(dcgan, filters=4),  # of the DCGAN that has been trained
         lambda: GANomaly(**SIZES),
+        lambda: GRDNet(**SIZES, width=4),
         lambda: Autoencoder(**SIZES),
     ):
         model = build()
@@ -78,7 +79,7 @@ if what == "train":
     except GanlibError as error:
         answer["stopped"] = str(error)
 answer["scores"], answer["thresholds"], same = {}, {}, []
-for name in ("AnoGAN", "FAnoGAN", "GANomaly", "Autoencoder", "PatchCore", "Gaussian"):
+for name in ("AnoGAN", "FAnoGAN", "GANomaly", "GRDNet", "Autoencoder", "PatchCore", "Gaussian"):
     model = load(folder / f"{name}.keras")
     if model.image_size == 64:  # their distance from what they have learnt is 0
         images = some_images(seed=1, size=64)
