@@ -8,6 +8,7 @@ What the functions share:
 """
 
 import io
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from PIL import Image
 from ganlib import evaluation
 
 FALSE_ALARM_RATE = 0.05
+YARDSTICKS = ("nearest neighbour", "mean brightness", "image statistics")
 # The published notebooks print no AUROC: read off their final scatter plots, one unseeded run each.
 PUBLISHED = pd.DataFrame(
     [
@@ -32,6 +34,32 @@ RUN = ["dataset", "protocol", "method"]  # what the runs of several seeds have i
 def tested(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the test images."""
     return scores[scores["role"] == "test"]
+
+
+def merge_folds(
+    runs: pd.DataFrame, tables: dict[str, pd.DataFrame]
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Make one run, "kfold", of a method's runs of a seed by "kfold-1", "kfold-2", ...
+
+    A fold's scores become z, in deviations (1.4826 MAD) from the median of its calibration images.
+    A table's row is for a test image, with the mean of z over the folds that test it; what else is
+    known of the run, and its `folder`, are those of the first fold.
+    """
+    runs = runs.assign(protocol=runs["protocol"].str.replace(r"^kfold-.*", "kfold", regex=True))
+    first = runs.drop_duplicates([*RUN, "seed"])
+    merged = {folder: tables[folder] for folder in first["folder"]}
+    for _, same in runs[runs["protocol"] == "kfold"].groupby([*RUN, "seed"]):
+        every = pd.concat([_z_scores(tables[folder]) for folder in same["folder"]])
+        every["score"] = every.groupby("row")["score"].transform("mean")
+        merged[same["folder"].iloc[0]] = every.drop_duplicates("row").sort_values("row")
+    return first, merged
+
+
+def _z_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    held_out = scores.loc[scores["role"] == "calibration", "score"]
+    deviation = 1.4826 * (held_out - held_out.median()).abs().median()
+    z = (scores["score"] - held_out.median()) / (deviation or 1.0)
+    return tested(scores.assign(score=z))
 
 
 def merits(scores: pd.DataFrame) -> pd.DataFrame:
@@ -53,38 +81,45 @@ def merits(scores: pd.DataFrame) -> pd.DataFrame:
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Average the seeds of each method on a data set by a protocol, beside what was published.
 
-    `auroc` is the mean, `low` and `high` its 95 % interval over other test images, `seeds` the
-    AUROC of each; numbers of images and times are medians.
+    `auroc` is the mean, `low` and `high` its 95 % interval over other test images (and, of "kfold",
+    other trainings), `seeds` the AUROC of each; numbers of images and times are medians.
+    `pictures` counts clusters of normal test images and of anomalies.
     """
     rows = []
-    for _, same in runs.groupby(RUN, sort=False):
-        mean = evaluation.over_seeds([tested(tables[folder]) for folder in same["folder"]])
+    for (_, protocol, _), same in runs.groupby(RUN, sort=False):
+        found = [tested(tables[folder]) for folder in same["folder"]]
+        mean = evaluation.over_seeds(found, draw_runs=protocol == "kfold")
+        pictures = pd.concat(found).groupby("label")["cluster"].nunique()
         counts = same[["n_train", "n_test_normal", "n_test_anomaly"]].median().astype(int)
         times = same[["train_seconds", "score_ms_per_image"]].median()
         seeds = {"seeds": same["auroc"].round(4).tolist(), "n_seeds": len(same)}
+        seeds["pictures"] = " + ".join(map(str, pictures))
         auroc = {"auroc": mean.pop("value"), "sd": same["auroc"].std(), **mean, **seeds}
         rows.append({**same[[*RUN, "source", "family"]].iloc[0], **auroc, **counts, **times})
     return pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Test GANomaly against AnoGAN, and the best GAN against the best baseline, in pairs.
+    """Test in pairs: GANomaly and AnoGAN, the best GAN and baseline, all and three yardsticks.
 
     The best are read off the test images, which favors both sides alike. A row is for a `question`
     whose methods `a` and `b` share a seed; `difference` is the AUROC of a minus that of b, the mean
-    over their seeds, with its 95 % interval and `p_value`.
+    over their seeds, with its 95 % interval (as of `summarise`) and `p_value`.
     """
     numbers, rows = ["low", "high", "p_value", "value"], []
     for names, same in runs.groupby(["dataset", "protocol"], sort=False):
         folders = same.pivot_table("folder", "seed", "method", aggfunc="first")
         means = same.groupby(["family", "method"])["auroc"].mean()
         best = [means[f].idxmax() for f in ("GAN", "baseline") if f in means]
-        questions = "GANomaly or AnoGAN", "best GAN or best baseline"
-        for question, methods in zip(questions, (["GANomaly", "AnoGAN"], best), strict=True):
+        learnt = same.loc[same["family"] != "baseline", "method"].unique()
+        simple = itertools.product(["method or simple baseline"], learnt, YARDSTICKS)
+        questions = [("GANomaly or AnoGAN", "GANomaly", "AnoGAN")]
+        questions += [("best GAN or best baseline", *best), *simple]
+        for question, *methods in questions:
             pairs = folders.reindex(columns=methods).dropna()
             if len(methods) == 2 and len(pairs):
                 a, b = ([tested(tables[folder]) for folder in pairs[m]] for m in methods)
-                result = evaluation.over_seeds(a, b)
+                result = evaluation.over_seeds(a, b, draw_runs=names[1] == "kfold")
                 rows.append([*names, question, *methods, *map(result.get, numbers)])
     columns = ["dataset", "protocol", "question", "a", "b", *numbers[:3], "difference"]
     return pd.DataFrame(rows, columns=columns)

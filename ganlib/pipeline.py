@@ -22,12 +22,12 @@ from ganlib import data
 from ganlib.data.archives import ARCHIVES
 from ganlib.data.dataset import RESIZES
 from ganlib.data.folder import called, folder_of
+from ganlib.data.splits import PROTOCOLS
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, write_json
 from ganlib.settings import PROFILES
 
 PROJECT = Path(__file__).parent.parent
-PROTOCOLS = ("paper", "grouped")
 # In order, with the minutes that each takes on two cores in smoke, quick and (estimated) paper.
 MINUTES = {
     "00_download": (0.3, 0.3, 0.5),
@@ -58,7 +58,7 @@ class Step(NamedTuple):
 
 
 def plan(profile: str, datasets: list, protocols: list, seeds: list, **options) -> list[Step]:
-    """List the steps, in order: for each protocol and seed the notebooks that train.
+    """List the steps, in order: for each protocol (or its folds) and seed those that train.
 
     Figures and errata are those of the first. A folder (an absolute path) without test images of
     both kinds gets `05_your_images` alone. Options are parameters: source, on_error, resize.
@@ -69,6 +69,7 @@ def plan(profile: str, datasets: list, protocols: list, seeds: list, **options) 
         found = f"{' and '.join(datasets)} are called {' and '.join(names)} in runs and figures"
         raise GanlibError(f"{found}: rename a folder, or name each of them once.")
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
+    splits = [split for protocol in protocols for split in PROTOCOLS[protocol]]
     steps, compared = [], []
     for dataset, name in zip(datasets, names, strict=True):
         first = {**common, **options, "seed": seeds[0]}
@@ -79,7 +80,7 @@ def plan(profile: str, datasets: list, protocols: list, seeds: list, **options) 
         compared.append(name)
         first["dataset"] = dataset
         steps.append(_step(download, runs / name, name, first))
-        for i, (protocol, seed) in enumerate(itertools.product(protocols, seeds)):
+        for i, (protocol, seed) in enumerate(itertools.product(splits, seeds)):
             folder = runs / name / protocol / f"seed-{seed}"
             own = {**first, "protocol": protocol, "seed": seed}
             own |= {"figures_dir": folder / "figures"} if i else {}
@@ -256,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     option = parser.add_argument
     option("--profile", choices=["", *PROFILES], default="", help="empty: by the device")
     option("--datasets", type=shlex.split, default="casting cloud", help="names or quoted folders")
-    option("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS)
+    option("--protocols", nargs="+", choices=PROTOCOLS, default=["paper", "grouped"])
     option("--seeds", nargs="+", type=int, default=[0])
     option("--data", default="auto", help="auto, kaggle, generated or a folder")
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")

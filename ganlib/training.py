@@ -22,6 +22,7 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.settings import Settings
 from ganlib.settings import epochs as epochs_of
 
+LOOKED_AT = 500  # training images by which a model decides how to learn, at most
 SHARE = 1 / 20  # of the time of training that writing checkpoints may take
 
 
@@ -51,6 +52,7 @@ def train(
         began = time.perf_counter()
         model.adapt(read_rows(images, rows))
         return Training({}, time.perf_counter() - began)
+    transform = transform or model.lessons(read_rows(images, rows[:: -(-len(rows) // LOOKED_AT)]))
     own = "dcgan_" if isinstance(model, DCGAN) else ""
     steps, rate = (getattr(settings, own + name) for name in ("steps", "learning_rate"))
     batches = Batches(images, rows, settings.batch_size, seed, transform=transform)

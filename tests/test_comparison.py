@@ -95,6 +95,41 @@ def test_differences_answer_the_two_questions(runs_and_tables):
         assert (line["p_value"] < 0.05) == (line["low"] > 0 or line["high"] < 0)
 
 
+def test_folds_are_merged_by_z_of_what_each_held_out():
+    def fold(held_out, **tested):
+        test = [("test", int(row[1:]), score) for row, score in tested.items()]
+        held_out = [("calibration", 9, score) for score in held_out]
+        return pd.DataFrame(held_out + test, columns=["role", "row", "score"])
+
+    tables = {
+        "one": fold([1, 2, 3, 4, 9], _7=3 + 1.4826, _8=3 + 3 * 1.4826),
+        "other": fold([5, 5, 5]),
+        "two": fold([10, 20, 30], _8=20 + 14.826, _2=20, _5=20 - 14.826),
+    }
+    runs = pd.DataFrame({"protocol": ["kfold-1", "grouped", "kfold-2"], "folder": list(tables)})
+    runs = runs.assign(dataset="casting", method="PCA", seed=0)
+    merged, scores = comparison.merge_folds(runs, tables)
+    assert dict(merged[["folder", "protocol"]].to_numpy()) == {"one": "kfold", "other": "grouped"}
+    assert scores["other"] is tables["other"]
+    assert scores["one"]["row"].tolist() == [2, 5, 7, 8]
+    assert scores["one"]["score"].tolist() == pytest.approx([0, -1, 1, 2])  # of 8: 3 and 1
+    tables["two"] = fold([4, 4, 4], _2=5)  # no deviation
+    assert comparison.merge_folds(runs, tables)[1]["one"]["score"].iloc[0] == 1
+
+
+def test_of_kfold_seeds_are_drawn_and_every_gan_meets_the_simple_baselines(runs_and_tables):
+    runs, tables = runs_and_tables
+    runs = runs.assign(protocol="kfold").replace({"method": {"PCA": "nearest neighbour"}})
+    gan, simple = ([tables[f"{name}-{seed}"] for seed in range(3)] for name in ("GANomaly", "PCA"))
+    line = comparison.summarise(runs, tables).set_index("method").loc["GANomaly"]
+    assert line["high"] == evaluation.over_seeds(gan, draw_runs=True)["high"]
+    assert line["pictures"] == "60 + 40"
+    rows = comparison.differences(runs, tables).query("question == 'method or simple baseline'")
+    pairs = rows[["a", "b"]].to_numpy().tolist()
+    assert pairs == [[name, "nearest neighbour"] for name in ("AnoGAN", "GANomaly")]
+    assert rows["high"].iloc[1] == evaluation.over_seeds(gan, simple, draw_runs=True)["high"]
+
+
 def test_differences_of_whatever_methods_there_are(runs_and_tables):
     runs, tables = runs_and_tables
     runs = add_runs(runs, tables, "your own", "GAN", 4.0, [1])  # the best, but of one seed

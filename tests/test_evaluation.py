@@ -89,7 +89,8 @@ def test_p_values_are_uniform_without_a_difference_and_small_with_one():
     assert np.mean(found) > 0.99
 
 
-def test_over_seeds_against_a_plain_loop():
+@pytest.mark.parametrize("draw_runs", [False, True])
+def test_over_seeds_against_a_plain_loop(draw_runs):
     """Two runs that share some clusters, with ties; draws written out cluster by cluster."""
     random, tables, others = np.random.default_rng(5), [], []
     for start in (0, 8):
@@ -97,8 +98,9 @@ def test_over_seeds_against_a_plain_loop():
         clusters = start + np.arange(100) // 5
         table = pd.DataFrame({"label": labels, "score": scores.round(1), "cluster": clusters})
         tables.append(table)
-        others.append(table.assign(score=(scores + random.normal(size=100)).round(1)))
-    result = over_seeds(tables, others, resamples=4000)
+        shift = start / 8 * draw_runs * labels  # the runs differ
+        others.append(table.assign(score=(scores - shift + random.normal(size=100)).round(1)))
+    result = over_seeds(tables, others, resamples=4000, draw_runs=draw_runs)
     members = [table.groupby(["label", "cluster"]).indices for table in tables]
     names = sorted({name for of_run in members for name in of_run})
     clusters = [[name for name in names if name[0] == label] for label in (0, 1)]
@@ -106,7 +108,9 @@ def test_over_seeds_against_a_plain_loop():
     for _ in range(1000):
         drawn = [of[i] for of in clusters for i in random.integers(0, len(of), len(of))]
         total = pairs = 0
-        for member, table, other in zip(members, tables, others, strict=True):
+        of_runs = list(zip(members, tables, others, strict=True))
+        for run in random.integers(0, 2, 2) if draw_runs else (0, 1):
+            member, table, other = of_runs[run]
             rows = np.concatenate([member.get(name, []) for name in drawn]).astype(int)
             labels = table["label"].to_numpy()[rows]
             n = labels.sum() * (1 - labels).sum()

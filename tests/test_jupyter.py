@@ -29,7 +29,7 @@ NOTEBOOKS = {
     "06_recent_models": (DRAWN, 3),
     "04_errata": (DRAWN, 1),
     "03_comparison": ({"profile": "smoke", "datasets": "casting", "protocols": "paper"}, 8),
-    "05_your_images": ({"profile": "smoke", "minutes": 1.0}, 4),
+    "05_your_images": ({"profile": "smoke", "minutes": 1.0, "image_size": 64}, 4),
 }
 # Of the bug that 04_errata puts back: that is how it shows.
 EXPECTED = "UserWarning: Gradients do not exist"

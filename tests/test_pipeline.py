@@ -149,6 +149,10 @@ def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
     first = {label for label, place in drawn.items() if place == drawn[plan[-1].label]}
     assert first == {s.label for s in plan if "grouped" not in s.label and "seed 4" not in s.label}
     assert len(plan[-1].after) == 2 * (2 * 2 * 3 + 1)
+    plan = pipeline.plan("quick", ["casting"], ["grouped", "kfold"], [3])
+    used = [step.parameters["protocol"] for step in plan[1:-2:3]]
+    assert used == ["grouped", *(f"kfold-{fold}" for fold in range(1, 7))]
+    assert plan[-1].parameters["protocols"] == "grouped kfold"
 
 
 def make_parts(folder, kinds=("train/good", "test/good", "test/hole")):

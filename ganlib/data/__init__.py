@@ -13,6 +13,7 @@ from ganlib.data.splits import (
     add_truth,
     grouped_split,
     held_out_split,
+    kfold_split,
     paper_split,
     pictures_of,
     split_dataset,

@@ -1,4 +1,4 @@
-"""Splits into training and test images: the paper's, and by groups of near-duplicates.
+"""Splits into training and test images: the paper's, and two by groups of near-duplicates.
 
 A split is the same on every machine. `seed`, at least 0, is that of all draws; `limit` keeps at
 most so many images of each set, drawn at random. A `GanlibError` says where an argument is out of
@@ -22,6 +22,9 @@ GIANT = 1 / 3  # a group with a larger share of the normal images is never held 
 MANY = 5000  # images: beyond, comparing each with each takes too long
 FEWEST = 10  # good images with which a detector can be begun
 CALIBRATING = 19  # scores that a threshold for 5 % false alarms needs, 1 / rate - 1
+FOLDS = 6
+PROTOCOLS = {"paper": ["paper"], "grouped": ["grouped"]}  # and their splits, to be merged
+PROTOCOLS["kfold"] = [f"kfold-{fold + 1}" for fold in range(FOLDS)]
 NONE = np.empty(0, np.int64)
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray]  # to train on, normal and anomalies to test on
 
@@ -57,11 +60,8 @@ def grouped_split(
     groups. The other groups train, and so does any of more than a third of the normal images.
     """
     train, normal, anomaly = _paper_rows(dataset, seed, limit)
-    rows, groups = np.union1d(train, normal), np.asarray(groups)
-    if groups.shape != (expected := (len(dataset.files),)):
-        raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
-    member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
-    sizes, wanted = np.bincount(member), len(normal)
+    rows, member, sizes = _members(dataset, groups, train, normal)
+    wanted = len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
     totals = np.cumsum(sizes[order])  # the first places at which images and groups are enough:
     tested = max(few, int(np.searchsorted(totals, wanted)) + 1)
@@ -77,6 +77,31 @@ def grouped_split(
     normal = _draw_evenly(rows, member, order[:tested], max(wanted, tested), seed)
     rest = max(-(-(len(rows) - wanted) // 10), kept - tested)
     calibration = _draw_evenly(rows, member, order[tested:kept], rest, seed)
+    return _limited(train, normal, anomaly, calibration, seed, limit)
+
+
+def kfold_split(
+    dataset: Dataset, groups: np.ndarray, fold: int, seed: int = 0, limit: int | None = None
+) -> Split:
+    """Split a data set for one fold, 1..6. Together they test each group of normal images once.
+
+    `groups` is as for `grouped_split`. Of a sixth of them as many images are drawn, evenly, as make
+    the paper's number in all folds, or one each. A tenth of the other groups, at least four,
+    calibrates; the rest trains, and in all folds one with more than a third of the normal images.
+    The anomalies are the same in all folds.
+    """
+    train, normal, anomaly = _paper_rows(dataset, seed, limit)
+    rows, member, sizes = _members(dataset, groups, train, normal)
+    order, few = _groups_to_hold_out(sizes, seed, 15)
+    if len(order) < 2 * FOLDS:
+        found = f"The {len(rows)} normal images of {dataset.name} fall into {len(order)} groups"
+        raise GanlibError(f"{found} that can be held out: {FOLDS} folds need {2 * FOLDS}.")
+    # The next fold's groups calibrate, so that over all folds each does so about equally often.
+    tested, *others = (order[(fold - 1 + turn) % FOLDS :: FOLDS] for turn in range(FOLDS))
+    held = np.concatenate(others)[: max(few, -(-(len(order) - len(tested)) // 10))]
+    train = rows[~np.isin(member, [*tested, *held])]
+    normal = _draw_evenly(rows, member, tested, max(-(-len(normal) // FOLDS), len(tested)), seed)
+    calibration = _draw_evenly(rows, member, held, max(len(train) // 10, len(held)), seed)
     return _limited(train, normal, anomaly, calibration, seed, limit)
 
 
@@ -122,12 +147,14 @@ def pictures_of(dataset: Dataset, split: Split) -> np.ndarray:
 def split_dataset(
     dataset: Dataset, protocol: str = "paper", seed: int = 0, limit: int | None = None
 ) -> Split:
-    """Split by the name of the protocol: "paper" (`paper_split`) or "grouped" (`grouped_split`)."""
+    """Split by the name of the protocol: "paper", "grouped", or "kfold-1" to "kfold-6"."""
     if protocol == "paper":
         return paper_split(dataset, seed, limit)
     if protocol == "grouped":
         return grouped_split(dataset, groups_of(dataset), seed, limit)
-    raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped.")
+    if protocol in PROTOCOLS["kfold"]:
+        return kfold_split(dataset, groups_of(dataset), int(protocol[-1]), seed, limit)
+    raise GanlibError(f"There is no protocol {protocol!r}: choose paper | grouped | kfold-1 to -6.")
 
 
 def to_score(dataset: Dataset, split: Split, seed: int = 0) -> pd.DataFrame:
@@ -177,6 +204,15 @@ def _paper_rows(dataset: Dataset, seed: int, limit: int | None) -> Rows:
 def _part_rows(dataset: Dataset) -> Rows:
     parts = ["normal", "train_normal"], ["test_normal"], ["anomaly", "test_anomaly"]
     return tuple(np.flatnonzero(dataset.files["part"].isin(names)) for names in parts)
+
+
+def _members(dataset: Dataset, groups: np.ndarray, train: np.ndarray, normal: np.ndarray) -> tuple:
+    """Return all rows, the group of each, from 0 in order, and the groups' numbers of images."""
+    rows, groups = np.union1d(train, normal), np.asarray(groups)
+    if groups.shape != (expected := (len(dataset.files),)):
+        raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
+    member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
+    return rows, member, np.bincount(member)
 
 
 def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.ndarray, int]:

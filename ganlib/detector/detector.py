@@ -10,7 +10,7 @@ from keras import ops
 
 from ganlib.errors import GanlibError
 from ganlib.evaluation import count_odd, quantile_threshold
-from ganlib.models.base import AnomalyModel, predict, scale
+from ganlib.models.base import AnomalyModel, along_both, gaussian, predict, scale
 from ganlib.models.detection import HALF_RANGE, Detection
 
 SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of the image
@@ -163,15 +163,8 @@ class Detector(AnomalyModel):
 
 
 def _smooth(residuals, image_size: int):
-    sigma = image_size * SMOOTHING
-    places = np.arange(-round(3 * sigma), round(3 * sigma) + 1)
-    weights = np.exp(-0.5 * (places / sigma) ** 2)
-    weights = (weights / weights.sum()).astype("float32")
-    maps = ops.mean(ops.cast(residuals, "float32"), axis=-1, keepdims=True)
-    for shape in ((-1, 1, 1, 1), (1, -1, 1, 1)):  # along columns, then along rows
-        kernel = ops.convert_to_tensor(weights.reshape(shape))
-        maps = ops.conv(maps, kernel, padding="same", data_format="channels_last")
-    return maps[..., 0]
+    maps = ops.mean(ops.cast(residuals, "float32"), axis=-1)
+    return along_both(gaussian(image_size, image_size * SMOOTHING), maps)
 
 
 def _floored(deviations: np.ndarray) -> np.ndarray:

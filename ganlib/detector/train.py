@@ -23,6 +23,15 @@ CANDIDATES = ("PatchCore", "Gaussian", "GRDNet")
 SPARE = 0.85  # of the time limit is for training; the rest is for choosing and for the threshold
 
 
+def sizes_for(
+    method: str, settings: training.Settings, image_size: int | None = None
+) -> dict[str, int]:
+    """Return the size of images for each method that training for `method` tries."""
+    names = CANDIDATES if method == "auto" else [method]
+    own = {name: METHODS[name].default_image_size for name in names}
+    return {name: image_size or size or settings.image_size for name, size in own.items()}
+
+
 class Trained(NamedTuple):
     """A trained model, what its training took, and the losses of every epoch."""
 
@@ -63,8 +72,7 @@ def train_detector(
         raise GanlibError(f"There is no method {method!r}: choose auto, {', '.join(METHODS)}.")
     began, notes = time.perf_counter(), [*dataset.notes, *notes]
     trained: dict[str, Trained] = {}
-    for name in CANDIDATES if method == "auto" else [method]:
-        size = image_size or METHODS[name].default_image_size or settings.image_size
+    for name, size in sizes_for(method, settings, image_size).items():
         chosen = replace(settings, image_size=size)
         left = None if minutes is None else minutes * SPARE - (time.perf_counter() - began) / 60
         about = (dataset, split, chosen, checkpoint, left, seed, weights)

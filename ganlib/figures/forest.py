@@ -91,7 +91,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
     The columns are `protocol`, `method`, `family` ("GAN", "features" or "baseline"), `auroc` (mean
-    over seeds), `low`, `high`, `seeds` (the AUROC of each) and `published` (NaN where there is none).
+    over seeds), `low`, `high`, `seeds` (of each) and `published` (AUROC, NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
     looks = {family: line | look for family, look in _FAMILIES.items()} | {

@@ -1,4 +1,4 @@
-"""DCGAN, AnoGAN and f-AnoGAN on top of it, GANomaly, and what they have to beat.
+"""DCGAN, AnoGAN, f-AnoGAN, GANomaly, detectors of pretrained features, and what they must beat.
 
 `METHODS` lists every `AnomalyModel` by the name of its method. Python files named in the
 environment variable `GANLIB_MODELS` (separated as in PATH) are imported too, so that models of your
@@ -18,6 +18,8 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection
 from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
+from ganlib.models.gaussian import Gaussian
+from ganlib.models.patchcore import PatchCore
 
 for _path in map(Path, filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))):
     if not _path.is_file():

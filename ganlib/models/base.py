@@ -83,6 +83,10 @@ class Trainable(keras.Model):
         """Compute the terms of the loss, name to scalar, from images -1..1 and the outputs."""
         raise NotImplementedError
 
+    def lessons(self, images) -> Callable | None:
+        """Return the `transform` of `Batches` by which it learns; `images` are some to look at."""
+        return None
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Weight and add the terms of one batch; targets, if there are any, are an output."""
         terms = self.terms(scale(x), y_pred if y is None else {**y_pred, "target": y})
@@ -139,8 +143,9 @@ class AnomalyModel(Trainable):
 
     Attributes:
         thresholds: name of a rule to its threshold, set by `calibrate`.
+        about: arguments that training may change; also for the card of a detector.
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
-        family: "GAN" or "baseline".
+        family: "GAN", "features" or "baseline".
         stages: how many models `train` fits, one after the other; they share a time limit.
         default_image_size: the size that suits it in a `Detector`; None: any.
         scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
@@ -169,6 +174,7 @@ class AnomalyModel(Trainable):
     ):
         super().__init__(term_weights, **kwargs)
         self.image_size, self.channels, self.thresholds = image_size, channels, thresholds
+        self.about: dict[str, str | bool | None] = {}
 
     @classmethod
     def train(cls, fit: Callable[[Trainable], object], **sizes) -> "AnomalyModel":
@@ -220,7 +226,7 @@ class AnomalyModel(Trainable):
     def get_config(self):
         """Add the thresholds."""
         thresholds = None if self.thresholds is None else dict(self.thresholds)
-        return {**super().get_config(), "thresholds": thresholds}
+        return {**super().get_config(), **self.about, "thresholds": thresholds}
 
 
 def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
@@ -240,6 +246,24 @@ def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
             )
         )
     return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
+
+
+def gaussian(size: int, sigma: float) -> np.ndarray:
+    """Return the `(size, size)` that smooths with a Gaussian, cut at 3 sigma; outside is 0."""
+    apart = np.subtract.outer(np.arange(size), np.arange(size))
+    weights = np.exp(-0.5 * (apart / sigma) ** 2) * (abs(apart) <= round(3 * sigma))
+    return (weights / weights.sum(axis=1).max()).astype("float32")
+
+
+def bilinear(size: int, small: int) -> np.ndarray:
+    """Return the `(size, small)` that enlarges as `keras.ops.image.resize` does."""
+    places = np.clip((np.arange(size) + 0.5) * small / size - 0.5, 0, small - 1)
+    return np.maximum(1 - abs(places[:, np.newaxis] - np.arange(small)), 0).astype("float32")
+
+
+def along_both(matrix: np.ndarray, maps):
+    """Apply a matrix `(m, h)` to columns and rows of maps `(n, h, h)`: `(n, m, m)`."""
+    return ops.matmul(ops.matmul(matrix, maps), matrix.T)
 
 
 def feed(batches: keras.utils.PyDataset):

@@ -112,6 +112,34 @@ def test_groups_never_straddle_and_every_image_has_one_use(images, tested, pictu
     assert all(map(np.array_equal, split, renamed))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_test_every_picture_once_and_as_many_images_of_each(seed, groups):
+    """18 pictures of 27 to 330 copies, as of castings: 3 tested, 4 calibrate, 11 train."""
+    copies = np.geomspace(27, 330, 18).astype(int)
+    of_rows = groups(np.append(np.repeat(np.arange(18), copies), np.full(9, 99)))
+    dataset = bare(train_normal=copies.sum() - 216, test_normal=216, test_anomaly=9)
+    folds = [data.split_dataset(dataset, name, seed) for name in splits.PROTOCOLS["kfold"]]
+    tested = np.concatenate([fold.test_normal for fold in folds])
+    assert np.bincount(of_rows[tested]).tolist() == [12] * 18  # the paper's 216 in all
+    for fold in folds:
+        pictures = [set(of_rows[rows]) for rows in (fold.test_normal, fold.calibration, fold.train)]
+        assert list(map(len, pictures)) == [3, 4, 11]
+        assert len(set.union(*pictures)) == 18
+        assert fold.test_anomaly.tolist() == list(range(copies.sum(), copies.sum() + 9))
+
+
+def test_a_giant_trains_in_all_folds_and_twelve_other_pictures_are_needed():
+    dataset = bare(train_normal=90, test_normal=10, test_anomaly=5)
+    groups = np.append(np.zeros(40, int), np.arange(65) % 12 + 1)
+    folds = [data.kfold_split(dataset, groups, fold) for fold in range(1, 7)]
+    assert [len(set(groups[split.test_normal]) - {0}) for split in folds] == [2] * 6
+    assert all((groups[split.train] == 0).sum() == 40 for split in folds)
+    with pytest.raises(GanlibError, match="fall into 11 groups that can be held out: 6 folds need"):
+        data.kfold_split(dataset, np.minimum(groups, 11), 1)
+    with pytest.raises(GanlibError, match="'kfold-7'"):
+        data.split_dataset(dataset, "kfold-7")
+
+
 def test_held_out_sets_are_as_large_as_the_papers_and_not_larger_than_needed():
     dataset = bare(train_normal=500, test_normal=60, test_anomaly=9)
     sides = map(len, data.grouped_split(dataset, np.arange(569) // 5))

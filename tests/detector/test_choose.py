@@ -48,7 +48,7 @@ def images():
 
 def test_the_chosen_model_is_one_that_finds_forged_defects_and_the_table_says_so(images):
     models = {"blind": Blind(64, 1), "edges": Edges(32, 1)}
-    best, model, rows = choose(models, images, seed=1)
+    best, _, rows = choose(models, images, seed=1)
     aurocs = {row["method"]: row["auroc"] for row in rows}
     assert set(aurocs) == {"experts", "blind", "edges"}
     assert aurocs["edges"] > aurocs["blind"] + 0.1 and abs(aurocs["blind"] - 0.5) < 0.2

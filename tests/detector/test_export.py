@@ -17,7 +17,7 @@ from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, FAnoGAN, fast
+from ganlib.models import DCGAN, AnoGAN, FAnoGAN, Gaussian, PatchCore, fast
 
 for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
     if importlib.util.find_spec(package) is None:
@@ -113,6 +113,20 @@ def test_the_models_own_score_and_a_model_in_two_parts_are_exported_too(score, w
     expected = answers(made, TESTED)["score"]
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(onnx(tmp_path / "part.onnx", TESTED)["score"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cls", [PatchCore, Gaussian])
+def test_detectors_of_features_are_exported_too(cls, tmp_path):
+    images = casting_images(["normal"] * 10 + ["dent"], 0, 64)
+    model = cls(64, 1)
+    model.adapt(images[:5])
+    made = Detector(model)
+    made.calibrate_on(model.detect(images[5:10]), None, 0.2)
+    export(made, tmp_path / "part.onnx")
+    expected, found = answers(made, images[8:]), onnx(tmp_path / "part.onnx", images[8:])
+    assert np.ptp(expected["score"]) > 0 and expected["heat_map"].max() > 0
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3 * values.max())
 
 
 def test_nothing_else_is_left_and_the_json_tells_what_a_program_must_know(detector, exported):

@@ -12,7 +12,7 @@ from untuned import untune
 from ganlib import training
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly
+from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly, Gaussian, PatchCore
 
 untune()
 what, folder = sys.argv[1], Path(sys.argv[2])
@@ -64,6 +64,10 @@ if what == "train":
             model.calibrate(model.detect(images).scores, false_alarm_rate=0.3)
         model.save(folder / f"{type(model).__name__}.keras")
     answer["moved"] = all(moved)
+    for cls in (PatchCore, Gaussian):
+        model = cls(64, 1)
+        model.adapt(some_images(size=64))
+        model.save(folder / f"{cls.__name__}.keras")
     # Few steps: the longer a search, the more rounding decides which way it goes.
     AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
     whole, again = resumed(folder / "whole.npz", False), resumed(folder / "killed.npz", True)
@@ -74,8 +78,10 @@ if what == "train":
     except GanlibError as error:
         answer["stopped"] = str(error)
 answer["scores"], answer["thresholds"], same = {}, {}, []
-for name in ("AnoGAN", "FAnoGAN", "GANomaly", "Autoencoder"):
+for name in ("AnoGAN", "FAnoGAN", "GANomaly", "Autoencoder", "PatchCore", "Gaussian"):
     model = load(folder / f"{name}.keras")
+    if model.image_size == 64:  # their distance from what they have learnt is 0
+        images = some_images(seed=1, size=64)
     scores = model.detect(images).scores
     parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]
     same.append(np.array_equal(np.concatenate(parts)[::-1], scores))

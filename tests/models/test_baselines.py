@@ -8,6 +8,7 @@ from tiny import some_images as images_of
 from ganlib.models.baselines import (
     BASELINES,
     grey_histogram,
+    image_statistics,
     mean_brightness,
     nearest_neighbour,
     pca_reconstruction,
@@ -43,6 +44,23 @@ def test_histogram_is_of_levels_not_of_places():
     assert grey_histogram(flat(252), flat(251)).scores == 2  # 248..251 is a bin of its own
     coarse = grey_histogram(train, flat(100, 200), bins=2).scores
     np.testing.assert_allclose(coarse, [1, 1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_statistics_are_six_of_each_channel(channels):
+    def six(channel):
+        gradient = sum(np.abs(np.diff(channel, axis=axis)).mean() for axis in (0, 1)) / 2
+        deviation, quantiles = channel.std(), np.percentile(channel, [5, 95])
+        return [channel.mean(), *quantiles, deviation, gradient, gradient / deviation]
+
+    train, images = some_images(40, channels), some_images(6, channels, seed=1) // 2
+    values = np.concatenate([train, images]).astype(float)
+    values = [np.ravel([six(image[..., i]) for i in range(channels)]) for image in values]
+    values = (values - np.mean(values[:40], axis=0)) / np.std(values[:40], axis=0)
+    shrunk = 0.99 * np.cov(values[:40].T, bias=True) + 0.01 * np.eye(6 * channels)
+    expected = [x @ np.linalg.inv(shrunk) @ x for x in values[40:]]
+    np.testing.assert_allclose(image_statistics(train, images).scores ** 2, expected, rtol=1e-3)
+    assert np.isfinite(image_statistics(train, 0 * images).scores).all()  # no contrast
 
 
 @pytest.mark.parametrize("channels", [1, 3])

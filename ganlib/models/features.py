@@ -1,0 +1,103 @@
+"""Features of networks that were trained on ImageNet, and what detectors made of them share."""
+
+import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+import keras
+from keras import layers, ops
+
+from ganlib.errors import GanlibError
+from ganlib.files import shown
+from ganlib.models.base import AnomalyModel
+from ganlib.models.detection import HALF_RANGE
+
+STRIDES = (8, 16)  # pixels from one place to the next in the two maps that are used
+EXAMPLES = "for instance MobileNetV2, EfficientNetV2B0 or ResNet50"
+
+
+def backbone(name: str, image_size: int, weights: str | None = None) -> list[keras.Model]:
+    """Build one of `keras.applications`: up to its maps at strides 8 and 16, and whole.
+
+    A map is the last sum of a residual block at that stride, or else what its last layer returns.
+    """
+    build = getattr(keras.applications, name, None) if name[:1].isupper() else None
+    if build is None or image_size < 64 or image_size % 32:
+        possible = f"choose one of keras.applications, {EXAMPLES}, and a multiple of 32, 64 or more"
+        raise GanlibError(f"backbone is {name!r}, image_size {image_size}: {possible}.")
+    whole = build(input_shape=(image_size, image_size, 3), include_top=False, weights=weights)
+    maps = []
+    for side in (image_size // stride for stride in STRIDES):
+        there = [layer for layer in whole.layers if layer.output.shape[1:3] == (side, side)]
+        if not there:
+            raise GanlibError(f"{name} has no map of {side}x{side}: choose another, {EXAMPLES}.")
+        maps.append(([each for each in there if isinstance(each, layers.Add)] or there)[-1].output)
+    return [keras.Model(whole.input, maps, name="backbone"), whole]
+
+
+def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | None = None) -> str:
+    """Fill a `backbone` with weights from ImageNet; return a digest of them, 12 hex digits.
+
+    The file, or that in the environment variable GANLIB_WEIGHTS, is Keras's, of the network without
+    its classifier or up to the last map. Without one, Keras downloads it.
+    """
+    file = file or os.environ.get("GANLIB_WEIGHTS")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # weights of 224 pixels fit other sizes, too
+            cut, whole = backbone(name, network.input_shape[1], None if file else "imagenet")
+            if file:
+                try:
+                    whole.load_weights(file)
+                except ValueError:  # of layers that the file lacks
+                    keras.Model(cut.input, cut.outputs[-1]).load_weights(file)
+    except Exception as error:  # a download, Keras and h5py raise any type
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        problem = f"are not in {shown(file)}" if file else "cannot be downloaded"
+        advice = "Name a Keras file of them in GANLIB_WEIGHTS, or choose a method that needs none."
+        raise GanlibError(
+            f"The ImageNet weights of {name} {problem} ({reason}). {advice}"
+        ) from error
+    network.set_weights(values := cut.get_weights())
+    return hashlib.sha256(b"".join(each.tobytes() for each in values)).hexdigest()[:12]
+
+
+class FeatureModel(AnomalyModel):
+    """A detector by features of a `backbone`; subclasses learn in one pass, by a method `adapt`."""
+
+    family, scored_by, default_image_size = "features", "own", 256
+    window = 1  # a feature is the average of so many places of a map, along each side
+
+    def __init__(self, image_size, channels, backbone="MobileNetV2", weights_digest=None, **kwargs):
+        super().__init__(image_size, channels, **kwargs)
+        self.about |= {"backbone": backbone, "weights_digest": weights_digest}
+        self.extractor = self._extractor(backbone)
+        _, self.places, _, self.depth = self.extractor.output_shape
+        self.mean = self.memory("mean", self.depth)
+        self.deviation = self.memory("deviation", self.depth)
+
+    def _extractor(self, name: str) -> keras.Model:
+        """Build the network from images -1..1 to both maps in one, not standardised."""
+        network = backbone(name, self.image_size)[0]
+        network.trainable = False
+        images = keras.Input((self.image_size, self.image_size, self.channels))
+        pixels = ops.repeat(images, 3 // self.channels, axis=-1) * HALF_RANGE + HALF_RANGE
+        module = sys.modules[getattr(keras.applications, name).__module__]
+        maps = network(module.preprocess_input(pixels), training=False)
+        fine, coarse = (ops.average_pool(each, self.window, 1, padding="same") for each in maps)
+        coarse = ops.image.resize(coarse, fine.shape[1:3])
+        return keras.Model(images, ops.cast(ops.concatenate([fine, coarse], axis=-1), "float32"))
+
+    def memory(self, name: str, *shape: int, dtype: str = "float32"):
+        """Make a variable that `adapt` fills."""
+        return self.add_weight(shape, "ones", dtype, trainable=False, name=name)
+
+    @classmethod
+    def train(cls, fit: Callable, weights=None, latent_dim=None, filters=None, **options):
+        """Build a model, fill its backbone from the file `weights`, see `load_imagenet`; fit it."""
+        model = cls(**options)
+        network, name = model.extractor.get_layer("backbone"), model.about["backbone"]
+        model.about["weights_digest"] = load_imagenet(network, name, weights)
+        fit(model)
+        return model

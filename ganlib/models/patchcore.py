@@ -1,0 +1,98 @@
+"""PatchCore: a bank of patches of good images, and how far each patch is from the nearest one."""
+
+import numpy as np
+from keras import ops
+from tqdm import tqdm
+
+from ganlib.models.base import along_both, bilinear, gaussian, predict, scale
+from ganlib.models.features import STRIDES, FeatureModel
+from ganlib.models.orientation import any_orientation
+
+RESERVOIR = 40_000  # patches that the bank is chosen from,
+COPIES = 1_200  # of so many images, turned ones counted
+BLOCK = STRIDES[0]  # pixels that a patch stands for, along each side
+
+
+class PatchCore(FeatureModel):
+    """A bank of `bank_size` patches, chosen so that every patch of good images is near one of them.
+
+    The residual is each place's distance to the nearest patch of the bank, the score the highest;
+    the reconstruction is a mosaic of those patches. With `turns` the bank sees the images in all 8
+    orientations; None finds out whether they come in them. `seed` draws copies and patches.
+
+    Reference: Roth et al. 2022 and the authors' code. Deviations: the backbone; channels are
+    standardised, not pooled; all distances are computed for the bank; turned copies.
+    """
+
+    method, window = "PatchCore", 3
+
+    def __init__(self, image_size=256, channels=3, bank_size=4000, turns=None, seed=0, **kwargs):
+        super().__init__(image_size, channels, **kwargs)
+        self.about["turns"], self.seed = turns, seed
+        self.bank = self.memory("bank", bank_size, self.depth)
+        self.pixels = self.memory("pixels", bank_size, BLOCK**2 * channels, dtype="uint8")
+        smoothing = gaussian(image_size, image_size / 56)  # sigma is 4 pixels of 224
+        smoothing /= smoothing.sum(axis=1, keepdims=True)  # a defect at the border counts in full
+        self.enlarge = smoothing @ bilinear(image_size, self.places)
+
+    def adapt(self, images):
+        """Choose the bank from equally many patches of each image."""
+        random = np.random.default_rng(self.seed)
+        if self.about["turns"] is None:
+            self.about["turns"] = any_orientation(images)
+        # Each image in one orientation first, then each in a second one, ...
+        turns = random.random((8 if self.about["turns"] else 1, len(images))).argsort(axis=0)
+        rows = np.tile(random.random(len(images)).argsort(), len(turns))
+        copies = np.stack([rows, turns.ravel()], axis=1)[:COPIES]
+        kept = max(1, RESERVOIR // len(copies))
+
+        def draw(batch):
+            seen = np.stack([np.rot90(images[i][:, :: -1 if k > 3 else 1], k) for i, k in batch])
+            features = self.extractor.predict_on_batch(scale(seen))
+            cut = seen.reshape(-1, self.places, BLOCK, self.places, BLOCK, self.channels)
+            parts = features, cut.transpose(0, 1, 3, 2, 4, 5)
+            places = random.random((len(batch), self.places**2, 1)).argsort(axis=1)[:, :kept]
+            parts = [each.reshape(len(batch), self.places**2, -1) for each in parts]
+            return [np.take_along_axis(each, places, axis=1) for each in parts]
+
+        patches, pixels = (each.reshape(-1, each.shape[-1]) for each in predict(draw, copies))
+        self.mean.assign(mean := patches.mean(axis=0))
+        self.deviation.assign(deviation := np.maximum(patches.std(axis=0), 1e-6))
+        patches = (patches - mean) / deviation
+        chosen = k_centre(patches, self.bank.shape[0])
+        self.bank.assign(patches[chosen])
+        self.pixels.assign(pixels[chosen])
+
+    def forward(self, images, training=None):
+        """Find for every place the nearest patch of the bank."""
+        features = (self.extractor(images, training=False) - self.mean) / self.deviation
+        features = ops.reshape(features, (-1, self.places**2, self.depth))
+        bank = ops.transpose(self.bank)
+        half = ops.sum(bank**2, axis=0) / 2
+
+        def nearest(features):  # of one image: all products at once would not fit into the cache
+            return ops.top_k(ops.matmul(features, bank) - half, 1)  # (|f|^2 - |f - b|^2) / 2
+
+        nearness, numbers = ops.map(nearest, features)
+        squares = ops.sum(features**2, axis=-1) - 2 * nearness[..., 0]
+        shape = (-1, self.places, self.places, BLOCK, BLOCK, self.channels)
+        distances = ops.reshape(ops.sqrt(ops.maximum(squares, 0.0)), shape[:3])
+        blocks = ops.reshape(ops.take(self.pixels, numbers, axis=0), shape)
+        mosaic = ops.reshape(ops.transpose(blocks, (0, 1, 3, 2, 4, 5)), (-1, *images.shape[1:]))
+        residual = along_both(self.enlarge, distances)[..., None]
+        return {"reconstruction": scale(mosaic), "residual": residual}
+
+    def score(self, images, outputs):
+        """Return the highest value of the map."""
+        return ops.max(outputs["residual"], axis=(1, 2, 3))
+
+
+def k_centre(points: np.ndarray, count: int) -> np.ndarray:
+    """Choose `count` of points `(n, depth)`, the first, then the farthest; repeat some of few."""
+    squares, chosen = (points**2).sum(axis=1), [0]
+    distances = np.full(len(points), np.inf, points.dtype)
+    for _ in tqdm(range(count - 1), "choosing patches", disable=None, mininterval=10):
+        last = chosen[-1]
+        far = squares + squares[last] - points @ (2 * points[last])
+        chosen.append(int(np.minimum(distances, far, out=distances).argmax()))
+    return np.array(chosen)
