@@ -231,9 +231,8 @@ def count_odd(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> int:
     n, fewest = len(scores), max(1, math.floor((len(scores) + 1) * false_alarm_rate + 1e-9))
     for count in range(max(1, n // 10), fewest - 1, -1) if n > 4 else ():
         others = scores[:-count]
-        deviation = max(others.std(ddof=1), 0.01) * math.sqrt(1 + 1 / len(others))
-        far = (scores[-count] - others.mean()) / deviation
-        if n * stats.t.sf(far, len(others) - 1) < 0.01:
+        far = (scores[-count] - others.mean()) / max(others.std(ddof=1), 0.01)
+        if n * stats.t.sf(far / math.sqrt(1 + 1 / len(others)), len(others) - 1) < 0.01:
             return count
     return 0
 

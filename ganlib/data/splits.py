@@ -139,9 +139,7 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
 
 def pictures_of(dataset: Dataset, split: Split) -> np.ndarray:
     """Find which picture each held-out image shows; each its own if some of them are trained on."""
-    groups = np.arange(len(dataset.files))
-    if len(groups) <= MANY:
-        groups = groups_of(dataset)
+    groups = groups_of(dataset) if len(dataset.files) <= MANY else np.arange(len(dataset.files))
     copied = np.isin(groups[split.calibration], groups[split.train]).any()
     return split.calibration if copied else groups[split.calibration]
 

@@ -80,13 +80,10 @@ class Detector(AnomalyModel):
         }
 
     def _heat(self, residuals):
-        return self._maps(residuals) / self.heat_unit
-
-    def _maps(self, residuals):
         if self.own_map:
-            return ops.cast(residuals, "float32")[..., 0]
+            return ops.cast(residuals, "float32")[..., 0] / self.heat_unit
         excess = _smooth(residuals, self.image_size) - ops.convert_to_tensor(self.residual_mean)
-        return ops.maximum(excess / self.residual_deviation, 0.0)
+        return ops.maximum(excess / self.residual_deviation, 0.0) / self.heat_unit
 
     def detect(self, images: np.ndarray) -> Detection:
         """Score images."""
@@ -123,7 +120,8 @@ class Detector(AnomalyModel):
             maps = predict(lambda part: _smooth(part, self.image_size), training.residuals)
             self.residual_mean.assign(maps.mean(axis=0, dtype="float64"))
             self.residual_deviation.assign(_floored(maps.std(axis=0, ddof=1, dtype="float64")))
-        peaks = predict(self._maps, normal.residuals).max(axis=(1, 2))
+        self.heat_unit.assign(1.0)
+        peaks = self.heat_maps(normal.residuals).max(axis=(1, 2))
         peaks = np.maximum(peaks, np.float32(1e-6))  # a unit must not be 0
         scores = {"scores": peaks if self.by_heat else normal.scores, "peaks": peaks}
         table = pd.DataFrame(scores, pictures).groupby(level=0).max().sort_values("scores")

@@ -25,7 +25,7 @@ GAP = 4  # pixels between the parts of a strip
 SENTENCES = {
     "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
     "detection_rate": "{detection_rate:.1%} of {n_anomaly} test defects were found"
-    " at {asked_rate:.3g} false alarms asked for.",
+    " at {asked:.3g} false alarms asked for.",
     "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
 }
 
@@ -62,11 +62,11 @@ def chosen_from(card: dict) -> list[str]:
 
 def findings(card: dict) -> list[str]:
     """Say what a detector's test images have shown, with a warning if that is little."""
-    test = {"asked_rate": card.get("false_alarm_rate"), **(card.get("test") or {})}
+    test = {"asked": card.get("false_alarm_rate"), **(card.get("test") or {})}
     lines = [text.format(**test) for name, text in SENTENCES.items() if name in test]
     if "detection_rate" not in test:
         lines.append("Not tested on defects: how many it finds is unknown.")
-    elif test["detection_rate"] <= test.get("false_alarm_high", test["asked_rate"]):
+    elif test["detection_rate"] <= test.get("false_alarm_high", test["asked"]):
         lines.append("Warning: it may flag defects no more often than good images.")
     return lines
 

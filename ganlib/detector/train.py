@@ -164,7 +164,7 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     detection, heat = detector.examine(images[rows])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
     metrics = evaluation.rates(labels, detection.scores, detector.threshold)
-    metrics["asked_rate"] = detector.card["false_alarm_rate"]
+    metrics["asked"] = detector.card["false_alarm_rate"]
     if 0 < labels.mean() < 1:
         metrics["auroc"] = evaluation.evaluate(labels, detection.scores)["auroc"]
         groups = data.groups_of(dataset)[rows]

@@ -152,7 +152,7 @@ def test_an_entry_is_its_numbers_verdict_and_picture(tmp_path):
 
 
 def test_what_the_detector_did_not_find_in_its_own_test_is_said_first(tmp_path):
-    test = {"n_normal": 57, "n_anomaly": 29, "asked_rate": 0.05}
+    test = {"n_normal": 57, "n_anomaly": 29, "asked": 0.05}
     test |= {"detection_rate": 0.0, "false_alarm_rate": 0.0, "false_alarm_high": 0.063}
     words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
     assert words.startswith("0.0% of 29 test defects were found at 0.05 false alarms")
