@@ -12,7 +12,7 @@ _MODULES = {
     "ganlib.detector": ("Detector", "load_model"),
     "ganlib.models": (
         *("METHODS", "AnoGAN", "AnomalyModel", "Autoencoder", "DCGAN"),
-        *("FAnoGAN", "GANomaly"),
+        *("FAnoGAN", "GANomaly", "GRDNet", "Segmentator"),
     ),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -96,6 +96,8 @@ def fit(
                 if "NaN" not in str(error) and "Inf" not in str(error):
                     raise
                 raise _not_finite(model, str(error).rstrip(".")) from error
+        else:  # averages that the optimizer keeps become the weights, as `model.fit` ends
+            model.optimizer.finalize_variable_values(model.trainable_variables)
     return Training(writer.history, writer.seconds)
 
 

@@ -29,15 +29,16 @@ def every_epoch(monkeypatch):
 
 def train(path, cls=Autoencoder, killed_in=None, epochs=EPOCHS, weights=0, rate=1e-3, **options):
     """Train; eagerly where a test is of the file: compiling takes longer than a few steps."""
-    named = {"minutes": None, "callbacks": [], "images": IMAGES, "run_eagerly": True}
-    minutes, callbacks, images, run_eagerly = (options.pop(*each) for each in named.items())
+    named = {"minutes": None, "callbacks": [], "images": IMAGES, "run_eagerly": True, "ema": False}
+    minutes, callbacks, images, run_eagerly, ema = (options.pop(*each) for each in named.items())
 
     def kill(epoch, logs):
         if epoch == killed_in:
             raise Killed
 
     model = build(cls, seed=weights)
-    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
+    adam = keras.optimizers.Adam(rate, beta_1=0.5, use_ema=ema, ema_momentum=0.9)
+    model.compile(adam, run_eagerly=run_eagerly)
     batches = Batches(images, **{"rows": np.arange(6), "batch_size": 4, **options})
     callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=kill)]
     return model, training.fit(model, batches, epochs, path, callbacks, minutes, verbose=0)
@@ -64,6 +65,7 @@ def whole(tmp_path_factory):
         (DCGAN, 1, {"run_eagerly": False}),
         (GANomaly, 1, {}),
         (Autoencoder, 0, {}),
+        (Autoencoder, 1, {"ema": True}),
         (Autoencoder, EPOCHS - 1, {}),
     ],
     ids=str,
@@ -82,12 +84,13 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(
     assert (f"Going on after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
 
 
-def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):
-    _, first = train(tmp_path / "c.npz")
-    model, again = train(tmp_path / "c.npz", weights=1)
+@pytest.mark.parametrize("ema", [False, True])
+def test_time_adds_up_and_a_finished_training_trains_no_more(ema, whole, tmp_path):
+    _, first = train(tmp_path / "c.npz", ema=ema)
+    model, again = train(tmp_path / "c.npz", weights=1, ema=ema)
     assert again == first
-    assert_equal(state(model), whole()[0])
-    _, longer = train(tmp_path / "c.npz", epochs=EPOCHS + 1)
+    assert_equal(state(model), whole(ema=ema)[0])
+    _, longer = train(tmp_path / "c.npz", epochs=EPOCHS + 1, ema=ema)
     assert longer.seconds > first.seconds > 0
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from ganlib.detector.load import load_model as load  # noqa: F401  (for the tests)
-from ganlib.models import DCGAN, AnoGAN, FAnoGAN
+from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GRDNet, Segmentator, defects
 
 SIZES = {"image_size": 32, "channels": 1, "latent_dim": 6, "filters": 4}
 
@@ -22,15 +22,26 @@ def build(cls, seed=0, **options):
     if cls in (AnoGAN, FAnoGAN):
         own = {"steps": 15, "batch_size": 4} if cls is AnoGAN else {"filters": 4}
         sizes = {"dcgan": options.pop("dcgan", None) or dcgan(), **own}
+    if cls is GRDNet:
+        sizes = {**SIZES, "width": 4}
     keras.utils.set_random_seed(seed)
     return cls(**{**sizes, **options})
+
+
+def lesson(model, images):
+    """Return what a model is trained on: images, and targets if it learns from forged ones."""
+    learns_from_defects = isinstance(model, Segmentator)
+    return (
+        defects.lessons(images, np.random.default_rng(0)) if learns_from_defects else (images, None)
+    )
 
 
 def fit(model, images=None, epochs=1, batch_size=4, rate=1e-3, run_eagerly=False):
     """Train; eagerly where a few steps are enough, which takes less time than compiling them."""
     model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
     images = some_images() if images is None else images
-    history = model.fit(images, batch_size=batch_size, epochs=epochs, shuffle=False, verbose=0)
+    options = {"batch_size": batch_size, "epochs": epochs, "shuffle": False, "verbose": 0}
+    history = model.fit(*lesson(model, images), **options)
     model.run_eagerly = False  # answers come from compiled steps, as they do in use
     return history
 

@@ -18,6 +18,8 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection
 from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
+from ganlib.models.grdnet import GRDNet
+from ganlib.models.segmentator import Segmentator
 
 for _path in map(Path, filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))):
     if not _path.is_file():

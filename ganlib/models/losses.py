@@ -87,3 +87,28 @@ def latent_l1_score(latents, reconstruction_latents):
 def latent_l2_score(latents, reconstruction_latents):
     """A(x) of GANomaly `(n,)`, mean of (z - z_hat)^2. Reference: authors' code, `test()`."""
     return ops.mean(ops.square(latents - reconstruction_latents), axis=1)
+
+
+def structure_loss(images, reconstructions):
+    """Compute 1 - SSIM of -1..1, mean over windows of 8x8 pixels, every 4, all channels and images.
+
+    Reference: Wang et al. 2004, equation 13, of which windows of 8x8 are the simple form.
+    """
+
+    def mean(values):
+        return ops.average_pool(values, 8, strides=4)
+
+    x, y = mean(images), mean(reconstructions)
+    variances = mean(images**2) + mean(reconstructions**2) - x**2 - y**2
+    covariance = mean(images * reconstructions) - x * y
+    luminance, contrast = (2 * 0.01) ** 2, (2 * 0.03) ** 2
+    similarity = (2 * x * y + luminance) / (x**2 + y**2 + luminance)
+    return 1.0 - ops.mean(similarity * (2 * covariance + contrast) / (variances + contrast))
+
+
+def segmentation_loss(labels, logits):
+    """Cross entropy of labels 0..1, which may be soft, mean over all pixels and images.
+
+    Reference: Schlueter et al. 2022, section 3.3.
+    """
+    return ops.mean(ops.softplus(logits) - labels * logits)

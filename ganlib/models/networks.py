@@ -1,4 +1,4 @@
-"""The three networks that DCGAN, AnoGAN and GANomaly are made of.
+"""The three networks that DCGAN, AnoGAN and GANomaly are made of, and a U-Net.
 
 They work on values in -1..1. The settings are those of DCGAN (Radford et al. 2015) as the authors
 of GANomaly use them: 4x4 convolutions of stride 2 and no pooling, no bias, weights from N(0, 0.02),
@@ -79,6 +79,42 @@ def discriminator(
     x = layers.Conv2D(1, 4, padding="valid", **_weights(not sees_batch))(x)  # (1, 1, 1)
     logits = layers.Reshape((1,), dtype="float32", name="logits")(x)
     return keras.Model(image, [features, logits], name=name)
+
+
+def segmentator(
+    image_size: int, channels: int, filters: int = 16, name: str = "segmentator"
+) -> keras.Model:
+    """Build the network from pictures side by side to logits `(n, image_size, image_size, 1)`.
+
+    A U-Net that works on 64x64 values at most, whatever the image's size: `channels` are those of
+    all pictures. Logits are positive for what is foreign. The finest map is not handed across: by
+    it, the network would find the seams of forged defects instead of the defects.
+    """
+    _check(image_size, 1)
+    picture = keras.Input((image_size, image_size, channels), name="image")
+    stride = max(1, image_size // 64)
+    x = layers.Conv2D(filters, 7, stride, padding="same", use_bias=False)(picture)
+    maps, depths = [], [filters, 2 * filters, 4 * filters, 8 * filters]
+    for depth in depths:
+        x = _smoothed(_smoothed(x, depth), depth)
+        maps.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = _smoothed(_smoothed(x, depth), depth)
+    for depth, finer in zip(depths[::-1], maps[::-1], strict=True):
+        x = _smoothed(layers.UpSampling2D(interpolation="bilinear")(x), depth)
+        if finer is not maps[0]:
+            x = layers.Concatenate()([x, finer])
+        x = _smoothed(x, depth)
+    # Most places are normal, and say so from the beginning.
+    rare = keras.initializers.Constant(-4.0)
+    logits = layers.Conv2D(1, 1, bias_initializer=rare, dtype="float32")(x)
+    logits = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32")(logits)
+    return keras.Model(picture, logits, name=name)
+
+
+def _smoothed(x, depth: int):
+    x = layers.Conv2D(depth, 3, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization(synchronized=devices.replicas() > 1)(x))
 
 
 class MinibatchDeviation(layers.Layer):

@@ -17,7 +17,7 @@ from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, FAnoGAN, fast
+from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GRDNet, fast
 
 for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
     if importlib.util.find_spec(package) is None:
@@ -105,9 +105,17 @@ def test_every_format_answers_as_keras_does(format, n, detector, exported, wide)
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("score", ["heat", "own"])
-def test_the_models_own_score_and_a_model_in_two_parts_are_exported_too(score, wide, tmp_path):
-    model = FAnoGAN(DCGAN(**SMALL), 4)
+def two_parts(**sizes):
+    return FAnoGAN(DCGAN(**sizes), 4)
+
+
+@pytest.mark.parametrize(
+    ("build", "score"), [(two_parts, "heat"), (two_parts, "own"), (GRDNet, "own")]
+)
+def test_the_models_own_score_and_a_model_in_two_parts_are_exported_too(
+    build, score, wide, tmp_path
+):
+    model = build(**SMALL)
     made = Detector(model, score=score, thresholds={"quantile": 1.0})
     export(made, tmp_path / "part.onnx")
     expected = answers(made, TESTED)["score"]

@@ -12,7 +12,7 @@ from untuned import untune
 from ganlib import training
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly
+from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly, GRDNet
 
 untune()
 what, folder = sys.argv[1], Path(sys.argv[2])
@@ -50,6 +50,7 @@ if what == "train":
         lambda: dcgan,
         lambda: FAnoGAN(dcgan, filters=4),  # of the DCGAN that has been trained
         lambda: GANomaly(**SIZES),
+        lambda: GRDNet(**SIZES, width=4),
         lambda: Autoencoder(**SIZES),
     ):
         model = build()
@@ -74,7 +75,7 @@ if what == "train":
     except GanlibError as error:
         answer["stopped"] = str(error)
 answer["scores"], answer["thresholds"], same = {}, {}, []
-for name in ("AnoGAN", "FAnoGAN", "GANomaly", "Autoencoder"):
+for name in ("AnoGAN", "FAnoGAN", "GANomaly", "GRDNet", "Autoencoder"):
     model = load(folder / f"{name}.keras")
     scores = model.detect(images).scores
     parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]

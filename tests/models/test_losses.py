@@ -12,6 +12,22 @@ Z, Z_HAT = DRAW.normal(size=(2, 5, 7)).astype("float32")
 REAL, FAKE = DRAW.normal(size=(2, 5, 1)).astype("float32")
 
 
+A, B = DRAW.uniform(-1, 1, (2, 1, 8, 8, 1)).astype("float32")
+B = (0.5 * A + 0.5 * B + 0.1).astype("float32")
+LABELS = DRAW.uniform(size=(5, 1)).astype("float32")
+
+
+def cross_entropy(labels, p):
+    return -(labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean()
+
+
+def similarity(a, b):
+    """SSIM of one window of values that span 2."""
+    brightness = (2 * a.mean() * b.mean() + 0.0004) / (a.mean() ** 2 + b.mean() ** 2 + 0.0004)
+    covariance = ((a - a.mean()) * (b - b.mean())).mean()
+    return brightness * (2 * covariance + 0.0036) / (a.var() + b.var() + 0.0036)
+
+
 def surprise(logits):
     return -np.log(1 / (1 + np.exp(-logits))).mean()
 
@@ -43,6 +59,8 @@ SQUARES = per_image(square, X, Y) + 0.25 * per_image(square, F_X, F_Y)
         ("adversarial_loss", (F_X, F_Y), ((F_X - F_Y) ** 2).sum() / (5 * 48)),
         ("contextual_loss", (X, Y), np.abs(X - Y).sum() / (5 * 48)),
         ("encoder_loss", (Z, Z_HAT), ((Z - Z_HAT) ** 2).sum() / 35),
+        ("segmentation_loss", (LABELS, REAL), cross_entropy(LABELS, 1 / (1 + np.exp(-REAL)))),
+        ("structure_loss", (A, B), 1 - similarity(A, B)),
         ("latent_l1_score", (Z, Z_HAT), per_image(absolute, Z, Z_HAT)),
         ("latent_l2_score", (Z, Z_HAT), per_image(square, Z, Z_HAT)),
     ],

@@ -11,6 +11,7 @@ from tiny import (
     build,
     fit,
     gradients,
+    lesson,
     load,
     moved,
     some_images,
@@ -19,10 +20,19 @@ from tiny import (
 )
 
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, METHODS, AnoGAN, Autoencoder, FAnoGAN, GANomaly
+from ganlib.models import (
+    DCGAN,
+    METHODS,
+    AnoGAN,
+    Autoencoder,
+    FAnoGAN,
+    GANomaly,
+    GRDNet,
+    Segmentator,
+)
 from ganlib.models.base import construct, scale
 
-NETWORKS = {"encoder", "decoder", "generator", "encoder2", "discriminator"}
+NETWORKS = {"encoder", "decoder", "generator", "encoder2", "discriminator", "segmentator"}
 # what is trained -> the networks that learn, the terms of the loss and their weights
 LEARNERS = {
     DCGAN: ({"generator", "discriminator"}, {"generator": 1, "discriminator": 1}),
@@ -30,6 +40,12 @@ LEARNERS = {
         {"encoder", "decoder", "encoder2", "discriminator"},
         {"adversarial": 1, "contextual": 50, "encoder": 1, "discriminator": 1},
     ),
+    GRDNet: (
+        {"encoder", "decoder", "encoder2", "discriminator", "segmentator"},
+        dict.fromkeys(("adversarial", "encoder", "structure", "discriminator", "segmentation"), 1)
+        | {"contextual": 50},
+    ),
+    Segmentator: ({"segmentator"}, {"segmentation": 1}),
     Autoencoder: ({"encoder", "decoder"}, {"contextual": 1}),
     FAnoGAN: ({"encoder"}, {"encoder": 1}),
 }
@@ -56,20 +72,30 @@ def test_a_step_moves_what_learns_and_reports_each_term(cls, channels):
     assert history["loss"][0] == pytest.approx(total, rel=1e-5)
 
 
-@pytest.mark.parametrize("cls", [DCGAN, GANomaly])
-def test_each_network_gets_the_gradient_of_its_own_loss_only(cls):
-    model, images = build(cls), ops.convert_to_tensor(some_images(4))
-    judging = {id(variable) for variable in model.discriminator.trainable_variables}
+@pytest.mark.parametrize(
+    ("cls", "term", "network"),
+    [
+        (DCGAN, "discriminator", "discriminator"),
+        (GANomaly, "discriminator", "discriminator"),
+        (GRDNet, "discriminator", "discriminator"),
+        (GRDNet, "segmentation", "segmentator"),
+    ],
+)
+def test_each_network_gets_the_gradient_of_its_own_loss_only(cls, term, network):
+    model = build(cls)
+    images, targets = lesson(model, some_images(4))
+    images = ops.convert_to_tensor(images)
+    own = {id(variable) for variable in getattr(model, network).trainable_variables}
     weights = model.term_weights
-    for silent in ({"discriminator"}, set(weights) - {"discriminator"}):
+    for silent in ({term}, set(weights) - {term}):
         model.term_weights = {name: weights[name] * (name not in silent) for name in weights}
         found = gradients(
-            lambda: model.compute_loss(images, y_pred=model(images, training=True)),
+            lambda: model.compute_loss(images, targets, model(images, training=True)),
             model.trainable_variables,
         )
         for variable, gradient in zip(model.trainable_variables, found, strict=True):
             learns = float(ops.max(ops.abs(gradient))) > 0
-            assert learns == ((id(variable) in judging) != ("discriminator" in silent))
+            assert learns == ((id(variable) in own) != (term in silent))
 
 
 @pytest.mark.parametrize("cls", [DCGAN, GANomaly])

@@ -1,0 +1,76 @@
+"""GRD-Net: a GANomaly that takes forged defects away, and a network that outlines them."""
+
+from keras import ops
+
+from ganlib.models import losses, networks
+from ganlib.models.base import scale
+from ganlib.models.segmentator import Segmentator, foreign
+
+
+class GRDNet(Segmentator):
+    """GANomaly's four networks and a segmentator, trained on normal images with forged defects.
+
+    The generator sees an image with defects, x', and learns to rebuild it without, x_hat; the
+    discriminator learns to tell the image itself, x, from both; the segmentator sees x' and x_hat
+    and learns where the defects are. All learn at once, see `DCGAN`; residual and score are those
+    of `Segmentator`, which tells what the generator adds. `width` are the segmentator's filters.
+
+    Reference: Ferrari et al. 2023; x' for the discriminator is from OCR-GAN (Liang et al. 2022).
+    Deviations: encoders and decoder are GANomaly's, without residual blocks; the generator does not
+    learn from the segmentator; one optimizer in place of three.
+    """
+
+    method, family = "GRDNet", "GAN"
+    pictures = 2
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 100,
+        filters: int = 64,
+        width: int = 16,
+        turns: bool = False,
+        **kwargs,
+    ):
+        weights = dict.fromkeys(("adversarial", "encoder", "structure", "discriminator"), 1.0)
+        weights |= {"contextual": 50.0}
+        super().__init__(image_size, channels, 0, width, turns, weights, **kwargs)
+        sizes = (image_size, channels, latent_dim, filters)
+        self.encoder = networks.encoder(*sizes)
+        self.decoder = networks.decoder(*sizes)
+        self.encoder2 = networks.encoder(*sizes, name="encoder2")
+        self.discriminator = networks.discriminator(image_size, channels, filters)
+
+    def forward(self, images, training=None):
+        """Rebuild without defects, and compare; z and z_hat are those of `GANomaly`."""
+        latents = self.encoder(images, training=training)
+        rebuilt = self.decoder(latents, training=training)
+        both = ops.concatenate([images, ops.stop_gradient(rebuilt)], axis=-1)
+        logits = self.segmentator(both, training=training)
+        return {
+            "reconstruction": rebuilt,
+            "residual": foreign(logits),
+            "logits": logits,
+            "latent": latents,
+            "reconstruction_latent": self.encoder2(rebuilt, training=training),
+        }
+
+    def terms(self, images, outputs):
+        """Compute the losses of generator, discriminator and segmentator."""
+        target, rebuilt = outputs["target"], outputs["reconstruction"]
+        clean, weights = scale(target["image"]), networks.read_weights(self.discriminator)
+        features, real = networks.call_with(self.discriminator, weights, clean)
+        _, fake = networks.call_with(self.discriminator, weights, ops.stop_gradient(rebuilt))
+        _, forged = networks.call_with(self.discriminator, weights, images)
+        made_features, _ = networks.call_frozen(self.discriminator, weights, rebuilt)
+        defective = ops.max(target["label"], axis=(1, 2))  # (n, 1): without a defect x' is no fake
+        return {
+            **super().terms(images, outputs),
+            "adversarial": losses.adversarial_loss(ops.stop_gradient(features), made_features),
+            "contextual": losses.contextual_loss(clean, rebuilt),
+            "encoder": losses.encoder_loss(outputs["latent"], outputs["reconstruction_latent"]),
+            "structure": losses.structure_loss(clean, rebuilt),
+            "discriminator": losses.discriminator_loss(real, fake)
+            + ops.mean(defective * ops.softplus(forged)),
+        }

@@ -1,0 +1,82 @@
+"""A network that learns from forged defects to outline what is foreign, from scratch."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import keras
+from keras import ops
+
+from ganlib.models import defects, losses, networks
+from ganlib.models.base import AnomalyModel
+
+
+class Segmentator(AnomalyModel):
+    """U-Net that outlines defects, trained on those that `ganlib.models.defects` forges.
+
+    Its residual tells how foreign each place is, its score is the highest one. It rebuilds nothing:
+    the reconstruction has the mean of the surroundings in place of what is foreign.
+
+    Args:
+        latent_dim: not used; all methods take the same sizes.
+        filters: see `ganlib.models.networks.segmentator`.
+        turns: whether training may turn and mirror images, of things that lie in any direction.
+
+    Reference: the task of NSA (Schlueter et al. 2022), with a smaller network.
+    """
+
+    method, family = "segmentator", "baseline"
+    scored_by, default_image_size = "own", 128
+    pictures = 1  # that the network sees side by side
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        latent_dim: int = 0,
+        filters: int = 16,
+        turns: bool = False,
+        term_weights: Mapping[str, float] | None = None,
+        **kwargs,
+    ):
+        weights = {"segmentation": 1.0, **(term_weights or {})}
+        super().__init__(image_size, channels, weights, **kwargs)
+        self.turns = turns
+        self.segmentator = networks.segmentator(image_size, self.pictures * channels, filters)
+
+    @classmethod
+    def train(cls, fit: Callable, **sizes) -> "Segmentator":
+        """Fit a model to forged images; its weights end as their average over about 100 steps."""
+        model = cls(**sizes)
+        model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0, use_ema=True, ema_momentum=0.99))
+        fit(model, transform=partial(defects.lessons, turns=model.turns))
+        return model
+
+    def forward(self, images, training=None):
+        """Outline what is foreign, and fill it in."""
+        logits = self.segmentator(images, training=training)
+        normal = ops.sigmoid(-logits) + 1e-6  # where nothing around is normal, all is taken
+        around = _mean(images * normal, self.image_size // 4) / _mean(normal, self.image_size // 4)
+        filled = normal * images + (1.0 - normal) * around
+        return {"reconstruction": filled, "residual": foreign(logits), "logits": logits}
+
+    def terms(self, images, outputs):
+        """Compare with the labels."""
+        labels = outputs["target"]["label"]
+        return {"segmentation": losses.segmentation_loss(labels, outputs["logits"])}
+
+    def score(self, images, outputs):
+        """Return the highest residual."""
+        return ops.max(outputs["residual"], axis=(1, 2, 3))
+
+
+def foreign(logits):
+    """Compute log(1 + p / (1 - p)), where p is the mean probability around each place.
+
+    As in DRAEM, around are 21 of 256 pixels. The odds rank as p does, but also where p rounds to 1.
+    """
+    size = logits.shape[1] * 21 // 256
+    return ops.log1p(_mean(ops.sigmoid(logits), size) / (_mean(ops.sigmoid(-logits), size) + 1e-30))
+
+
+def _mean(maps, size: int):
+    return ops.average_pool(maps, size | 1, strides=1, padding="same")
