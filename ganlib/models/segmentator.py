@@ -46,7 +46,7 @@ class Segmentator(AnomalyModel):
 
     @classmethod
     def train(cls, fit: Callable, **sizes) -> "Segmentator":
-        """Fit a model; its weights end as their average over about 100 steps."""
+        """Fit a model to forged images; its weights end as their average over about 100 steps."""
         model = cls(**sizes)
         model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0, use_ema=True, ema_momentum=0.99))
         fit(model)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ganlib.data.synthetic import casting_images, cloud_images
 from ganlib.models.defects import HELD_OUT, KINDS, TRAINED, forge, lessons, pseudo_anomalies
@@ -21,20 +22,9 @@ def test_a_kind_changes_its_place_and_labels_it(kind, size, channels):
     change = abs(forged.astype(int) - images).max(axis=-1, keepdims=True)
     assert forged.dtype == np.uint8 and forged.shape == images.shape
     assert labels.dtype == np.float32 and labels.shape == (4, size, size, 1)
-    # 0 wherever nothing within two pixels has changed, near 1 where much has
-    quiet = (
-        np.stack(
-            [
-                np.lib.stride_tricks.sliding_window_view(np.pad(each[..., 0], 2), (5, 5)).max(
-                    (2, 3)
-                )
-                for each in change
-            ]
-        )[..., None]
-        == 0
-    )
+    far = ndimage.maximum_filter(change, (1, 5, 5, 1)) == 0  # from all that has changed
     assert labels.min() == 0 and labels.max() > 0.9
-    assert (labels[quiet] == 0).all() and quiet.any() == (kind != "veil")
+    assert (labels[far] == 0).all() and far.any() == (kind != "veil")
     assert labels[change > 60].mean() > 0.8
     surely = pseudo_anomalies(images, np.random.default_rng(0), [kind])
     assert (abs(surely.astype(int) - images).max(axis=(1, 2, 3)) > 7).all()
@@ -68,12 +58,9 @@ def test_half_of_what_is_learnt_is_normal_and_varies_as_the_rest():
 
 
 def test_a_foreign_piece_that_looks_like_what_it_covers_is_no_defect():
-    same = np.repeat(good(1), 6, axis=0)
-    plain = np.full_like(same, 128)
-    for images in (
-        plain,
-        plain + np.random.default_rng(0).integers(-4, 5, plain.shape).astype("uint8"),
-    ):
+    plain = np.full((6, 64, 64, 1), 128, "uint8")
+    grain = plain + np.random.default_rng(0).integers(8, size=plain.shape, dtype="uint8")
+    for images in (plain, grain):
         _, labels = forge(images, np.random.default_rng(0), ["patch"], share=1.0)
         assert labels.max() < 0.3
     # What is plain shows no warp: another kind takes its turn.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from keras import ops
-from tiny import build, fit, load, some_images
+from tiny import SIZES, build, fit, load, some_images
 
 from ganlib.data.synthetic import casting_images
 from ganlib.models import GRDNet, Segmentator
@@ -67,12 +67,11 @@ def test_odds_tell_apart_what_probabilities_do_not():
     np.testing.assert_allclose(odds.mean(axis=(1, 2, 3)), expected, rtol=1e-3)
 
 
-def test_a_model_is_trained_on_forged_images_and_turned_if_asked(monkeypatch):
+def test_training_sees_forged_images_turned_if_asked():
     seen = []
-    model = GRDNet.train(lambda *a, **k: seen.append((a, k)), image_size=32, channels=1, turns=True)
+    model = GRDNet.train(lambda *args, **options: seen.append((args, options)), **SIZES, turns=True)
     (((fitted,), options),) = seen
-    assert (
-        fitted is model
-        and model.optimizer.use_ema
-        and options["transform"].keywords == {"turns": True}
-    )
+    assert fitted is model and model.optimizer.use_ema
+    images, targets = options["transform"](some_images(4), np.random.default_rng(0))
+    assert images.shape == targets["image"].shape and targets["label"].any()
+    assert options["transform"].keywords == {"turns": True}
