@@ -6,7 +6,7 @@ from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import groups_of, near_duplicate_groups, nearest
 from ganlib.data.folder import can_be_compared, is_folder
 from ganlib.data.images import shown_box
-from ganlib.data.loading import channels_of, load_images, load_masks, outlined
+from ganlib.data.loading import channels_of, load_images, load_masks, outlined, picture_size
 from ganlib.data.open import locate, open_dataset
 from ganlib.data.splits import (
     Split,

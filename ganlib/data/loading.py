@@ -16,7 +16,14 @@ from tqdm import tqdm
 
 from ganlib.data.dataset import Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
-from ganlib.data.images import CODE_VERSION, check_shape, decode_mask, reason, try_decode
+from ganlib.data.images import (
+    CODE_VERSION,
+    check_shape,
+    decode_mask,
+    read_picture,
+    reason,
+    try_decode,
+)
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
@@ -129,6 +136,13 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
             file = shown(dataset.root / row["file"])
             raise GanlibError(f"{file} shows a defect and has no mask: leave it out (`outlined`).")
     return masks
+
+
+def picture_size(dataset: Dataset) -> int:
+    """Return the longer side of the median picture among some, in pixels of the files."""
+    some = np.unique(np.linspace(0, len(dataset.files) - 1, SAMPLE).astype(int))
+    files = dataset.files["file"].iloc[some]
+    return int(np.median([max(read_picture(dataset.root / file).size) for file in files]))
 
 
 def channels_of(dataset: str | Path | Dataset) -> int | None:

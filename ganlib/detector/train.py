@@ -1,5 +1,6 @@
 """Train a detector on a folder of good images, for notebook 05 and `python -m ganlib train`."""
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +25,20 @@ SPARE = 0.85  # of the time limit is for training; the rest is for choosing and 
 
 
 def sizes_for(
-    method: str, settings: training.Settings, image_size: int | None = None
+    method: str, dataset: data.Dataset, settings: training.Settings, image_size: int | None = None
 ) -> dict[str, int]:
-    """Return the size of images for each method that training for `method` tries."""
+    """Return the size of images for each method that training for `method` tries.
+
+    Without an `image_size` it is what suits the method, but pictures are not enlarged: that adds
+    nothing to see, and takes texture away from the scale at which networks know it.
+    """
     names = CANDIDATES if method == "auto" else [method]
+    most = 2 ** max(6, math.floor(math.log2(data.picture_size(dataset))))
     own = {name: METHODS[name].default_image_size for name in names}
-    return {name: image_size or size or settings.image_size for name, size in own.items()}
+    return {
+        name: image_size or (min(size, most) if size else settings.image_size)
+        for name, size in own.items()
+    }
 
 
 class Trained(NamedTuple):
@@ -72,7 +81,7 @@ def train_detector(
         raise GanlibError(f"There is no method {method!r}: choose auto, {', '.join(METHODS)}.")
     began, notes = time.perf_counter(), [*dataset.notes, *notes]
     trained: dict[str, Trained] = {}
-    for name, size in sizes_for(method, settings, image_size).items():
+    for name, size in sizes_for(method, dataset, settings, image_size).items():
         chosen = replace(settings, image_size=size)
         left = None if minutes is None else minutes * SPARE - (time.perf_counter() - began) / 60
         about = (dataset, split, chosen, checkpoint, left, seed, weights)

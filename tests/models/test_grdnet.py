@@ -69,9 +69,9 @@ def test_odds_tell_apart_what_probabilities_do_not():
 
 def test_training_sees_forged_images_turned_if_asked():
     seen = []
-    model = GRDNet.train(lambda *args, **options: seen.append((args, options)), **SIZES, turns=True)
-    (((fitted,), options),) = seen
-    assert fitted is model and model.optimizer.use_ema
-    images, targets = options["transform"](some_images(4), np.random.default_rng(0))
+    model = GRDNet.train(seen.append, **SIZES, turns=True)
+    assert seen == [model] and model.optimizer.use_ema
+    transform = model.lessons(some_images(4))
+    images, targets = transform(some_images(4), np.random.default_rng(0))
     assert images.shape == targets["image"].shape and targets["label"].any()
-    assert options["transform"].keywords == {"turns": True}
+    assert transform.keywords == {"turns": True}
