@@ -1,5 +1,6 @@
 """Choose among trained models without a single anomaly: by defects forged into good images."""
 
+import itertools
 import math
 import time
 
@@ -16,34 +17,44 @@ FORGED = 100  # images with forged defects, at least
 def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
     """Choose the model that best tells good images from the same with a forged defect.
 
-    The defects are of kinds that no model has trained on. Beside the models stand all of them
-    together, "experts", see `Experts`; the first of equal ones wins, and they are the first.
+    The defects are of kinds that no model has trained on. Several models together are tried too,
+    see `Experts`; of equally good ones the most win.
 
     Args:
         models: name to a trained model; the largest image size is a multiple of the others.
         images: good images of the largest size that none of them was trained on, uint8.
 
     Returns:
-        The name of the best, the model, and a row for each: `method`, `auroc`, `ms_per_image`.
+        The model or the experts, and a row for each: `method`, `auroc` and `ms_per_image`, the best
+        first.
     """
     random = np.random.default_rng([seed, 15])
     rounds = math.ceil(FORGED / len(images))
-    forged = [defects.pseudo_anomalies(images, random) for _ in range(rounds)]
-    both = np.concatenate([images, *forged])
-    labels = np.arange(len(both)) >= len(images)
-    normal = {name: model.detect(at_size(images, model)) for name, model in models.items()}
-    if len(models) > 1:
-        models = {"experts": Experts.of(list(models.values()), list(normal.values())), **models}
-    rows = []
+    forged = np.concatenate([defects.pseudo_anomalies(images, random) for _ in range(rounds)])
+    labels = np.repeat([0, 1], [len(images), len(forged)])
+    normal, scores, ms = {}, {}, {}
     for name, model in models.items():
-        model.detect(at_size(images[:1], model))  # the first call compiles
-        began = time.perf_counter()
-        scores = model.detect(at_size(both, model)).scores
-        ms = 1000 * (time.perf_counter() - began) / len(both)
-        auroc = evaluation.evaluate(labels, scores)["auroc"]
-        rows.append({"method": name, "auroc": round(auroc, 4), "ms_per_image": round(ms, 1)})
-    best = max(rows, key=lambda row: row["auroc"])["method"]
-    return best, models[best], rows
+        normal[name] = model.detect(at_size(images, model))
+        began = time.perf_counter()  # the call before has compiled
+        found = model.detect(at_size(forged, model)).scores
+        ms[name] = 1000 * (time.perf_counter() - began) / len(forged)
+        scores[name] = np.concatenate([normal[name].scores, found])
+    rows = []
+    for names in (
+        names
+        for count in range(len(models), 0, -1)
+        for names in itertools.combinations(models, count)
+    ):
+        experts = Experts.of([models[name] for name in names], [normal[name] for name in names])
+        together = experts.mean_z(np.stack([scores[name] for name in names], axis=1))
+        auroc = round(evaluation.evaluate(labels, np.asarray(together))["auroc"], 4)
+        cost = round(sum(ms[name] for name in names), 1)
+        rows.append({"method": " + ".join(names), "auroc": auroc, "ms_per_image": cost})
+    rows.sort(key=lambda row: row["auroc"], reverse=True)  # and keep the order of equal ones
+    names = rows[0]["method"].split(" + ")
+    if len(names) == 1:
+        return models[names[0]], rows
+    return Experts.of([models[name] for name in names], [normal[name] for name in names]), rows
 
 
 def at_size(images: np.ndarray, model: AnomalyModel) -> np.ndarray:

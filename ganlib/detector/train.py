@@ -29,11 +29,11 @@ def sizes_for(
 ) -> dict[str, int]:
     """Return the size of images for each method that training for `method` tries.
 
-    Without an `image_size` it is what suits the method, but pictures are not enlarged: that adds
-    nothing to see, and takes texture away from the scale at which networks know it.
+    Without an `image_size` it is what suits the method, but pictures are hardly enlarged: that
+    adds nothing to see, and takes texture away from the scale at which networks know it.
     """
     names = CANDIDATES if method == "auto" else [method]
-    most = 2 ** max(6, math.floor(math.log2(data.picture_size(dataset))))
+    most = 2 ** max(6, round(math.log2(data.picture_size(dataset))))
     own = {name: METHODS[name].default_image_size for name in names}
     return {
         name: image_size or (min(size, most) if size else settings.image_size)
@@ -70,8 +70,8 @@ def train_detector(
         checkpoint: file `.npz`, beside which an interrupted training keeps its state.
         minutes: time limit for all networks together.
         false_alarm_rate: share of good pictures that may be flagged, see `Detector.calibrate_on`.
-        method: a name of `ganlib.models.base.METHODS`, or "auto": the best of `CANDIDATES`, or all
-            of them together, as `ganlib.detector.choose` finds.
+        method: a name of `ganlib.models.base.METHODS`, or "auto": the best of `CANDIDATES`, or
+            several of them together, as `ganlib.detector.choose` finds.
         image_size: None: what suits the method, or else that of the settings.
         weights: see `ganlib.models.features.load_imagenet`.
 
@@ -98,13 +98,11 @@ def train_detector(
     if method == "auto":
         # The first is the one whose reconstruction is shown.
         ordered = {name: models[name] for name in reversed(CANDIDATES) if name in models}
-        method, model, table = choose(ordered, images[held_out], seed)
+        model, table = choose(ordered, images[held_out], seed)
+        method = table[0]["method"]
         for row in table:
-            row["train_seconds"] = sum(
-                round(each.seconds, 1)
-                for name, each in trained.items()
-                if row["method"] in (name, "experts")
-            )
+            spent = [trained[name].seconds for name in row["method"].split(" + ")]
+            row["train_seconds"] = round(sum(spent), 1)
     images = data.load_images(dataset, model.image_size, settings.channels)
     card = {"images": dataset.caption, "digest": dataset.digest}
     card |= {"unreadable_left_out": len(dataset.skipped), "trained_on": len(split.train)}

@@ -80,6 +80,9 @@ class Experts(AnomalyModel):
 
     def score(self, images, outputs):
         """Average the members' z."""
-        logs = ops.log(ops.maximum(outputs["scores"], SMALLEST))
-        z = (logs - ops.array(self.centres)) / ops.array(self.spreads)
-        return ops.softplus(ops.mean(z, axis=1))
+        return ops.softplus(self.mean_z(outputs["scores"]))
+
+    def mean_z(self, scores):
+        """Average z over the members, from their scores `(n, members)`."""
+        logs = ops.log(ops.maximum(ops.cast(scores, "float32"), SMALLEST))
+        return ops.mean((logs - ops.array(self.centres)) / ops.array(self.spreads), axis=1)
