@@ -146,6 +146,7 @@ class AnomalyModel(Trainable):
         about: arguments that training may change; also for the card of a detector.
         method: its name in tables and on the command line; None leaves it out of `METHODS`.
         family: "GAN", "features" or "baseline".
+        batch: images per pass of `detect`.
         stages: how many models `train` fits, one after the other; they share a time limit.
         default_image_size: the size that suits it in a `Detector`; None: any.
         scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
@@ -154,6 +155,7 @@ class AnomalyModel(Trainable):
 
     method: str | None = None
     family = "GAN"
+    batch = BATCH
     stages = 1
     default_image_size: int | None = None
     scored_by = "heat"
@@ -190,7 +192,7 @@ class AnomalyModel(Trainable):
     def detect(self, images: np.ndarray) -> Detection:
         """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself."""
         images = self.check_images(images)
-        scores, reconstructions, *own = predict(self._answers, images)
+        scores, reconstructions, *own = predict(self._answers, images, self.batch)
         residuals = own[0] if own else residual(images, reconstructions)
         return Detection(scores, unscale(reconstructions), residuals)
 
@@ -229,17 +231,17 @@ class AnomalyModel(Trainable):
         return {**super().get_config(), **self.about, "thresholds": thresholds}
 
 
-def predict(answer: Callable[[np.ndarray], object], images: np.ndarray):
+def predict(answer: Callable[[np.ndarray], object], images: np.ndarray, size: int = BATCH):
     """Compute answers of arrays batch by batch, as `model.predict`, in batches of one size.
 
     Backends add up in another order for another number of images. So the last batch is filled up,
     and on processors with AVX-512 an image's answer has the same bits alone and in any company.
     """
     answers = []
-    for start in range(0, len(images), BATCH):
-        batch = np.asarray(images[start : start + BATCH])
+    for start in range(0, len(images), size):
+        batch = np.asarray(images[start : start + size])
         rows = len(batch)
-        batch = np.concatenate([batch, np.repeat(batch[-1:], BATCH - rows, axis=0)])
+        batch = np.concatenate([batch, np.repeat(batch[-1:], size - rows, axis=0)])
         answers.append(
             keras.tree.map_structure(
                 lambda each, rows=rows: ops.convert_to_numpy(each)[:rows], answer(batch)

@@ -165,7 +165,8 @@ def _forge_one(image, other, random, kinds):
     # NSA's logistic function for low contrast, moved to be 0 without a change: a foreign piece that
     # looks like what it covers is no defect.
     lowest = 1 / (1 + np.exp(7 / 3))
-    return forged, touched * (1 / (1 + np.exp((7 - change) / 3)) - lowest) / (1 - lowest)
+    label = (1 / (1 + np.exp((7 - change) / 3)) - lowest) / (1 - lowest)
+    return forged, touched * label.round(3)  # sums of zeros are not quite 0
 
 
 def _around(image, random, radii=(1, 1), reach=1.0):

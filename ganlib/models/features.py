@@ -67,6 +67,7 @@ class FeatureModel(AnomalyModel):
     """A detector by features of a `backbone`; subclasses learn in one pass, by a method `adapt`."""
 
     family, scored_by, default_image_size = "features", "own", 256
+    batch = 8  # its maps are large
     window = 1  # a feature is the average of so many places of a map, along each side
 
     def __init__(self, image_size, channels, backbone="MobileNetV2", weights_digest=None, **kwargs):

@@ -32,7 +32,7 @@ class Gaussian(FeatureModel):
             maps = self.extractor.predict_on_batch(scale(batch))
             return maps.mean(axis=(1, 2)), maps.var(axis=(1, 2))
 
-        means, variances = predict(moments, images)
+        means, variances = predict(moments, images, self.batch)
         deviation = np.sqrt(means.var(axis=0) + variances.mean(axis=0) + 1e-12)
         self.mean.assign(means.mean(axis=0))
         self.deviation.assign(deviation)

@@ -114,7 +114,7 @@ def segmentator(
 
 def _smoothed(x, depth: int):
     x = layers.Conv2D(depth, 3, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization(synchronized=devices.replicas() > 1)(x))
+    return layers.ReLU()(_batch_normalization()(x))
 
 
 class MinibatchDeviation(layers.Layer):

@@ -55,7 +55,8 @@ class PatchCore(FeatureModel):
             parts = [each.reshape(len(batch), self.places**2, -1) for each in parts]
             return [np.take_along_axis(each, places, axis=1) for each in parts]
 
-        patches, pixels = (each.reshape(-1, each.shape[-1]) for each in predict(draw, copies))
+        drawn = predict(draw, copies, self.batch)
+        patches, pixels = (each.reshape(-1, each.shape[-1]) for each in drawn)
         self.mean.assign(mean := patches.mean(axis=0))
         self.deviation.assign(deviation := np.maximum(patches.std(axis=0), 1e-6))
         patches = (patches - mean) / deviation

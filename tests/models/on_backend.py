@@ -66,9 +66,9 @@ if what == "train":
         model.save(folder / f"{type(model).__name__}.keras")
     answer["moved"] = all(moved)
     for cls in (PatchCore, Gaussian):
-        model = cls(64, 1)
-        model.adapt(some_images(size=64))
-        model.save(folder / f"{cls.__name__}.keras")
+        learnt = cls(64, 1)
+        learnt.adapt(some_images(size=64))
+        learnt.save(folder / f"{cls.__name__}.keras")
     # Few steps: the longer a search, the more rounding decides which way it goes.
     AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
     whole, again = resumed(folder / "whole.npz", False), resumed(folder / "killed.npz", True)

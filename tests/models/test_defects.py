@@ -24,24 +24,22 @@ def test_a_kind_changes_its_place_and_labels_it(kind, size, channels):
     assert labels.dtype == np.float32 and labels.shape == (4, size, size, 1)
     far = ndimage.maximum_filter(change, (1, 5, 5, 1)) == 0  # from all that has changed
     assert labels.min() == 0 and labels.max() > 0.9
-    assert (labels[far] == 0).all() and far.any() == (kind != "veil")
-    assert labels[change > 60].mean() > 0.8
+    assert (labels[far] == 0).all()
+    assert labels[change >= change.max() * 0.9].mean() > 0.8
     surely = pseudo_anomalies(images, np.random.default_rng(0), [kind])
     assert (abs(surely.astype(int) - images).max(axis=(1, 2, 3)) > 7).all()
 
 
-def test_a_seed_fixes_all_and_foreign_pieces_are_of_other_images():
+def test_a_seed_fixes_all_and_foreign_pieces_are_of_other_images(monkeypatch):
     images = good(channels=3)
     first, second = (lessons(images, np.random.default_rng(1), turns=True) for _ in range(2))
     np.testing.assert_array_equal(first[0], second[0])
     for name in ("image", "label"):
         np.testing.assert_array_equal(first[1][name], second[1][name])
-    levels = np.repeat(np.arange(8, dtype="uint8") * 30, 64 * 64).reshape(8, 64, 64, 1)
-    own = np.arange(8) * 30
-    for seed in range(5):
-        forged, labels = forge(levels, np.random.default_rng(seed), ["patch"], share=1.0)
-        centres = [each[label > 0.99] for each, label in zip(forged, labels, strict=True)]
-        assert all((abs(c - level) > 7).all() for c, level in zip(centres, own, strict=True))
+    monkeypatch.setitem(KINDS, "all", lambda image, other, random: (np.s_[:, :], 1.0, other))
+    forged, _ = forge(images, np.random.default_rng(0), ["all"], share=1.0)
+    same = (forged[:, None] == images[None]).all(axis=(2, 3, 4))
+    assert same.any(axis=1).all() and not same.diagonal().any()
     alone = forge(images[:1], np.random.default_rng(0), share=1.0)[0]
     assert (alone != images[:1]).any()
 
