@@ -119,7 +119,7 @@ def test_a_model_of_the_users_repeats_what_looks_at_all_methods(project, monkeyp
 
 def test_another_source_backend_or_seed_repeats(project, monkeypatch):
     assert waiting(source="generated") == ALL
-    assert waiting(seeds=[0, 1]) == [*ALL[1:4], "03_comparison"]
+    assert waiting(seeds=[0, 1]) == [*ALL[1:5], "03_comparison"]
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert waiting() == ALL
 
@@ -128,7 +128,7 @@ def test_only_what_is_waiting_is_executed_and_noted(project, capsys):
     (project / GANOMALY).unlink()
     pipeline.run(steps(), "smoke")
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "5 of 6 notebooks are up to date."
+    assert said[0] == "6 of 7 notebooks are up to date."
     assert said[1].startswith("[1/1] 02_ganomaly: casting, paper, seed 0 (about ")
     note = project / "runs/smoke/casting/paper/seed-0/02_ganomaly.done.json"
     assert GANOMALY in json.loads(note.read_text())["made"]
@@ -138,7 +138,7 @@ def test_only_what_is_waiting_is_executed_and_noted(project, capsys):
 def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
     plan = pipeline.plan("quick", ["casting", "cloud"], ["paper", "grouped"], [3, 4])
     runs = [f"{p}, seed {s}" for p in ("paper", "grouped") for s in (3, 4)]
-    trained = [f"{name}: {{0}}, {run}" for run in runs for name in ALL[1:4]]
+    trained = [f"{name}: {{0}}, {run}" for run in runs for name in ALL[1:5]]
     each = ["00_download: {0}", *trained, "04_errata: {0}, seed 3"]
     assert [step.label for step in plan] == [
         *(label.format(name) for name in ("casting", "cloud") for label in each),
@@ -148,9 +148,9 @@ def test_plan_repeats_training_per_protocol_and_seed_and_draws_the_first_only():
     drawn = {step.label: step.parameters["figures_dir"] for step in plan}
     first = {label for label, place in drawn.items() if place == drawn[plan[-1].label]}
     assert first == {s.label for s in plan if "grouped" not in s.label and "seed 4" not in s.label}
-    assert len(plan[-1].after) == 2 * (2 * 2 * 3 + 1)
+    assert len(plan[-1].after) == 2 * (2 * 2 * 4 + 1)
     plan = pipeline.plan("quick", ["casting"], ["grouped", "kfold"], [3])
-    used = [step.parameters["protocol"] for step in plan[1:-2:3]]
+    used = [step.parameters["protocol"] for step in plan[1:-2:4]]
     assert used == ["grouped", *(f"kfold-{fold}" for fold in range(1, 7))]
     assert plan[-1].parameters["protocols"] == "grouped kfold"
 

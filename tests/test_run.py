@@ -146,7 +146,11 @@ def test_a_model_of_your_own_is_among_the_baselines(make_run, monkeypatch):
     rows = read_runs([folder], [*METHODS, *BASELINES]).set_index("method")
     assert {"mine", "autoencoder", "untrained GANomaly", *BASELINES} <= set(rows.index)
     assert set(rows["family"]) == {"baseline"}
-    assert {path.name for path in folder.rglob("*.keras")} == {"autoencoder.keras", "mine.keras"}
+    assert {path.name for path in folder.rglob("*.keras")} == {
+        "autoencoder.keras",
+        "segmentator.keras",
+        "mine.keras",
+    }
 
 
 def test_a_missing_run_is_named(tmp_path):

@@ -81,35 +81,29 @@ def discriminator(
     return keras.Model(image, [features, logits], name=name)
 
 
-def segmentator(
-    image_size: int, channels: int, filters: int = 16, name: str = "segmentator"
-) -> keras.Model:
-    """Build the network from pictures side by side to logits `(n, image_size, image_size, 1)`.
+def segmentator(image_size: int, channels: int, filters: int = 16) -> keras.Model:
+    """Build a U-Net from pictures side by side, of so many channels in all, to a map of logits.
 
-    A U-Net that works on 64x64 values at most, whatever the image's size: `channels` are those of
-    all pictures. Logits are positive for what is foreign. The finest map is not handed across: by
-    it, the network would find the seams of forged defects instead of the defects.
+    Logits `(n, image_size, image_size, 1)` are positive for what is foreign. It works on 64x64
+    values at most. Its finest map is not handed across: with it, it would find the seams of forged
+    defects instead of the defects.
     """
     _check(image_size, 1)
     picture = keras.Input((image_size, image_size, channels), name="image")
-    stride = max(1, image_size // 64)
+    stride, depths, maps = max(1, image_size // 64), [filters * 2**i for i in range(4)], []
     x = layers.Conv2D(filters, 7, stride, padding="same", use_bias=False)(picture)
-    maps, depths = [], [filters, 2 * filters, 4 * filters, 8 * filters]
     for depth in depths:
-        x = _smoothed(_smoothed(x, depth), depth)
-        maps.append(x)
-        x = layers.MaxPooling2D()(x)
+        maps.append(_smoothed(_smoothed(x, depth), depth))
+        x = layers.MaxPooling2D()(maps[-1])
     x = _smoothed(_smoothed(x, depth), depth)
-    for depth, finer in zip(depths[::-1], maps[::-1], strict=True):
+    for depth, finer in zip(depths[::-1], [*maps[:0:-1], None], strict=True):
         x = _smoothed(layers.UpSampling2D(interpolation="bilinear")(x), depth)
-        if finer is not maps[0]:
-            x = layers.Concatenate()([x, finer])
-        x = _smoothed(x, depth)
-    # Most places are normal, and say so from the beginning.
+        x = _smoothed(x if finer is None else layers.Concatenate()([x, finer]), depth)
+    # Most places are normal: say so from the beginning.
     rare = keras.initializers.Constant(-4.0)
     logits = layers.Conv2D(1, 1, bias_initializer=rare, dtype="float32")(x)
     logits = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32")(logits)
-    return keras.Model(picture, logits, name=name)
+    return keras.Model(picture, logits, name="segmentator")
 
 
 def _smoothed(x, depth: int):

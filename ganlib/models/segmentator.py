@@ -82,7 +82,8 @@ def foreign(logits):
     As in DRAEM, around are 21 of 256 pixels. The odds rank as p does, but also where p rounds to 1.
     """
     size = logits.shape[1] * 21 // 256
-    return ops.log1p(_mean(ops.sigmoid(logits), size) / (_mean(ops.sigmoid(-logits), size) + 1e-30))
+    odds = _mean(ops.sigmoid(logits), size) / (_mean(ops.sigmoid(-logits), size) + 1e-30)
+    return ops.softplus(ops.log(odds))  # log(1 + odds), to the last digit of small ones
 
 
 def _mean(maps, size: int):

@@ -23,9 +23,9 @@ def test_a_kind_changes_its_place_and_labels_it(kind, size, channels):
     assert forged.dtype == np.uint8 and forged.shape == images.shape
     assert labels.dtype == np.float32 and labels.shape == (4, size, size, 1)
     far = ndimage.maximum_filter(change, (1, 5, 5, 1)) == 0  # from all that has changed
-    assert labels.min() == 0 and labels.max() > 0.9
+    assert labels.min() == 0 and labels.max() > 0.8
     assert (labels[far] == 0).all()
-    assert labels[change >= change.max() * 0.9].mean() > 0.8
+    assert labels[change >= change.max() * 0.9].mean() > 0.6
     surely = pseudo_anomalies(images, np.random.default_rng(0), [kind])
     assert (abs(surely.astype(int) - images).max(axis=(1, 2, 3)) > 7).all()
 
