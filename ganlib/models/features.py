@@ -15,7 +15,6 @@ from ganlib.models.base import AnomalyModel
 from ganlib.models.detection import HALF_RANGE
 
 STRIDES = (8, 16)  # pixels from one place to the next in the two maps that are used
-EXAMPLES = "for instance MobileNetV2, EfficientNetV2B0 or ResNet50"
 
 
 def backbone(name: str, image_size: int, weights: str | None = None) -> list[keras.Model]:
@@ -25,14 +24,14 @@ def backbone(name: str, image_size: int, weights: str | None = None) -> list[ker
     """
     build = getattr(keras.applications, name, None) if name[:1].isupper() else None
     if build is None or image_size < 64 or image_size % 32:
-        possible = f"choose one of keras.applications, {EXAMPLES}, and a multiple of 32, 64 or more"
-        raise GanlibError(f"backbone is {name!r}, image_size {image_size}: {possible}.")
+        possible = "MobileNetV2, ResNet50, ... of keras.applications; a multiple of 32, 64 or more"
+        raise GanlibError(f"backbone is {name!r}, image_size {image_size}: choose {possible}.")
     whole = build(input_shape=(image_size, image_size, 3), include_top=False, weights=weights)
     maps = []
     for side in (image_size // stride for stride in STRIDES):
         there = [layer for layer in whole.layers if layer.output.shape[1:3] == (side, side)]
         if not there:
-            raise GanlibError(f"{name} has no map of {side}x{side}: choose another, {EXAMPLES}.")
+            raise GanlibError(f"{name} has no map of {side}x{side}: choose another backbone.")
         maps.append(([each for each in there if isinstance(each, layers.Add)] or there)[-1].output)
     return [keras.Model(whole.input, maps, name="backbone"), whole]
 
@@ -66,8 +65,7 @@ def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | Non
 class FeatureModel(AnomalyModel):
     """A detector by features of a `backbone`; subclasses learn in one pass, by a method `adapt`."""
 
-    family, scored_by, default_image_size = "features", "own", 256
-    batch = 8  # its maps are large
+    family, scored_by, default_image_size, batch = "features", "own", 256, 8
     window = 1  # a feature is the average of so many places of a map, along each side
 
     def __init__(self, image_size, channels, backbone="MobileNetV2", weights_digest=None, **kwargs):
@@ -75,8 +73,7 @@ class FeatureModel(AnomalyModel):
         self.about |= {"backbone": backbone, "weights_digest": weights_digest}
         self.extractor = self._extractor(backbone)
         _, self.places, _, self.depth = self.extractor.output_shape
-        self.mean = self.memory("mean", self.depth)
-        self.deviation = self.memory("deviation", self.depth)
+        self.mean, self.deviation = (self.memory(n, self.depth) for n in ("mean", "deviation"))
 
     def _extractor(self, name: str) -> keras.Model:
         """Build the network from images -1..1 to both maps in one, not standardised."""

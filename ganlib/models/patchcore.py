@@ -40,11 +40,10 @@ class PatchCore(FeatureModel):
         random = np.random.default_rng(self.seed)
         if self.about["turns"] is None:
             self.about["turns"] = any_orientation(images)
-        # Each image in one orientation first, then each in a second one, ...
         turns = random.random((8 if self.about["turns"] else 1, len(images))).argsort(axis=0)
         rows = np.tile(random.random(len(images)).argsort(), len(turns))
-        copies = np.stack([rows, turns.ravel()], axis=1)[:COPIES]
-        kept = max(1, RESERVOIR // len(copies))
+        copies = np.stack([rows, turns.ravel()], axis=1)[:COPIES]  # each one once, then again
+        kept = RESERVOIR // len(copies)
 
         def draw(batch):
             seen = np.stack([np.rot90(images[i][:, :: -1 if k > 3 else 1], k) for i, k in batch])

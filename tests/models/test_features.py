@@ -100,17 +100,18 @@ def test_weights_come_from_a_file_of_the_whole_network_or_of_its_part(tmp_path, 
     with pytest.raises(GanlibError, match=r"cannot be downloaded .*GANLIB_WEIGHTS"):
         features.load_imagenet(cut, "MobileNetV2")
     for wrong in (("resnet", 64), ("NoSuchNet", 64), ("MobileNetV2", 100)):
-        with pytest.raises(GanlibError, match=r"EfficientNetV2B0 .*a multiple of 32"):
+        with pytest.raises(GanlibError, match=r"ResNet50 .*a multiple of 32"):
             features.backbone(*wrong)
 
 
 def test_orientation_is_arbitrary_where_turned_images_look_like_others():
     assert any_orientation(casting_images(["normal"] * 60, 0, SIZE))
-    upright = (
-        some_images(30, size=SIZE) // 4 + np.linspace(0, 99, SIZE, dtype="uint8")[:, None, None]
-    )
+    stripes = (np.arange(SIZE) % 24 < 12).astype("uint8")[:, None, None]
+    upright = some_images(30, size=SIZE) // 4 + 50 * stripes
+    light = np.linspace(0, 99, SIZE, dtype="uint8")[:, None, None]
     assert not any_orientation(upright)
-    assert any_orientation(np.stack([np.rot90(image, i % 4) for i, image in enumerate(upright)]))
+    turned = np.stack([np.rot90(image, i % 4) for i, image in enumerate(upright)])
+    assert any_orientation(turned) and any_orientation(turned + light)
 
 
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="ImageNet's weights do not lie beside")
