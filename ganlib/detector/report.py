@@ -25,7 +25,7 @@ GAP = 4  # pixels between the parts of a strip
 SENTENCES = {
     "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
     "detection_rate": "{detection_rate:.1%} of {n_anomaly} test defects were found"
-    " at {asked:.3g} false alarms asked for.",
+    " at {asked:.1%} false alarms asked for.",
     "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
 }
 

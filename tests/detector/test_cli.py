@@ -21,6 +21,7 @@ from ganlib.detector.load import load_model
 from ganlib.models import GANomaly
 
 SMALL = ["--image-size", "32", "--filters", "4", "--steps", "8", "--false-alarm-rate", "0.2"]
+SMALL += ["--method", "GANomaly"]
 ODD = "Stück 7 - \N{HANGUL SYLLABLE GA}.png"
 
 
