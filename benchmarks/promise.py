@@ -27,7 +27,7 @@ def measure(path: Path, folder: Path) -> list[dict]:
     made = load_model(path)
     card, made.card, rows = made.card, {}, []
     with tempfile.TemporaryDirectory() as cache:
-        dataset = data.open_dataset(f"{folder}/", data_dir=cache, resize=made.resize)
+        dataset = data.open_dataset(f"{folder}/", data_dir=cache, resize=card["resize"])
         if dataset.digest != card["digest"]:
             raise SystemExit(f"{path} was trained on other images than those of {folder}.")
         split, _ = data.held_out_split(dataset, seed=card["seed"])

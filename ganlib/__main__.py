@@ -230,7 +230,8 @@ def inspect(
     if as_json:
         print(json.dumps(card, indent=1, ensure_ascii=False, default=dict))
         return
-    lines = {name: [card[name]] for name in SHOWN if name in card}
+    shown = {name: card[name] for name in SHOWN if name in card}
+    lines = {n: [f"{v:.3g}" if isinstance(v, float) else v] for n, v in shown.items()}
     for name, values in (lines | {"notes": card.get("notes", []), "test": findings(card)}).items():
         for value in values:
             print(f"{name.replace('_', ' '):<18}{value}")
