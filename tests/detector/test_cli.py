@@ -101,12 +101,8 @@ def test_any_method_is_trained(parts, tmp_path, monkeypatch):
         assert run("score", tmp_path / "x.keras", parts / "01.png").exit_code == 0
     assert not list(tmp_path.glob(".*"))
     # One limit for all networks of a method: what the first leaves is the second's.
-<<<<<<< HEAD
     assert 4 < limits[0] <= 0.85 * 5 and limits[1] == pytest.approx(limits[0] / 2, abs=0.1)
     assert limits[1] < limits[2] < limits[0]
-=======
-    assert limits[1] == pytest.approx(limits[0] / 2, rel=0.1) and limits[1] < limits[2] < limits[0]
->>>>>>> 737ff4be5e7e99d986057cc1db83b542e4ab5444
 
 
 def test_scores_are_those_of_the_detector_image_by_image(detector, new, tmp_path):

@@ -85,7 +85,8 @@ for name in ("AnoGAN", "FAnoGAN", "GANomaly", "GRDNet", "Autoencoder", "PatchCor
         images = some_images(seed=1, size=64)
     scores = model.detect(images).scores
     parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]
-    same.append(np.array_equal(np.concatenate(parts)[::-1], scores))
+    close = 1e-6 if model.family == "features" else 0  # their last digit depends on the processor
+    same.append(np.allclose(np.concatenate(parts)[::-1], scores, rtol=close, atol=0))
     answer["scores"][name] = scores.tolist()
     answer["thresholds"][name] = model.thresholds
 answer["same bits"] = all(same)
