@@ -4,8 +4,12 @@ The names below are loaded when they are first used, so `import ganlib` is quick
 """
 
 import importlib
+import os
 
 __version__ = "0.1.0"
+
+# TensorFlow leaves its faster kernels off on processors without AVX-512.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _MODULES = {
     "ganlib.data": ("load_images", "open_dataset", "split_dataset"),

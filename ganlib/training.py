@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -55,8 +56,9 @@ def train(
     transform = transform or model.lessons(read_rows(images, rows[:: -(-len(rows) // LOOKED_AT)]))
     own = "dcgan_" if isinstance(model, DCGAN) else ""
     steps, rate = (getattr(settings, own + name) for name in ("steps", "learning_rate"))
-    batches = Batches(images, rows, settings.batch_size, seed, transform=transform)
-    epochs = epochs_of(steps, len(rows), settings.batch_size)
+    batch_size = getattr(model, "batch_size", settings.batch_size)
+    batches = Batches(images, rows, batch_size, seed, transform=transform)
+    epochs = epochs_of(steps, len(rows), batch_size)
     with devices.every_device():
         if not model.compiled:
             model.compile(keras.optimizers.Adam(rate, settings.beta_1, epsilon=1e-8))
@@ -70,6 +72,7 @@ def fit(
     checkpoint: str | Path,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     minutes: float | None = None,
+    cooling: bool = False,
     verbose: int = 2,
 ) -> Training:
     """Train a compiled model, going on from its checkpoint (`.npz`) if there is one.
@@ -79,15 +82,17 @@ def fit(
     another model, optimizer, seed, other images, or other code is overwritten.
 
     `epochs` counts those before an interruption; `callbacks` see only those still to be trained.
-    Training ends before an epoch that would go beyond `minutes`, but one is always trained. A
+    Training ends with the step that goes beyond `minutes`. With `cooling` the learning rate falls
+    to 0 along half a cosine, over the epochs or the minutes, whichever are over first. A
     GanlibError says that another process trains to the folder, or that a loss is not finite.
     """
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)
     writer = _Checkpoint(checkpoint, _identity(model, batches), minutes)
+    writer.cooled_from = float(model.optimizer.learning_rate) if cooling else None
     with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
         done = batches.epoch = writer.restore(model)
-        if done < epochs and not writer.time_is_up():
+        if done < epochs and writer.seconds < writer.most_seconds:
             callbacks = [keras.callbacks.TerminateOnNaN(raise_error=True), *callbacks, writer]
             span = {"initial_epoch": done, "epochs": epochs}
             try:  # the batches are shuffled already
@@ -98,8 +103,6 @@ def fit(
                 if "NaN" not in str(error) and "Inf" not in str(error):
                     raise
                 raise _not_finite(model, str(error).rstrip(".")) from error
-        else:  # averages that the optimizer keeps become the weights, as `model.fit` ends
-            model.optimizer.finalize_variable_values(model.trainable_variables)
     return Training(writer.history, writer.seconds)
 
 
@@ -117,11 +120,8 @@ class _Checkpoint(keras.callbacks.Callback):
         self.path, self.identity = path, identity
         self.most_seconds = float("inf") if minutes is None else 60 * minutes
         self.history: dict[str, list[float]] = {}
-        self.seconds = self._cost = self._longest = 0.0
-
-    def time_is_up(self) -> bool:
-        """Tell whether another epoch would go beyond the time."""
-        return bool(self.history) and self.seconds + self._longest > self.most_seconds
+        self.seconds = self._cost = 0.0
+        self.cooled_from: float | None = None
 
     def restore(self, model: keras.Model) -> int:
         """Load the checkpoint's state into the model; return the epochs that it has seen."""
@@ -140,24 +140,33 @@ class _Checkpoint(keras.callbacks.Callback):
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
         self.history, self.seconds = state["history"], state["seconds"]
-        self._longest = state["longest"]
         print(f"Going on after epoch {state['epoch']}, from {self.path}.")
         return state["epoch"]
 
     def on_train_begin(self, logs=None):
         self._began = self._written = time.perf_counter()
-        self._before, self._epochs = self.seconds, 0
+        self._before = self.seconds
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.cooled_from:
+            done = (self._epoch + batch / self.params["steps"]) / self.params["epochs"]
+            done = min(1.0, max(done, self.seconds / self.most_seconds))
+            rate = self.cooled_from * (1 + math.cos(math.pi * done)) / 2
+            self.model.optimizer.learning_rate = rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seconds = self._before + time.perf_counter() - self._began
+        if self.seconds > self.most_seconds:
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         now = time.perf_counter()
-        last, self.seconds = self.seconds, self._before + now - self._began
-        if self._epochs:  # the first one compiles, and is no measure for others
-            self._longest = max(self._longest, self.seconds - last)
-        self._epochs += 1
-        if self.time_is_up():
-            self.model.stop_training = True
+        self.seconds = self._before + now - self._began
         ends = self.model.stop_training or epoch + 1 == self.params["epochs"]
         if not ends and now - self._written < self._cost / SHARE:
             return
@@ -166,7 +175,7 @@ class _Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(array).all() for array in arrays):
             raise _not_finite(self.model, f"weights are not finite after epoch {epoch + 1}")
         state = {"epoch": epoch + 1, "history": self.history, "seconds": self.seconds}
-        state = json.dumps({"identity": self.identity, "longest": self._longest, **state})
+        state = json.dumps({"identity": self.identity, **state})
         arrays = {str(number): array for number, array in enumerate(arrays)}
         write_safely(self.path, lambda path: np.savez(path, state=state, **arrays))
         self._written = time.perf_counter()

@@ -1,6 +1,6 @@
 """GRD-Net: a GANomaly that takes forged defects away, and a network that outlines them."""
 
-from keras import ops
+from keras import layers, ops
 
 from ganlib.models import losses, networks
 from ganlib.models.base import scale
@@ -16,8 +16,8 @@ class GRDNet(Segmentator):
     of `Segmentator`, which tells what the generator adds. `width` are the segmentator's filters.
 
     Reference: Ferrari et al. 2023; x' for the discriminator is from OCR-GAN (Liang et al. 2022).
-    Deviations: encoders and decoder are GANomaly's, without residual blocks; the generator does not
-    learn from the segmentator; one optimizer in place of three.
+    Deviations: encoders and decoder are GANomaly's, without residual blocks, for 64x64 values at
+    most; the generator does not learn from the segmentator; one optimizer in place of three.
     """
 
     method, family = "GRDNet", "GAN"
@@ -36,16 +36,21 @@ class GRDNet(Segmentator):
         weights = dict.fromkeys(("adversarial", "encoder", "structure", "discriminator"), 1.0)
         weights |= {"contextual": 50.0}
         super().__init__(image_size, channels, 0, width, turns, weights, **kwargs)
-        sizes = (image_size, channels, latent_dim, filters)
+        stride = max(1, image_size // 64)
+        self.reduce = layers.AveragePooling2D(stride)
+        self.enlarge = layers.UpSampling2D(stride, interpolation="bilinear")
+        size = image_size // stride
+        sizes = (size, channels, latent_dim, filters)
         self.encoder = networks.encoder(*sizes)
         self.decoder = networks.decoder(*sizes)
         self.encoder2 = networks.encoder(*sizes, name="encoder2")
-        self.discriminator = networks.discriminator(image_size, channels, filters)
+        self.discriminator = networks.discriminator(size, channels, filters)
 
     def forward(self, images, training=None):
         """Rebuild without defects, and compare; z and z_hat are those of `GANomaly`."""
-        latents = self.encoder(images, training=training)
-        rebuilt = self.decoder(latents, training=training)
+        latents = self.encoder(self.reduce(images), training=training)
+        small = self.decoder(latents, training=training)
+        rebuilt = self.enlarge(small)
         both = ops.concatenate([images, ops.stop_gradient(rebuilt)], axis=-1)
         logits = self.segmentator(both, training=training)
         return {
@@ -53,16 +58,18 @@ class GRDNet(Segmentator):
             "residual": foreign(logits),
             "logits": logits,
             "latent": latents,
-            "reconstruction_latent": self.encoder2(rebuilt, training=training),
+            "reconstruction_latent": self.encoder2(small, training=training),
+            "small": small,
         }
 
     def terms(self, images, outputs):
         """Compute the losses of generator, discriminator and segmentator."""
-        target, rebuilt = outputs["target"], outputs["reconstruction"]
-        clean, weights = scale(target["image"]), networks.read_weights(self.discriminator)
+        target, rebuilt = outputs["target"], outputs["small"]
+        clean = self.reduce(scale(target["image"]))
+        weights = networks.read_weights(self.discriminator)
         features, real = networks.call_with(self.discriminator, weights, clean)
         _, fake = networks.call_with(self.discriminator, weights, ops.stop_gradient(rebuilt))
-        _, forged = networks.call_with(self.discriminator, weights, images)
+        _, forged = networks.call_with(self.discriminator, weights, self.reduce(images))
         made_features, _ = networks.call_frozen(self.discriminator, weights, rebuilt)
         defective = ops.max(target["label"], axis=(1, 2))  # (n, 1): without a defect x' is no fake
         return {

@@ -97,7 +97,7 @@ def segmentator(image_size: int, channels: int, filters: int = 16) -> keras.Mode
         x = layers.MaxPooling2D()(maps[-1])
     x = _smoothed(_smoothed(x, depth), depth)
     for depth, finer in zip(depths[::-1], [*maps[:0:-1], None], strict=True):
-        x = _smoothed(layers.UpSampling2D(interpolation="bilinear")(x), depth)
+        x = layers.UpSampling2D(interpolation="bilinear")(_smoothed(x, depth))
         x = _smoothed(x if finer is None else layers.Concatenate()([x, finer]), depth)
     # Most places are normal: say so from the beginning.
     rare = keras.initializers.Constant(-4.0)
