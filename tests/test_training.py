@@ -29,19 +29,20 @@ def every_epoch(monkeypatch):
 
 def train(path, cls=Autoencoder, killed_in=None, epochs=EPOCHS, weights=0, rate=1e-3, **options):
     """Train; eagerly where a test is of the file: compiling takes longer than a few steps."""
-    named = {"minutes": None, "callbacks": [], "images": IMAGES, "run_eagerly": True, "ema": False}
-    minutes, callbacks, images, run_eagerly, ema = (options.pop(*each) for each in named.items())
+    named = {"minutes": None, "callbacks": [], "images": IMAGES, "run_eagerly": True}
+    minutes, callbacks, images, run_eagerly = (options.pop(*each) for each in named.items())
+    cooling = options.pop("cooling", False)
 
     def kill(epoch, logs):
         if epoch == killed_in:
             raise Killed
 
     model = build(cls, seed=weights)
-    adam = keras.optimizers.Adam(rate, beta_1=0.5, use_ema=ema, ema_momentum=0.9)
-    model.compile(adam, run_eagerly=run_eagerly)
+    model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
     batches = Batches(images, **{"rows": np.arange(6), "batch_size": 4, **options})
     callbacks = [*callbacks, keras.callbacks.LambdaCallback(on_epoch_end=kill)]
-    return model, training.fit(model, batches, epochs, path, callbacks, minutes, verbose=0)
+    about = (model, batches, epochs, path, callbacks, minutes, cooling)
+    return model, training.fit(*about, verbose=0)
 
 
 def state(model):
@@ -65,7 +66,7 @@ def whole(tmp_path_factory):
         (DCGAN, 1, {"run_eagerly": False}),
         (GANomaly, 1, {}),
         (Autoencoder, 0, {}),
-        (Autoencoder, 1, {"ema": True}),
+        (Autoencoder, 1, {"cooling": True}),
         (Autoencoder, EPOCHS - 1, {}),
     ],
     ids=str,
@@ -84,13 +85,12 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(
     assert (f"Going on after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
 
 
-@pytest.mark.parametrize("ema", [False, True])
-def test_time_adds_up_and_a_finished_training_trains_no_more(ema, whole, tmp_path):
-    _, first = train(tmp_path / "c.npz", ema=ema)
-    model, again = train(tmp_path / "c.npz", weights=1, ema=ema)
+def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):
+    _, first = train(tmp_path / "c.npz")
+    model, again = train(tmp_path / "c.npz", weights=1)
     assert again == first
-    assert_equal(state(model), whole(ema=ema)[0])
-    _, longer = train(tmp_path / "c.npz", epochs=EPOCHS + 1, ema=ema)
+    assert_equal(state(model), whole()[0])
+    _, longer = train(tmp_path / "c.npz", epochs=EPOCHS + 1)
     assert longer.seconds > first.seconds > 0
 
 
@@ -141,20 +141,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, mon
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Stand in for the time, in seconds: `clock.now`; epochs last as long as `clock.lengths`."""
-    clock = types.SimpleNamespace(now=0.0, lengths=[])
+    """Stand in for the time, in seconds: `clock.now`; a step takes `clock.step`."""
+    clock = types.SimpleNamespace(now=0.0, step=1)
 
-    def wait(epoch, logs):
-        clock.now += clock.lengths[epoch]
+    def wait(batch, logs):
+        clock.now += clock.step
 
     monkeypatch.setattr(training.time, "perf_counter", lambda: clock.now)
-    clock.callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=wait)]
+    clock.callbacks = [keras.callbacks.LambdaCallback(on_train_batch_end=wait)]
     return clock
 
 
 def test_checkpoints_take_a_twentieth_of_the_time(clock, tmp_path, monkeypatch):
     """It takes 0.12 s to write one: after the first, every third is written, and the last."""
-    written, clock.lengths = [], 8 * [1]
+    written = []
 
     def write(path, function):
         written.append(round(clock.now, 2))
@@ -166,25 +166,27 @@ def test_checkpoints_take_a_twentieth_of_the_time(clock, tmp_path, monkeypatch):
     assert written == [1, 4.12, 7.24, 8.36]
 
 
-@pytest.mark.parametrize(
-    ("minutes", "lengths", "expected"),
-    [
-        (100, [2, 1, 1], 3),  # all there is time for
-        (4.5, [2, 1, 1, 1], 3),  # a fourth would end at 5
-        (5.5, [2, 1, 2, 1], 3),  # another might be as long as the longest
-        (1, [2, 1], 1),  # one is always trained
-        (13, [10, 1, 1, 1, 1], 4),  # the first compiles, and is no measure
-    ],
-)
-def test_training_ends_before_an_epoch_that_might_be_too_long(
-    minutes, lengths, expected, clock, tmp_path
-):
-    clock.lengths = [60 * length for length in lengths]
-    options = {"minutes": minutes, "epochs": len(lengths), "rows": np.arange(2)}
+@pytest.mark.parametrize(("minutes", "steps"), [(100, 6), (2.5, 3), (0.5, 1)])
+def test_training_ends_with_the_step_that_goes_beyond_the_time(minutes, steps, clock, tmp_path):
+    clock.step = 60
     for _ in range(2):  # a second one has no more time than the first has left
-        _, result = train(tmp_path / "c.npz", callbacks=clock.callbacks, **options)
-        assert len(result.history["loss"]) == expected
-    assert result.seconds == sum(clock.lengths[:expected])
+        model, result = train(tmp_path / "c.npz", callbacks=clock.callbacks, minutes=minutes)
+        assert int(model.optimizer.iterations) == steps and result.seconds == 60 * steps
+        assert len(result.history["loss"]) == (steps + 1) // 2
+
+
+@pytest.mark.parametrize(("minutes", "most"), [(100, 6), (2.5, 2.5)])
+def test_the_learning_rate_falls_to_0_with_what_ends_first(minutes, most, clock, tmp_path):
+    clock.step, rates = 60, []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: rates.append(
+            float(note.model.optimizer.learning_rate)
+        )
+    )
+    callbacks = [note, *clock.callbacks]
+    train(tmp_path / "c.npz", callbacks=callbacks, minutes=minutes, cooling=True, rate=0.1)
+    done = np.arange(len(rates)) / most
+    np.testing.assert_allclose(rates, 0.05 * (1 + np.cos(np.pi * done)), rtol=1e-5)
 
 
 class Spoil(keras.callbacks.Callback):

@@ -111,7 +111,6 @@ def train_detector(
         card |= dict(part.about)
     card |= {name: getattr(settings, name) for name in ("channels", "latent_dim", "filters")}
     card |= {"image_size": model.image_size, "resize": dataset.resize, "seed": seed}
-    card |= {name: getattr(settings, name) for name in ("batch_size", "learning_rate")}
     history = {name: losses for each in trained.values() for name, losses in each.history.items()}
     card |= {"epochs": max(map(len, history.values()), default=0)}
     card |= {"steps": sum(each.steps for each in trained.values())}
@@ -156,7 +155,9 @@ def _train(method: str, dataset, split, settings, checkpoint, minutes, seed, wei
         model = METHODS[method].train(fit, **sizes)
     compiled = [network for network in networks if network.compiled]
     steps = sum(int(network.optimizer.iterations) for network in compiled)
-    return Trained(model, seconds, steps, history)
+    alone = type(model).from_config(model.get_config())  # without what the optimizer remembers
+    alone.set_weights(model.get_weights())
+    return Trained(alone, seconds, steps, history)
 
 
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:

@@ -111,7 +111,9 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     return frame.figure
 
 
-def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> Figure:
+def _residual_tables(
+    panels, kinds, rows, meaning, title, caption, across=1, own_maps=False
+) -> Figure:
     """Draw images row by row, the mean of their residuals over the channels last.
 
     A panel's entries, by a key of `kinds`, may end with scores and words for each column.
@@ -160,18 +162,22 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
         bar = frame.figure.colorbar(drawn[0].images[0], cax=scale, **look)
         bar.outline.set_linewidth(0.5)
         scale.tick_params(labelsize=8, length=2)
-        bar.set_label("grey levels", fontsize=8.5)
-    words = f"{meaning}: |image \N{MINUS SIGN} reconstruction|"
+        bar.set_label("" if own_maps else "grey levels", fontsize=8.5)
+    what = "how unusual each place is" if own_maps else "|image \N{MINUS SIGN} reconstruction|"
+    words = f"{meaning}: {what}"
     frame.legend([*_kind_handles(hatch="////"), Patch(fc="none", ec="none", label=words)])
     return frame.figure
 
 
 @plt.rc_context(STYLE)
-def residual_images(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper."""
+def residual_images(panels: Panels, title: str, caption: str, own_maps=False) -> Figure:
+    """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper.
+
+    With `own_maps` the residuals are no grey levels, but what each method makes of them.
+    """
     kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
     across = min(len(panels), 2)
-    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across)
+    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across, own_maps)
 
 
 @plt.rc_context(STYLE)
