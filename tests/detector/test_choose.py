@@ -34,6 +34,10 @@ class Edges(_Fixed):
         return ops.pad(ops.abs(grey[:, 1:] - grey[:, :-1]), [[0, 0], [1, 0], [0, 0], [0, 0]]) + 0.01
 
 
+class Steps(Edges):
+    """Sees the same."""
+
+
 class Blind(_Fixed):
     """Sees one corner."""
 
@@ -61,6 +65,15 @@ def test_the_chosen_model_is_one_that_finds_forged_defects_and_the_table_says_so
     assert {row["method"]: row["auroc"] for row in again} == aurocs
     twice, rows = choose({"edges": Edges(64, 1), "again": Edges(64, 1)}, images)
     assert rows[0]["method"] == "edges + again" and len(twice.members) == 2
+
+
+def test_what_has_practised_on_forged_defects_needs_a_lead(images, monkeypatch):
+    monkeypatch.setattr("ganlib.detector.choose.Segmentator", Steps)
+    models = {"steps": Steps(64, 1), "edges": Edges(64, 1)}
+    model, rows = choose(models, images)
+    assert model is models["edges"] and len({row["auroc"] for row in rows}) == 1
+    rows = choose({"steps": models["steps"], "blind": Blind(64, 1)}, images)[1]
+    assert "steps" in rows[0]["method"]  # it leads by far
 
 
 def test_a_smaller_model_sees_the_means_of_pixels(images):
