@@ -101,9 +101,7 @@ def over_seeds(
     return result | ({"p_value": p_value} if paired else {})
 
 
-def by_kind(
-    labels: np.ndarray, kinds: np.ndarray, scores: np.ndarray, groups=None, confidence=0.95
-) -> pd.DataFrame:
+def by_kind(labels, kinds, scores, groups=None, confidence=0.95) -> pd.DataFrame:
     """Compute `auroc`, `auroc_low` and `auroc_high` per kind of anomaly against all normal images.
 
     Return a row per `kind`, with the numbers of images `n_test_normal` and `n_test_anomaly`.
@@ -112,9 +110,7 @@ def by_kind(
     n, normal = _wins(table).shape[1], table["label"] == 0
     for kind in np.unique(table["kind"][~normal]):
         part = table[normal | (table["kind"] == kind)]
-        auroc = float(metrics.roc_auc_score(part["label"], part["score"]))
-        interval = over_seeds([part], confidence=confidence)
-        rows.append([kind, n, len(part) - n, auroc, interval["low"], interval["high"]])
+        rows.append([kind, n, len(part) - n, *over_seeds([part], confidence=confidence).values()])
     columns = ["kind", "n_test_normal", "n_test_anomaly", "auroc", "auroc_low", "auroc_high"]
     return pd.DataFrame(rows, columns=columns)
 

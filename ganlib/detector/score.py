@@ -12,7 +12,6 @@ import sqlite3
 import tempfile
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ganlib.data.folder import SUFFIXES, list_folders, list_images
-from ganlib.data.images import try_decode
+from ganlib.data.loading import decode_in_parallel
 from ganlib.detector.detector import Detector
 from ganlib.detector.heat import draw_heat, overlay
 from ganlib.detector.report import Entry, strip, write_report
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
-CHUNK = 128  # images; two chunks are in memory at a time
+CHUNK = 128  # images that are scored at a time
 
 Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
 
@@ -78,17 +77,9 @@ def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> 
     At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
     shape = (detector.image_size, detector.channels, detector.resize)
-    pool = ThreadPoolExecutor()
-
-    def decode(start: int) -> list:
-        chunk = files[start : start + CHUNK]
-        return [(file, pool.submit(try_decode, Path(file), *shape)) for file in chunk]
-
-    try:
-        following = decode(0)
-        for start in range(0, len(files), CHUNK):
-            decoding, following = following, decode(start + CHUNK)
-            images = [(file, future.result()) for file, future in decoding]
+    with closing(decode_in_parallel(map(Path, files), *shape)) as decoded:
+        pairs = zip(files, decoded, strict=True)
+        while images := list(itertools.islice(pairs, CHUNK)):
             readable = [image for _, image in images if not isinstance(image, GanlibError)]
             answers = iter(())
             if readable:
@@ -101,8 +92,6 @@ def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> 
                     raise image
                 else:
                     yield Scored(file, " ".join(str(image).split("\n")[0].split()))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def score_files(
