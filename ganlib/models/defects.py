@@ -8,7 +8,7 @@ Reference: NSA (Schlueter et al. 2022: "patch"), CutPaste (Li et al. 2021: "scar
 (Zavrtanik et al. 2021: "texture"), whose textures are of another data set.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -80,9 +80,7 @@ def veil(image, other, random):
     return np.s_[:, :], random.uniform(0.15, 0.8) * haze, level
 
 
-KINDS: dict[str, Callable] = {
-    kind.__name__: kind for kind in (patch, scar, texture, blob, warp, veil)
-}
+KINDS = {kind.__name__: kind for kind in (patch, scar, texture, blob, warp, veil)}
 TRAINED = ("patch", "patch", "scar", "texture")  # models learn from these, patches twice as often
 # No model has seen these: to choose a method by. Most defects of real things are local.
 HELD_OUT = ("blob", "warp", "blob", "warp", "veil")
