@@ -49,17 +49,16 @@ def merge_folds(
     first = runs.drop_duplicates([*RUN, "seed"])
     merged = {folder: tables[folder] for folder in first["folder"]}
     for _, same in runs[runs["protocol"] == "kfold"].groupby([*RUN, "seed"]):
-        every = pd.concat([_z_scores(tables[folder]) for folder in same["folder"]])
+        folds = []
+        for scores in map(tables.get, same["folder"]):
+            held_out = scores.loc[scores["role"] == "calibration", "score"]
+            deviation = 1.4826 * (held_out - held_out.median()).abs().median()
+            z = (scores["score"] - held_out.median()) / (deviation or 1.0)
+            folds.append(tested(scores.assign(score=z)))
+        every = pd.concat(folds)
         every["score"] = every.groupby("row")["score"].transform("mean")
         merged[same["folder"].iloc[0]] = every.drop_duplicates("row").sort_values("row")
     return first, merged
-
-
-def _z_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    held_out = scores.loc[scores["role"] == "calibration", "score"]
-    deviation = 1.4826 * (held_out - held_out.median()).abs().median()
-    z = (scores["score"] - held_out.median()) / (deviation or 1.0)
-    return tested(scores.assign(score=z))
 
 
 def merits(scores: pd.DataFrame) -> pd.DataFrame:

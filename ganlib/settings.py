@@ -72,7 +72,6 @@ def settings(profile: str, dataset: str, **overrides) -> Settings:
     rows = PROFILES[profile]
     row = rows.get(str(dataset), rows["folder"])
     if unknown := set(overrides).difference(vars(row)):
-        raise GanlibError(
-            f"There is no setting {min(unknown)!r}: choose among {', '.join(vars(row))}."
-        )
+        names = ", ".join(vars(row))
+        raise GanlibError(f"There is no setting {min(unknown)!r}: choose among {names}.")
     return replace(row, **{name: value for name, value in overrides.items() if value is not None})

@@ -115,9 +115,8 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
 
 def _existing(folder: str | Path, what: str) -> Path:
     if not Path(folder).is_dir():
-        raise GanlibError(
-            f"{folder} is not a folder. Set {what} a folder with an archive's images."
-        )
+        remedy = f"Set {what} a folder with an archive's images"
+        raise GanlibError(f"{folder} is not a folder. {remedy}.")
     return Path(folder)
 
 

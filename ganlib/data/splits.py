@@ -59,8 +59,7 @@ def grouped_split(
     each (or a quarter of all, if that is less). Surplus images are left out, evenly from the
     groups. The other groups train, and so does any of more than a third of the normal images.
     """
-    train, normal, anomaly = _paper_rows(dataset, seed, limit)
-    rows, member, sizes = _members(dataset, groups, train, normal)
+    normal, anomaly, rows, member, sizes = _grouped_rows(dataset, groups, seed, limit)
     wanted = len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
     totals = np.cumsum(sizes[order])  # the first places at which images and groups are enough:
@@ -90,8 +89,7 @@ def kfold_split(
     calibrates; the rest trains, and in all folds one with more than a third of the normal images.
     The anomalies are the same in all folds.
     """
-    train, normal, anomaly = _paper_rows(dataset, seed, limit)
-    rows, member, sizes = _members(dataset, groups, train, normal)
+    normal, anomaly, rows, member, sizes = _grouped_rows(dataset, groups, seed, limit)
     order, few = _groups_to_hold_out(sizes, seed, 15)
     if len(order) < 2 * FOLDS:
         found = f"The {len(rows)} normal images of {dataset.name} fall into {len(order)} groups"
@@ -206,13 +204,14 @@ def _part_rows(dataset: Dataset) -> Rows:
     return tuple(np.flatnonzero(dataset.files["part"].isin(names)) for names in parts)
 
 
-def _members(dataset: Dataset, groups: np.ndarray, train: np.ndarray, normal: np.ndarray) -> tuple:
-    """Return all rows, the group of each, from 0 in order, and the groups' numbers of images."""
+def _grouped_rows(dataset: Dataset, groups: np.ndarray, seed: int, limit: int | None) -> tuple:
+    """Return the paper's test images, and of all normal images rows, groups, groups' sizes."""
+    train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
     if groups.shape != (expected := (len(dataset.files),)):
         raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
-    return rows, member, np.bincount(member)
+    return normal, anomaly, rows, member, np.bincount(member)
 
 
 def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.ndarray, int]:

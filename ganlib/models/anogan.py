@@ -28,14 +28,13 @@ class AnoGAN(AnomalyModel):
         dcgan: a trained DCGAN. Its networks are copied.
         discrimination_weight: lambda, 0..1, of the discrimination loss.
         steps: updates of z for each image. 0 takes the first z as it is.
-        prior: of the first z, "normal" N(0, 1), as in the training of `DCGAN`, or "uniform"
-            U(0, 1), as in the published notebooks.
+        prior: of the first z, "normal" N(0, 1), as in training, or "uniform" U(0, 1), as published.
         batch_size: images that are searched at once; it changes scores by rounding alone.
         encoder: gives the first z in place of the prior.
         dtype: with "mixed_bfloat16" the networks alone compute in bfloat16.
 
-    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The
-    published notebooks train a dense layer in front of the generator and carry it on instead.
+    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself, not on a
+    dense layer in front of the generator, see `ganlib.errata.CarriedAnoGAN`.
     """
 
     method, family = "AnoGAN", "GAN"
@@ -83,10 +82,8 @@ class AnoGAN(AnomalyModel):
     def _compile(self):
         # One call runs the whole search of a batch on the device. torch cannot.
         looped = keras.backend.backend() != "torch"
-        self.compile(
-            keras.optimizers.Adam(self.learning_rate),
-            steps_per_execution=max(1, self.steps) if looped else 1,
-        )
+        steps = max(1, self.steps) if looped else 1
+        self.compile(keras.optimizers.Adam(self.learning_rate), steps_per_execution=steps)
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images, training=None):
@@ -101,12 +98,8 @@ class AnoGAN(AnomalyModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum the objective L(z) over the images of the batch."""
-        objective = self._objective(
-            ops.convert_to_tensor(self.targets),
-            ops.convert_to_tensor(self.target_features),
-            y_pred["reconstruction"],
-            y_pred["features"],
-        )
+        sought = map(ops.convert_to_tensor, (self.targets, self.target_features))
+        objective = self._objective(*sought, y_pred["reconstruction"], y_pred["features"])
         now = ops.arange(self.objectives.shape[1]) == self.step
         recorded = ops.convert_to_tensor(self.objectives)
         self.objectives.assign(ops.where(now, objective[:, None], recorded))
@@ -114,11 +107,9 @@ class AnoGAN(AnomalyModel):
         return ops.sum(objective)
 
     def _objective(self, images, features, reconstructions, reconstruction_features):
-        return losses.anogan_score(
-            losses.residual_loss(images, reconstructions),
-            losses.discrimination_loss(features, reconstruction_features),
-            self.discrimination_weight,
-        )
+        in_pixels = losses.residual_loss(images, reconstructions)
+        in_features = losses.discrimination_loss(features, reconstruction_features)
+        return losses.anogan_score(in_pixels, in_features, self.discrimination_weight)
 
     def search(self, images: np.ndarray, record_every: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Search z for each image.

@@ -62,9 +62,7 @@ class Trainable(keras.Model):
     def __init__(self, term_weights: Mapping[str, float] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.term_weights = dict(term_weights or {})
-        self.term_metrics = {
-            name: keras.metrics.Mean(name=f"{name}_loss") for name in self.term_weights
-        }
+        self.term_metrics = {n: keras.metrics.Mean(name=f"{n}_loss") for n in self.term_weights}
         self.built = True  # as its networks are
 
     def call(self, images, training=None):
@@ -271,10 +269,9 @@ def feed(batches: keras.utils.PyDataset):
             yield batches[index]
         batches.on_epoch_end()
 
-    def any_number(array):
-        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-
-    signature = tf.nest.map_structure(any_number, batches[0])
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
+    )
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
     options = tf.data.Options()
