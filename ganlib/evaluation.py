@@ -145,10 +145,9 @@ def _by_cluster(tables, wins, each_run):
 
 
 def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float, float, float]:
-    """Draw clusters, of anomalies a_i times and of normal images b_j times: interval and p-value.
+    """Draw anomalies' clusters a_i times, normal ones b_j times, runs c_k: interval and p-value.
 
     The mean of a draw is a' sums b / a' pairs b: faster than sorting scores, and exact with ties.
-    Several runs are drawn too, c_k times, and both products are summed over them.
     """
     lowest, fewest, rest = -1.0 if paired else 0.0, min(sums.shape[1:]), (1 - confidence) / 2
     mean = float(sums.sum() / pairs.sum())
@@ -244,8 +243,7 @@ def tail_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) ->
 
     It serves rates that the quantile has too few images for, but guarantees nothing: on simulated
     scores 5 % came out as 6 % from 50 images. Rates beyond the tail get the quantile.
-    Reference: peaks over threshold with a generalized Pareto, Pickands 1975. Where the excesses are
-    too few or equal, or the shape of the fit is beyond -1..1: exponential.
+    Reference: Pickands 1975, generalized Pareto; exponential where that does not fit.
     """
     scores = _check_scores(normal_scores, false_alarm_rate)
     if false_alarm_rate >= TAIL:

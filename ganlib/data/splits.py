@@ -108,9 +108,8 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
 
     Whole groups of near-copies are drawn: a copy in training would make the threshold too low. A
     group with more than a third of the good images trains. Images are drawn one by one if such
-    groups hold half of the good images, as under a fixed camera, where likeness says nothing of
-    copies; and if there are more than 5,000, which take too long to compare. Return also a sentence
-    on how the split was drawn, for a report.
+    groups hold half of them, as under a fixed camera, or if there are more than 5,000, which take
+    too long to compare. Return also a sentence on how the split was drawn, for a report.
     """
     if seed < 0 or not 0 < share <= 0.5:
         raise GanlibError(f"{seed=}, {share=}: seed is >= 0, share is above 0 and at most 0.5.")
