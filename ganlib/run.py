@@ -30,9 +30,9 @@ class Run:
 
     It sets Keras's seed: models built afterwards, in the same order, have the same weights.
 
-    `dataset`, `source`, `data_dir` and what follows are as for `ganlib.data.open_dataset`;
-    `overrides` are values of `Settings`. `images` are uint8 `(n, image_size, image_size,
-    channels)`, one for each row of the data set; `folder` is where the results go.
+    `dataset`, `source` and what follows are as for `ganlib.data.open_dataset`; `overrides` are
+    values of `Settings`. `images` are uint8 `(n, image_size, image_size, channels)`, one for each
+    row of the data set; `folder` is where the results go.
     """
 
     def __init__(
@@ -177,10 +177,9 @@ class Run:
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Choose rows that figures show: the first of each group, and of the test images the worst.
+    """Choose rows for figures: the first of each group, and of the test images the worst.
 
-    The normal ones with the highest scores get the `group` "false alarm", the anomalies with the
-    lowest "miss".
+    Normal ones with the highest scores get the `group` "false alarm", the lowest anomalies "miss".
     """
     test = table[table["group"].str.startswith("test")]
     false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")

@@ -1,8 +1,7 @@
 """Splits into training and test images: the paper's, and two by groups of near-duplicates.
 
 A split is the same on every machine. `seed`, at least 0, is that of all draws; `limit` keeps at
-most so many images of each set, drawn at random. A `GanlibError` says where an argument is out of
-range or too few images are left.
+most so many images of each set, drawn at random.
 """
 
 import math

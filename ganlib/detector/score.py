@@ -109,8 +109,7 @@ def score_files(
     one. Files that have changed since are scored again, and all are with another detector.
 
     `detector_name` and `scored` are what the report says; `on_scored` gets every answer, those of
-    the journal first. A GanlibError says that the detector is not calibrated, an image cannot be
-    read, or another process writes to the same place.
+    the journal first.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")

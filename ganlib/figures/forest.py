@@ -129,7 +129,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on each kind of anomaly against the normal images.
 
-    The columns are `kind`, `method`, `auroc`, `low`, `high` and perhaps `n` (images of the kind).
+    The columns are `kind`, `method`, `auroc`, `low`, `high` and `n` (images of the kind).
     """
     # A step at chance: a cell just below it must not look like one just above.
     ends = [(0, "#e58a72"), (0.499, "#fbe6e0"), (0.5, "#ffffff"), (1, KIND_COLOURS["anomaly"])]
@@ -152,11 +152,9 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
             axes.text(x + 0.5, y + 0.73, words, ha="center", va="center", size=7.5)
             if line.auroc < 0.5:
                 axes.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, fill=False, **hatch))
-        words = [kind.replace("_", " ") for kind in kinds]
-        if "n" in part:
-            counts = part.drop_duplicates("kind")["n"]
-            words = [f"{each} ({int(n):,})" for each, n in zip(words, counts, strict=True)]
-        axes.set_yticklabels(words, rotation=0, size=9)
+        counts = part.drop_duplicates("kind")["n"].astype(int)
+        words = [f"{kind} ({n:,})" for kind, n in zip(kinds, counts, strict=True)]
+        axes.set_yticklabels([each.replace("_", " ") for each in words], rotation=0, size=9)
         names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
         axes.set_xticklabels(names if axes is grid[0] else [], weight="bold")
         axes.tick_params(length=0, labeltop=True, labelbottom=False)

@@ -22,8 +22,8 @@ from ganlib.models.detection import HALF_RANGE, Detection, check_images, residua
 BATCH = 32  # images per pass of `predict`
 METHODS: dict[str, type["AnomalyModel"]] = {}  # the name of a method -> its class
 
-# TensorFlow's generators have glibc give freed memory back at once, and taking it again, page by
-# page, is a third of an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
+# With TensorFlow's generators glibc gives freed memory back at once; to take it again is a third of
+# an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
 with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such need
     ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
@@ -255,9 +255,8 @@ def along_both(matrix: np.ndarray, maps):
 def feed(batches: keras.utils.PyDataset):
     """Make of batches what `fit(..., shuffle=False)` takes without waiting after every epoch.
 
-    `tf.data` tunes its pipeline in a thread that looks every 10, 20, 40, ... ms, and an epoch that
-    has ended waits for its next look. Keras cannot switch that off, so this makes the
-    `tf.data.Dataset` itself; with other backends it returns the batches.
+    `tf.data` tunes its pipeline in a thread, for whose next look an epoch's end waits. Keras cannot
+    switch that off, so this makes the `tf.data.Dataset` itself; other backends get the batches.
     """
     if keras.backend.backend() != "tensorflow":
         return batches
