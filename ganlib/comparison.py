@@ -42,8 +42,8 @@ def merge_folds(
     """Make one run, "kfold", of a method's runs of a seed by "kfold-1", "kfold-2", ...
 
     A fold's scores become z, in deviations (1.4826 MAD) from the median of its calibration images.
-    A table's row is for a test image, with the mean of z over the folds that test it; what else is
-    known of the run, and its `folder`, are those of the first fold.
+    A table's row is for a test image, with the mean of z over the folds that test it; the rest, and
+    `folder`, are the first fold's.
     """
     runs = runs.assign(protocol=runs["protocol"].str.replace(r"^kfold-.*", "kfold", regex=True))
     first = runs.drop_duplicates([*RUN, "seed"])

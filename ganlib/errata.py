@@ -37,10 +37,9 @@ class OneEncoderGANomaly(GANomaly):
 class CarriedAnoGAN(AnoGAN):
     """AnoGAN whose search goes through a dense layer carried from image to image.
 
-    The search changes kernel and bias, and the next image begins with those, and with Adam's
-    moments, as the last one left them: a score depends on the images before it. Image i is searched
-    by layer i modulo `batch_size`. Reference: the published AnoGAN notebooks have one `Dense(100)`
-    in front of the frozen generator, created once, and Adam with a step of 1e-3.
+    The next image begins with kernel, bias and Adam's moments as the last one left them: a score
+    depends on the images before it. Image i is searched by layer i modulo `batch_size`. Reference:
+    the published AnoGAN notebooks have one `Dense(100)`, created once, and Adam's step is 1e-3.
     """
 
     method = None

@@ -17,8 +17,7 @@ from ganlib.models.detection import Detection, check_images
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
     """Score by how far the mean grey level is from that of all normal pixels, either way.
 
-    One way only (darker is worse, say) often looks better, but which way is known only from
-    anomalies. The reconstruction is the mean normal image.
+    Which way is worse would be known only from anomalies. The reconstruction is the mean image.
     """
     train, images = _checked(train, images)
     brightness = images.mean(axis=(1, 2, 3), dtype="float64")
