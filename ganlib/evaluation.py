@@ -164,11 +164,9 @@ def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float,
             for of_level, n in zip(drawn, levels, strict=True)
         )
         c = c[0].T if c else 1
-        drawn_sums, drawn_pairs = (
-            (c * ((a @ of_pairs) * b).sum(axis)).sum(0) for of_pairs in (sums, pairs)
-        )
+        won, drawn_pairs = ((c * ((a @ each) * b).sum(axis)).sum(0) for each in (sums, pairs))
         # Runs may share no pair of clusters, so that a draw can be empty: it counts as the mean.
-        means = np.where(drawn_pairs > 0, drawn_sums / np.maximum(drawn_pairs, 1), mean)
+        means = np.where(drawn_pairs > 0, won / np.maximum(drawn_pairs, 1), mean)
         return means.reshape(drawn[0].shape[:-1])
 
     with warnings.catch_warnings():

@@ -56,9 +56,8 @@ class Run:
         overrides["channels"] = overrides.get("channels") or data.channels_of(dataset)
         self.settings = chosen = settings(profile, dataset, **overrides)
         keras.utils.set_random_seed(seed)
-        self.dataset = data.open_dataset(
-            dataset, source, data_dir, on_error=on_error, fetch=fetch, resize=resize
-        )
+        options = {"on_error": on_error, "fetch": fetch, "resize": resize}
+        self.dataset = data.open_dataset(dataset, source, data_dir, **options)
         names = ("image_size", "channels", "latent_dim", "filters")
         self.sizes = {name: getattr(chosen, name) for name in names}
         self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
@@ -67,8 +66,7 @@ class Run:
         self.figures_dir = Path(figures_dir, profile)
         about = f"profile {profile}, protocol {protocol}, seed {seed}"
         self.caption = f"{self.dataset.caption} · {about}"
-        runs = Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}")
-        self._begin(method, runs)
+        self._begin(method, Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}"))
 
     def _begin(self, method: str, runs: Path) -> None:
         self.method, self.folder = method, runs / slug(method)

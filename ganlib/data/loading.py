@@ -17,14 +17,7 @@ from tqdm import tqdm
 
 from ganlib.data.dataset import Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
-from ganlib.data.images import (
-    CODE_VERSION,
-    check_shape,
-    decode_mask,
-    read_picture,
-    reason,
-    try_decode,
-)
+from ganlib.data.images import VERSION, check_shape, decode_mask, read_picture, reason, try_decode
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
@@ -45,7 +38,7 @@ def load_images(
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
     size += "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         images = np.load(path, mmap_mode="r")
@@ -106,7 +99,7 @@ def unreadable(dataset: Dataset) -> list[str]:
     """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
     root, files = dataset.root, dataset.files
     digest = digest_of(part_digests(dataset, skip=True))
-    name = f"{dataset.name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+    name = f"{dataset.name}-{digest[:12]}-unreadable-v{VERSION}.json"
     record = dataset.cache_dir / "cache" / name
     with contextlib.suppress(OSError, ValueError):  # absent or broken
         reasons = json.loads(record.read_text())

@@ -158,9 +158,8 @@ class AnoGAN(AnomalyModel):
 
         def answer(batch, latents):
             targets, made = scale(batch), self.generator.predict_on_batch(latents)
-            features, made_features = (
-                self.discriminator.predict_on_batch(each)[0] for each in (targets, made)
-            )
+            features = self.discriminator.predict_on_batch(targets)[0]
+            made_features = self.discriminator.predict_on_batch(made)[0]
             return self._objective(targets, features, made, made_features), made
 
         scores, values = predict(answer, images, self.batch_size, np.asarray(latents))

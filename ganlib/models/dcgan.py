@@ -53,12 +53,10 @@ class DCGAN(Trainable):
 
     def terms(self, images, outputs):
         """Compute the losses of generator and discriminator."""
-        rows = ops.shape(images)[0]
-        latents = devices.draw_normal(rows, self.latent_dim, self.seed_generator)
+        latents = devices.draw_normal(ops.shape(images)[0], self.latent_dim, self.seed_generator)
         fakes = self.generator(latents, training=True)
         weights = networks.read_weights(self.discriminator)
-        detached = ops.stop_gradient(fakes)
-        _, fake_logits = networks.call_with(self.discriminator, weights, detached)
+        _, fake_logits = networks.call_with(self.discriminator, weights, ops.stop_gradient(fakes))
         _, fooling_logits = networks.call_frozen(self.discriminator, weights, fakes)
         return {
             "generator": losses.generator_loss(fooling_logits),

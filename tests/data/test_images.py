@@ -155,7 +155,7 @@ def test_other_bytes_or_another_version_are_decoded_again(parts, monkeypatch, tm
     (parts.root / parts.files["file"].iloc[2]).write_bytes(png(250))
     changed = opened(parts.root, tmp_path)
     assert load_images(changed, 4, 1)[2].max() == 250
-    monkeypatch.setattr(loading, "CODE_VERSION", 99)
+    monkeypatch.setattr(loading, "VERSION", 99)
     load_images(changed, 4, 1)
     assert len(cache_files(tmp_path)) == 3
 
