@@ -140,14 +140,9 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
         rules = evaluation.fit_thresholds(held_out, FALSE_ALARM_RATE)
         rules["best accuracy"] = evaluation.evaluate(*columns)["best_accuracy_threshold"]
         for rule, threshold in rules.items():
-            row = {
-                **run[[*RUN, "family", "seed"]],
-                "rule": rule,
-                "oracle": rule == "best accuracy",
-                "asked": FALSE_ALARM_RATE if rule in ("quantile", "tail") else np.nan,
-                "n_calibration": len(held_out),
-                "threshold": threshold,
-            }
+            row = {**run[[*RUN, "family", "seed"]], "rule": rule, "oracle": rule == "best accuracy"}
+            row["asked"] = FALSE_ALARM_RATE if rule in ("quantile", "tail") else np.nan
+            row |= {"n_calibration": len(held_out), "threshold": threshold}
             rows.append(row | evaluation.rates(*columns, threshold))
     return pd.DataFrame(rows)
 

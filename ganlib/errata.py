@@ -78,29 +78,27 @@ CORRECTED = Preset()
 # Of a folder of images: the bugs that both published data sets have.
 _EVERYWHERE = Preset(False, HALF_RANGE, False, "uniform", 0.3, 100)
 PUBLISHED = {"cloud": replace(_EVERYWHERE, half_range=31.5)}
-# Which values a method looks at, with the name of the bug.
+# What a wrong value is called, and which values a method looks at.
+_NAMES = {
+    "second_encoder": "second encoder untrained",
+    "half_range": "pixels scaled by 31.5",
+    "fresh_search": "dense layer carried on",
+    "prior": "search from uniform z",
+    "negative_slope": "LeakyReLU slope 0.3",
+    "first_files": "first 100 files only",
+}
 BUGS = {
-    "AnoGAN": {
-        "half_range": "pixels scaled by 31.5",
-        "fresh_search": "dense layer carried on",
-        "prior": "search from uniform z",
-        "first_files": "first 100 files only",
-    },
-    "GANomaly": {
-        "second_encoder": "second encoder untrained",
-        "half_range": "pixels scaled by 31.5",
-        "negative_slope": "LeakyReLU slope 0.3",
-        "first_files": "first 100 files only",
-    },
+    "AnoGAN": ("half_range", "fresh_search", "prior", "first_files"),
+    "GANomaly": ("second_encoder", "half_range", "negative_slope", "first_files"),
 }
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
     """Name the presets of a method: corrected, each of its `BUGS` alone, all as published."""
     published = PUBLISHED.get(dataset, _EVERYWHERE)
-    wrong = {name: getattr(published, name) for name in BUGS[method]}
-    wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
-    alone = {BUGS[method][name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
+    bugs = [name for name in BUGS[method] if name in differences(published)]
+    wrong = {name: getattr(published, name) for name in bugs}
+    alone = {_NAMES[name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
     return {"corrected": CORRECTED, **alone, "published": replace(CORRECTED, **wrong)}
 
 

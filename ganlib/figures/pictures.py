@@ -170,8 +170,7 @@ def _residual_tables(panels, kinds, rows, meaning, title, caption, across=1) -> 
 def residual_images(panels: Panels, title: str, caption: str) -> Figure:
     """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper."""
     kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
-    across = min(len(panels), 2)
-    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across)
+    return _residual_tables(panels, kinds, rows, "lower row", title, caption, min(len(panels), 2))
 
 
 @plt.rc_context(STYLE)
