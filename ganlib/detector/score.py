@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import sqlite3
-import tempfile
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -115,17 +114,17 @@ def score_files(
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
     first = next(map(Path, filter(None, outputs)), None)
     scores = anomalies = 0
+    place = ""  # SQLite's name for a temporary file
     with ExitStack() as stack:
-        if first is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        else:
+        if first is not None:
             folder = first.with_name(f".{first.name}.unfinished")
+            place = folder / f"{_digest(detector, outputs)}.journal"
             stack.enter_context(only_one(folder, f"scoring to {shown(first)}", wait=0))
             for path in map(Path, filter(None, outputs[:2])):
                 remove_unfinished(path.parent, path.name)
             if outputs.heat_maps is not None:
                 remove_unfinished(outputs.heat_maps)
-        with closing(_Journal(folder / f"{_digest(detector, outputs)}.journal")) as journal:
+        with closing(_Journal(place)) as journal:
             for entry in _answers(detector, files, outputs, on_error, journal):
                 on_scored(entry)
                 scores += not entry.error
@@ -212,7 +211,7 @@ def _digest(detector: Detector, outputs: Outputs) -> str:
 class _Journal:
     """Answers on disk by the name of the file, with what `_stamp` said of it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: str | Path):
         self.database = sqlite3.connect(path)
         columns = "file PRIMARY KEY, stamp, entry, picture"
         self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")
