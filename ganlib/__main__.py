@@ -91,8 +91,7 @@ def train(
 ) -> None:
     """Train a detector on good images.
 
-    A fifth of them is held out to choose the threshold. If the command is interrupted, the same
-    command continues.
+    A fifth is held out to choose the threshold. The same command continues an interrupted one.
     """
     from ganlib import data
     from ganlib.detector.report import chosen_from, findings

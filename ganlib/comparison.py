@@ -42,8 +42,7 @@ def merge_folds(
     """Make one run, "kfold", of a method's runs of a seed by "kfold-1", "kfold-2", ...
 
     A fold's scores become z, in deviations (1.4826 MAD) from the median of its calibration images.
-    A table's row is for a test image, with the mean of z over the folds that test it; the rest, and
-    `folder`, are the first fold's.
+    A row is for a test image, with the mean z of the folds that test it; the rest is of the first.
     """
     runs = runs.assign(protocol=runs["protocol"].str.replace(r"^kfold-.*", "kfold", regex=True))
     first = runs.drop_duplicates([*RUN, "seed"])

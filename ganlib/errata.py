@@ -125,8 +125,7 @@ def ganomaly(preset: Preset, **sizes) -> GANomaly:
 def anogan(preset: Preset, dcgan: DCGAN, chains: int = 1, **options) -> AnoGAN:
     """Build the search that the preset says on top of a DCGAN trained on `pixels` of the preset.
 
-    Options are those of `AnoGAN`. `chains` dense layers, where they are carried on, share the
-    images: more are faster, and each is carried over fewer images.
+    Options are those of `AnoGAN`. `chains` dense layers share the images, if they are carried on.
     """
     cls = AnoGAN if preset.fresh_search else CarriedAnoGAN
     if not preset.fresh_search:

@@ -221,9 +221,7 @@ def check_parameters() -> None:
     shell = IPython.get_ipython()
     cells = shell.user_ns["In"] if shell else []
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
-    if not injected:
-        return
-    known = _assigned(cells[injected[0] - 1])
+    known = _assigned(cells[injected[0] - 1]) if injected else []
     names = [name for number in injected for name in _assigned(cells[number])]
     if unknown := ", ".join(repr(name) for name in names if name not in known):
         raise GanlibError(f"This notebook has no parameter {unknown}. It has: {', '.join(known)}.")

@@ -32,11 +32,10 @@ def open_dataset(
 
     Args:
         name: `'casting'`, `'cloud'` or a folder, see `ganlib.data.folder`, as `'./casting'`.
-        data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
-            that the environment variable `GANLIB_DATA` names, else the generated ones in
-            `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
-            `'kaggle'`: the real ones there, else downloaded. `'generated'`: generated ones. Or a
-            folder, the archive's own or one that holds it.
+        data: Which images of an archive. `'auto'`: the real ones in `data_dir` or the folder that
+            GANLIB_DATA (a variable) names, else generated ones in `data_dir`, else downloaded
+            ones, else newly generated ones. `'kaggle'`: real ones there, else downloaded ones.
+            `'generated'`: generated ones. Or a folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
         on_error: `'skip'` leaves out images that cannot be read; with `'raise'` they are an error.

@@ -25,8 +25,7 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
         images: good images of the largest size that none of them was trained on, uint8.
 
     Returns:
-        The model or the experts, and a row for each: `method`, `auroc` and `ms_per_image`, the best
-        first.
+        The model or the experts, and a row for each, best first: `method`, `auroc`, `ms_per_image`.
     """
     random = np.random.default_rng([seed, 15])
     rounds = math.ceil(FORGED / len(images))

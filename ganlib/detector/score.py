@@ -107,8 +107,7 @@ def score_files(
     A journal beside the first output keeps all answers, so the same call continues an interrupted
     one. Files that have changed since are scored again, and all are with another detector.
 
-    `detector_name` and `scored` are what the report says; `on_scored` gets every answer, those of
-    the journal first.
+    `detector_name` and `scored` are for the report; `on_scored` gets all answers, old ones first.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")

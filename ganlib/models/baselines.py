@@ -66,8 +66,7 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
 def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int = 100) -> Detection:
     """Score by the mean of |x - projection| on the first principal components, in grey levels.
 
-    The best linear autoencoder tells what convolutions are worth. The projection is limited to
-    0..255, as by their tanh.
+    The best linear autoencoder tells what convolutions are worth. Limited to 0..255, as by tanh.
     """
     train, images = _checked(train, images)
     values = _flat(train, "float64")
