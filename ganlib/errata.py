@@ -145,10 +145,8 @@ def evaluate(
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]
-    rows = np.ones(len(truth), bool)
-    if first_files is not None:
-        rank = truth.sort_values("file").groupby("label").cumcount()
-        rows = (rank.reindex(truth.index) < first_files).to_numpy()
+    rank = truth.sort_values("file").groupby("label").cumcount().reindex(truth.index)
+    rows = (rank < (first_files or len(truth))).to_numpy()
     labels, groups = truth["label"].to_numpy()[rows], truth["cluster"].to_numpy()[rows]
     auroc = evaluation.evaluate(labels, scores[rows])["auroc"]
     low, high = evaluation.auroc_interval(labels, scores[rows], groups)
