@@ -181,8 +181,8 @@ def _around(image, random, radii=(1, 1), reach=1.0):
     places = random.integers(0, size, (random.integers(1, 4), 2))
     place = places[np.argmax([image[box(place, size // 16)].std() for place in places])]
     found = box(place, int(reach * max(radii) * size) + 2)
-    places = np.indices((size, size), "float32")[:, *found, None]
-    y, x = (places - np.float32(place).reshape(2, 1, 1, 1)) / size
+    grid = np.indices((size, size), "float32")[:, *found, None]
+    y, x = (grid - np.float32(place).reshape(2, 1, 1, 1)) / size
     (c, s), (a, b) = np.float32([np.cos(turn), np.sin(turn)]), np.float32(radii)
     return found, (c * x + s * y) / a, (c * y - s * x) / b
 
