@@ -68,6 +68,7 @@ SHOWN += ("calibrated_on", "held_out_pictures", "lowest_rate", "false_alarm_rate
 FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
 RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
 FILE = "Weights of MobileNetV2, from ImageNet.  [default: Keras downloads them]"
+SIZE = "32, 64, 128 or 256 pixels.  [default: what suits the method]"
 RESIZE = "How images become square: with bars, cut, or squeezed."
 DETECTOR = typer.Argument(help="A file from `train`.", metavar="DETECTOR")
 ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or leave it out.")
@@ -80,9 +81,7 @@ def train(
     method: str = typer.Option("auto", help="The best of several, or a name: GANomaly, ..."),
     minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for training, in minutes."),
     steps: int | None = typer.Option(None, min=1, help="Training steps."),
-    image_size: int | None = typer.Option(
-        None, help="32, 64, 128 or 256 pixels.  [default: what suits the method]"
-    ),
+    image_size: int | None = typer.Option(None, help=SIZE),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
     false_alarm_rate: float = typer.Option(0.05, **RATE),
@@ -92,8 +91,7 @@ def train(
 ) -> None:
     """Train a detector on good images.
 
-    A fifth of them is held out to choose the threshold. If the command is interrupted, the same
-    command continues.
+    A fifth is held out to choose the threshold. The same command continues an interrupted one.
     """
     from ganlib import data
     from ganlib.detector.report import chosen_from, findings
@@ -107,14 +105,13 @@ def train(
         options = {"resize": resize, "on_error": on_error, "on_message": _say}
         dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
         split, note = data.held_out_split(dataset, seed=seed)
-        sizes = {"filters": filters}
-        sizes |= {"channels": data.channels_of(dataset), "steps": steps, "dcgan_steps": steps}
-        chosen = settings("quick", f"{folder}/", **sizes)
+        lengths = {"steps": steps, "dcgan_steps": steps}
+        sizes = {"filters": filters, "channels": data.channels_of(dataset)}
+        chosen = settings("quick", f"{folder}/", **sizes, **lengths)
         about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
         about += (false_alarm_rate, (note,), method, image_size, weights)
         detector, _ = train_detector(*about)
-        metrics = judge(detector, dataset, split)
-        detector.card = {**detector.card, "test": metrics}
+        detector.card = {**detector.card, "test": judge(detector, dataset, split)}
         write_safely(output, detector.save)
     finally:
         if not list(work.glob("checkpoint*.npz")):

@@ -42,24 +42,22 @@ def merge_folds(
     """Make one run, "kfold", of a method's runs of a seed by "kfold-1", "kfold-2", ...
 
     A fold's scores become z, in deviations (1.4826 MAD) from the median of its calibration images.
-    A table's row is for a test image, with the mean of z over the folds that test it; what else is
-    known of the run, and its `folder`, are those of the first fold.
+    A row is for a test image, with the mean z of the folds that test it; the rest is of the first.
     """
     runs = runs.assign(protocol=runs["protocol"].str.replace(r"^kfold-.*", "kfold", regex=True))
     first = runs.drop_duplicates([*RUN, "seed"])
     merged = {folder: tables[folder] for folder in first["folder"]}
     for _, same in runs[runs["protocol"] == "kfold"].groupby([*RUN, "seed"]):
-        every = pd.concat([_z_scores(tables[folder]) for folder in same["folder"]])
+        folds = []
+        for scores in map(tables.get, same["folder"]):
+            held_out = scores.loc[scores["role"] == "calibration", "score"]
+            deviation = 1.4826 * (held_out - held_out.median()).abs().median()
+            z = (scores["score"] - held_out.median()) / (deviation or 1.0)
+            folds.append(tested(scores.assign(score=z)))
+        every = pd.concat(folds)
         every["score"] = every.groupby("row")["score"].transform("mean")
         merged[same["folder"].iloc[0]] = every.drop_duplicates("row").sort_values("row")
     return first, merged
-
-
-def _z_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    held_out = scores.loc[scores["role"] == "calibration", "score"]
-    deviation = 1.4826 * (held_out - held_out.median()).abs().median()
-    z = (scores["score"] - held_out.median()) / (deviation or 1.0)
-    return tested(scores.assign(score=z))
 
 
 def merits(scores: pd.DataFrame) -> pd.DataFrame:
@@ -141,14 +139,9 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
         rules = evaluation.fit_thresholds(held_out, FALSE_ALARM_RATE)
         rules["best accuracy"] = evaluation.evaluate(*columns)["best_accuracy_threshold"]
         for rule, threshold in rules.items():
-            row = {
-                **run[[*RUN, "family", "seed"]],
-                "rule": rule,
-                "oracle": rule == "best accuracy",
-                "asked": FALSE_ALARM_RATE if rule in ("quantile", "tail") else np.nan,
-                "n_calibration": len(held_out),
-                "threshold": threshold,
-            }
+            row = {**run[[*RUN, "family", "seed"]], "rule": rule, "oracle": rule == "best accuracy"}
+            row["asked"] = FALSE_ALARM_RATE if rule in ("quantile", "tail") else np.nan
+            row |= {"n_calibration": len(held_out), "threshold": threshold}
             rows.append(row | evaluation.rates(*columns, threshold))
     return pd.DataFrame(rows)
 

@@ -37,10 +37,9 @@ class OneEncoderGANomaly(GANomaly):
 class CarriedAnoGAN(AnoGAN):
     """AnoGAN whose search goes through a dense layer carried from image to image.
 
-    The search changes kernel and bias, and the next image begins with those, and with Adam's
-    moments, as the last one left them: a score depends on the images before it. Image i is searched
-    by layer i modulo `batch_size`. Reference: the published AnoGAN notebooks have one `Dense(100)`
-    in front of the frozen generator, created once, and Adam with a step of 1e-3.
+    The next image begins with kernel, bias and Adam's moments as the last one left them: a score
+    depends on the images before it. Image i is searched by layer i modulo `batch_size`. Reference:
+    the published AnoGAN notebooks have one `Dense(100)`, created once, and Adam's step is 1e-3.
     """
 
     method = None
@@ -79,29 +78,27 @@ CORRECTED = Preset()
 # Of a folder of images: the bugs that both published data sets have.
 _EVERYWHERE = Preset(False, HALF_RANGE, False, "uniform", 0.3, 100)
 PUBLISHED = {"cloud": replace(_EVERYWHERE, half_range=31.5)}
-# Which values a method looks at, with the name of the bug.
+# What a wrong value is called, and which values a method looks at.
+_NAMES = {
+    "second_encoder": "second encoder untrained",
+    "half_range": "pixels scaled by 31.5",
+    "fresh_search": "dense layer carried on",
+    "prior": "search from uniform z",
+    "negative_slope": "LeakyReLU slope 0.3",
+    "first_files": "first 100 files only",
+}
 BUGS = {
-    "AnoGAN": {
-        "half_range": "pixels scaled by 31.5",
-        "fresh_search": "dense layer carried on",
-        "prior": "search from uniform z",
-        "first_files": "first 100 files only",
-    },
-    "GANomaly": {
-        "second_encoder": "second encoder untrained",
-        "half_range": "pixels scaled by 31.5",
-        "negative_slope": "LeakyReLU slope 0.3",
-        "first_files": "first 100 files only",
-    },
+    "AnoGAN": ("half_range", "fresh_search", "prior", "first_files"),
+    "GANomaly": ("second_encoder", "half_range", "negative_slope", "first_files"),
 }
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
     """Name the presets of a method: corrected, each of its `BUGS` alone, all as published."""
     published = PUBLISHED.get(dataset, _EVERYWHERE)
-    wrong = {name: getattr(published, name) for name in BUGS[method]}
-    wrong = {name: value for name, value in wrong.items() if value != getattr(CORRECTED, name)}
-    alone = {BUGS[method][name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
+    bugs = [name for name in BUGS[method] if name in differences(published)]
+    wrong = {name: getattr(published, name) for name in bugs}
+    alone = {_NAMES[name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
     return {"corrected": CORRECTED, **alone, "published": replace(CORRECTED, **wrong)}
 
 
@@ -128,8 +125,7 @@ def ganomaly(preset: Preset, **sizes) -> GANomaly:
 def anogan(preset: Preset, dcgan: DCGAN, chains: int = 1, **options) -> AnoGAN:
     """Build the search that the preset says on top of a DCGAN trained on `pixels` of the preset.
 
-    Options are those of `AnoGAN`. `chains` dense layers, where they are carried on, share the
-    images: more are faster, and each is carried over fewer images.
+    Options are those of `AnoGAN`. `chains` dense layers share the images, if they are carried on.
     """
     cls = AnoGAN if preset.fresh_search else CarriedAnoGAN
     if not preset.fresh_search:
@@ -149,10 +145,8 @@ def evaluate(
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]
-    rows = np.ones(len(truth), bool)
-    if first_files is not None:
-        rank = truth.sort_values("file").groupby("label").cumcount()
-        rows = (rank.reindex(truth.index) < first_files).to_numpy()
+    rank = truth.sort_values("file").groupby("label").cumcount().reindex(truth.index)
+    rows = (rank < (first_files or len(truth))).to_numpy()
     labels, groups = truth["label"].to_numpy()[rows], truth["cluster"].to_numpy()[rows]
     auroc = evaluation.evaluate(labels, scores[rows])["auroc"]
     low, high = evaluation.auroc_interval(labels, scores[rows], groups)

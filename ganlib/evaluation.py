@@ -101,9 +101,7 @@ def over_seeds(
     return result | ({"p_value": p_value} if paired else {})
 
 
-def by_kind(
-    labels: np.ndarray, kinds: np.ndarray, scores: np.ndarray, groups=None, confidence=0.95
-) -> pd.DataFrame:
+def by_kind(labels, kinds, scores, groups=None, confidence=0.95) -> pd.DataFrame:
     """Compute `auroc`, `auroc_low` and `auroc_high` per kind of anomaly against all normal images.
 
     Return a row per `kind`, with the numbers of images `n_test_normal` and `n_test_anomaly`.
@@ -112,9 +110,7 @@ def by_kind(
     n, normal = _wins(table).shape[1], table["label"] == 0
     for kind in np.unique(table["kind"][~normal]):
         part = table[normal | (table["kind"] == kind)]
-        auroc = float(metrics.roc_auc_score(part["label"], part["score"]))
-        interval = over_seeds([part], confidence=confidence)
-        rows.append([kind, n, len(part) - n, auroc, interval["low"], interval["high"]])
+        rows.append([kind, n, len(part) - n, *over_seeds([part], confidence=confidence).values()])
     columns = ["kind", "n_test_normal", "n_test_anomaly", "auroc", "auroc_low", "auroc_high"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -149,10 +145,9 @@ def _by_cluster(tables, wins, each_run):
 
 
 def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float, float, float]:
-    """Draw clusters, of anomalies a_i times and of normal images b_j times: interval and p-value.
+    """Draw anomalies' clusters a_i times, normal ones b_j times, runs c_k: interval and p-value.
 
     The mean of a draw is a' sums b / a' pairs b: faster than sorting scores, and exact with ties.
-    Several runs are drawn too, c_k times, and both products are summed over them.
     """
     lowest, fewest, rest = -1.0 if paired else 0.0, min(sums.shape[1:]), (1 - confidence) / 2
     mean = float(sums.sum() / pairs.sum())
@@ -169,11 +164,9 @@ def _bootstrap(sums, pairs, paired, confidence, resamples, seed) -> tuple[float,
             for of_level, n in zip(drawn, levels, strict=True)
         )
         c = c[0].T if c else 1
-        drawn_sums, drawn_pairs = (
-            (c * ((a @ of_pairs) * b).sum(axis)).sum(0) for of_pairs in (sums, pairs)
-        )
+        won, drawn_pairs = ((c * ((a @ each) * b).sum(axis)).sum(0) for each in (sums, pairs))
         # Runs may share no pair of clusters, so that a draw can be empty: it counts as the mean.
-        means = np.where(drawn_pairs > 0, drawn_sums / np.maximum(drawn_pairs, 1), mean)
+        means = np.where(drawn_pairs > 0, won / np.maximum(drawn_pairs, 1), mean)
         return means.reshape(drawn[0].shape[:-1])
 
     with warnings.catch_warnings():
@@ -248,8 +241,7 @@ def tail_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) ->
 
     It serves rates that the quantile has too few images for, but guarantees nothing: on simulated
     scores 5 % came out as 6 % from 50 images. Rates beyond the tail get the quantile.
-    Reference: peaks over threshold with a generalized Pareto, Pickands 1975. Where the excesses are
-    too few or equal, or the shape of the fit is beyond -1..1: exponential.
+    Reference: Pickands 1975, generalized Pareto; exponential where that does not fit.
     """
     scores = _check_scores(normal_scores, false_alarm_rate)
     if false_alarm_rate >= TAIL:

@@ -137,27 +137,23 @@ def _digest(content: bytes) -> str:
 
 def imported_files(code: str) -> set[Path]:
     """Find the files of ganlib that code of a notebook imports, directly or through one another."""
-    found: set[Path] = set()
+    modules, found = {}, set()
+    for path in PROJECT.glob("ganlib/**/*.py"):
+        name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        modules[name.removesuffix(".__init__")] = path
     sources = ["\n".join(line for line in code.splitlines() if not line.startswith(("%", "!")))]
     while sources:
         paths = set()
         for node in ast.walk(ast.parse(sources.pop())):
             if isinstance(node, ast.Import):
-                paths |= {_file(alias.name) for alias in node.names}
+                paths |= {modules.get(alias.name) for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [f"{node.module}.{alias.name}" for alias in node.names]
-                paths |= {_file(name) or _file(node.module) for name in names}
+                paths |= {modules.get(name, modules.get(node.module)) for name in names}
         new = paths - found - {None}
         found |= new
         sources += [path.read_text() for path in new]
     return found
-
-
-def _file(module: str) -> Path | None:
-    """Return the file of a module of ganlib, if it is one."""
-    base = PROJECT.joinpath(*module.split("."))
-    paths = [base.with_suffix(".py"), base / "__init__.py"] * module.startswith("ganlib")
-    return next(filter(Path.is_file, paths), None)
 
 
 def _images(step: Step) -> str | None:

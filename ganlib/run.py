@@ -30,9 +30,9 @@ class Run:
 
     It sets Keras's seed: models built afterwards, in the same order, have the same weights.
 
-    `dataset`, `source`, `data_dir` and what follows are as for `ganlib.data.open_dataset`;
-    `overrides` are values of `Settings`. `images` are uint8 `(n, image_size, image_size,
-    channels)`, one for each row of the data set; `folder` is where the results go.
+    `dataset`, `source` and what follows are as for `ganlib.data.open_dataset`; `overrides` are
+    values of `Settings`. `images` are uint8 `(n, image_size, image_size, channels)`, one for each
+    row of the data set; `folder` is where the results go.
     """
 
     def __init__(
@@ -56,9 +56,8 @@ class Run:
         overrides["channels"] = overrides.get("channels") or data.channels_of(dataset)
         self.settings = chosen = settings(profile, dataset, **overrides)
         keras.utils.set_random_seed(seed)
-        self.dataset = data.open_dataset(
-            dataset, source, data_dir, on_error=on_error, fetch=fetch, resize=resize
-        )
+        options = {"on_error": on_error, "fetch": fetch, "resize": resize}
+        self.dataset = data.open_dataset(dataset, source, data_dir, **options)
         names = ("image_size", "channels", "latent_dim", "filters")
         self.sizes = {name: getattr(chosen, name) for name in names}
         self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
@@ -67,8 +66,7 @@ class Run:
         self.figures_dir = Path(figures_dir, profile)
         about = f"profile {profile}, protocol {protocol}, seed {seed}"
         self.caption = f"{self.dataset.caption} · {about}"
-        runs = Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}")
-        self._begin(method, runs)
+        self._begin(method, Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}"))
 
     def _begin(self, method: str, runs: Path) -> None:
         self.method, self.folder = method, runs / slug(method)
@@ -177,10 +175,9 @@ class Run:
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Choose rows that figures show: the first of each group, and of the test images the worst.
+    """Choose rows for figures: the first of each group, and of the test images the worst.
 
-    The normal ones with the highest scores get the `group` "false alarm", the anomalies with the
-    lowest "miss".
+    Normal ones with the highest scores get the `group` "false alarm", the lowest anomalies "miss".
     """
     test = table[table["group"].str.startswith("test")]
     false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
@@ -224,9 +221,7 @@ def check_parameters() -> None:
     shell = IPython.get_ipython()
     cells = shell.user_ns["In"] if shell else []
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
-    if not injected:
-        return
-    known = _assigned(cells[injected[0] - 1])
+    known = _assigned(cells[injected[0] - 1]) if injected else []
     names = [name for number in injected for name in _assigned(cells[number])]
     if unknown := ", ".join(repr(name) for name in names if name not in known):
         raise GanlibError(f"This notebook has no parameter {unknown}. It has: {', '.join(known)}.")

@@ -36,8 +36,7 @@ class Settings:
 _FEW = {"dcgan_steps": 8, "steps": 20, "search_steps": 20, "limit": 64}
 _SMOKE = Settings(32, 3, latent_dim=16, filters=8, batch_size=16, **_FEW)
 # Small enough for two processor cores. GANomaly has the authors' learning rate and the published
-# number of steps; DCGAN a higher rate for its few steps. A processor takes as long for 24 filters
-# as for 32.
+# number of steps; DCGAN a higher rate for its few steps.
 _RATES = {"dcgan_learning_rate": 5e-4, "learning_rate": 2e-4}
 _QUICK = Settings(64, 3, filters=16, dcgan_steps=2700, search_batch_size=64, **_RATES)
 # "folder" is any other data set. `ganlib.data.channels_of` tells whether one channel is enough.
@@ -72,7 +71,6 @@ def settings(profile: str, dataset: str, **overrides) -> Settings:
     rows = PROFILES[profile]
     row = rows.get(str(dataset), rows["folder"])
     if unknown := set(overrides).difference(vars(row)):
-        raise GanlibError(
-            f"There is no setting {min(unknown)!r}: choose among {', '.join(vars(row))}."
-        )
+        names = ", ".join(vars(row))
+        raise GanlibError(f"There is no setting {min(unknown)!r}: choose among {names}.")
     return replace(row, **{name: value for name, value in overrides.items() if value is not None})

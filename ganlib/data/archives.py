@@ -22,7 +22,6 @@ class Archive:
     kaggle: str  # owner/slug
     folders: Mapping[str, tuple[str, ...]]  # best first: as it unpacks, then less nested
     counts: Mapping[str, int]
-    exact: bool  # if not, more than HELD_OUT normal images and one anomaly are enough
     digests: Mapping[str, str]  # empty if not on record
 
     @property
@@ -63,7 +62,6 @@ ARCHIVES: dict[str, Archive] = {
             )
         },
         counts={"train_normal": 2875, "test_normal": 262, "test_anomaly": 453},
-        exact=True,
         digests={
             "train_normal": "acb41db4fde04f9ea63363564e9f351a4c87b2613c66a7456186de58c6e95118",
             "test_normal": "da7cf4d7e9827ab4d293cda577c2afe45cf7c761463d4e743aeeba05ccbd56b1",
@@ -75,7 +73,6 @@ ARCHIVES: dict[str, Archive] = {
         kaggle="ashoksrinivas/cloud-anomaly-detection-images",
         folders={"normal": ("noncloud/noncloud", "noncloud"), "anomaly": ("cloud/cloud", "cloud")},
         counts={"normal": 1500, "anomaly": 100},
-        exact=False,
         digests={},
     ),
 }
@@ -115,9 +112,8 @@ def find_archive(archive: Archive, data: str | Path, data_dir: Path) -> tuple[Pa
 
 def _existing(folder: str | Path, what: str) -> Path:
     if not Path(folder).is_dir():
-        raise GanlibError(
-            f"{folder} is not a folder. Set {what} a folder with an archive's images."
-        )
+        remedy = f"Set {what} a folder with an archive's images"
+        raise GanlibError(f"{folder} is not a folder. {remedy}.")
     return Path(folder)
 
 

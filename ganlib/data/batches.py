@@ -22,8 +22,7 @@ class Batches(keras.utils.PyDataset):
         images: `(n, height, width, channels)`, of `load_images`, or any other array.
         rows: int `(m,)`, which of the images, for instance `split.train`.
         shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case.
-        transform: Called with every batch and a random generator of its own, returns what the model
-            gets instead: images, or images and targets.
+        transform: Makes of a batch and its own random generator what the model gets instead.
         epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
     """
 

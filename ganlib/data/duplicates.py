@@ -27,13 +27,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ganlib.data.dataset import Dataset
-from ganlib.data.images import CODE_VERSION as DECODE_VERSION
+from ganlib.data.images import VERSION as DECODE_VERSION
 from ganlib.data.images import read_rows
 from ganlib.data.loading import load_images
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
-CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
+VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
 # Copies are nearer: every normal casting has another one within 0.010, different photographs are
 # 0.040 apart or more.
 THRESHOLD = 0.02
@@ -84,7 +84,7 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
     so that they have no say in how normal images are held out. Cached on disk.
     """
     name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
-    path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{CODE_VERSION}.npy"
+    path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{VERSION}.npy"
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         groups = np.load(path)
         if groups.shape == (len(dataset.files),) and groups.dtype == np.int64:

@@ -14,7 +14,7 @@ from ganlib.data.dataset import RESIZES
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
-CODE_VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
+VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
 LONGEST = 1000  # how many times as long as wide a picture in a letterbox may be
 # Pillow knows forty more, and for one of them (EPS) it runs a program on what the file says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")

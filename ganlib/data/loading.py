@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,18 +17,11 @@ from tqdm import tqdm
 
 from ganlib.data.dataset import Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
-from ganlib.data.images import (
-    CODE_VERSION,
-    check_shape,
-    decode_mask,
-    read_picture,
-    reason,
-    try_decode,
-)
+from ganlib.data.images import VERSION, check_shape, decode_mask, read_picture, reason, try_decode
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
-BATCH = 256  # images decoded but not yet taken, which bounds the memory on a slow disk
+AHEAD = 256  # images decoded but not yet taken, which bounds the memory
 SAMPLE, SAMPLE_SIZE = 32, 64  # images, and their size in pixels, for `channels_of`
 TOLERANCE = 8  # grey levels between the channels that still count as grey
 
@@ -44,7 +38,7 @@ def load_images(
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
     size += "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
-    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{CODE_VERSION}.npy"
+    name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
         images = np.load(path, mmap_mode="r")
@@ -82,24 +76,30 @@ def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
 
 
 def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | GanlibError]:
-    """Yield what `try_decode` returns of every file; decode in parallel."""
-    with (
-        warnings.catch_warnings(action="ignore"),  # Pillow's, on files that can be read
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(desc="decoding", total=len(files), unit="image", disable=None) as bar,
-    ):
-        for start in range(0, len(files), BATCH):
-            batch = files.iloc[start : start + BATCH]
-            for pixels in pool.map(lambda file: try_decode(root / file, *shape), batch):
-                bar.update()
-                yield pixels
+    images = decode_in_parallel([root / file for file in files], *shape)
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, on files that can be read
+        yield from tqdm(images, "decoding", len(files), unit="image", disable=None)
+
+
+def decode_in_parallel(paths: Iterable[Path], *shape) -> Iterator[np.ndarray | GanlibError]:
+    """Yield what `try_decode` returns of every file, while the next ones are decoded."""
+    pool, waiting = ThreadPoolExecutor(os.cpu_count()), deque()
+    try:
+        for path in paths:
+            waiting.append(pool.submit(try_decode, path, *shape))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def unreadable(dataset: Dataset) -> list[str]:
     """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
     root, files = dataset.root, dataset.files
     digest = digest_of(part_digests(dataset, skip=True))
-    name = f"{dataset.name}-{digest[:12]}-unreadable-v{CODE_VERSION}.json"
+    name = f"{dataset.name}-{digest[:12]}-unreadable-v{VERSION}.json"
     record = dataset.cache_dir / "cache" / name
     with contextlib.suppress(OSError, ValueError):  # absent or broken
         reasons = json.loads(record.read_text())

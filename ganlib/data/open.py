@@ -32,11 +32,10 @@ def open_dataset(
 
     Args:
         name: `'casting'`, `'cloud'` or a folder, see `ganlib.data.folder`, as `'./casting'`.
-        data: Which images of an archive. `'auto'`: the real ones in `data_dir` or in the folder
-            that the environment variable `GANLIB_DATA` names, else the generated ones in
-            `data_dir`, else those that Kaggle's client downloads, else newly generated ones.
-            `'kaggle'`: the real ones there, else downloaded. `'generated'`: generated ones. Or a
-            folder, the archive's own or one that holds it.
+        data: Which images of an archive. `'auto'`: the real ones in `data_dir` or the folder that
+            GANLIB_DATA (a variable) names, else generated ones in `data_dir`, else downloaded
+            ones, else newly generated ones. `'kaggle'`: real ones there, else downloaded ones.
+            `'generated'`: generated ones. Or a folder, the archive's own or one that holds it.
         data_dir: The folder for downloads, generated images and the cache; made if absent.
         on_message: Called with the line that says which images were taken and why.
         on_error: `'skip'` leaves out images that cannot be read; with `'raise'` they are an error.
@@ -155,7 +154,7 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
     counts = {each.part: len(each.names) for each in listed}
     # A folder that is named like an image may be one too many.
     opened = {each.part: sum((each.folder / n).is_file() for n in each.names) for each in listed}
-    exact = exact or archive.exact
+    exact = exact or "normal" not in archive.counts  # of what Kaggle has split, nothing may lack
     if archive.counts not in (counts, opened) and (exact or counts["normal"] <= archives.HELD_OUT):
         least = "" if exact else f", or at least more than {archives.HELD_OUT} normal ones"
         raise GanlibError(

@@ -1,8 +1,7 @@
 """Splits into training and test images: the paper's, and two by groups of near-duplicates.
 
 A split is the same on every machine. `seed`, at least 0, is that of all draws; `limit` keeps at
-most so many images of each set, drawn at random. A `GanlibError` says where an argument is out of
-range or too few images are left.
+most so many images of each set, drawn at random.
 """
 
 import math
@@ -59,8 +58,7 @@ def grouped_split(
     each (or a quarter of all, if that is less). Surplus images are left out, evenly from the
     groups. The other groups train, and so does any of more than a third of the normal images.
     """
-    train, normal, anomaly = _paper_rows(dataset, seed, limit)
-    rows, member, sizes = _members(dataset, groups, train, normal)
+    normal, anomaly, rows, member, sizes = _grouped_rows(dataset, groups, seed, limit)
     wanted = len(normal)
     order, few = _groups_to_hold_out(sizes, seed, 8)
     totals = np.cumsum(sizes[order])  # the first places at which images and groups are enough:
@@ -90,8 +88,7 @@ def kfold_split(
     calibrates; the rest trains, and in all folds one with more than a third of the normal images.
     The anomalies are the same in all folds.
     """
-    train, normal, anomaly = _paper_rows(dataset, seed, limit)
-    rows, member, sizes = _members(dataset, groups, train, normal)
+    normal, anomaly, rows, member, sizes = _grouped_rows(dataset, groups, seed, limit)
     order, few = _groups_to_hold_out(sizes, seed, 15)
     if len(order) < 2 * FOLDS:
         found = f"The {len(rows)} normal images of {dataset.name} fall into {len(order)} groups"
@@ -110,9 +107,8 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
 
     Whole groups of near-copies are drawn: a copy in training would make the threshold too low. A
     group with more than a third of the good images trains. Images are drawn one by one if such
-    groups hold half of the good images, as under a fixed camera, where likeness says nothing of
-    copies; and if there are more than 5,000, which take too long to compare. Return also a sentence
-    on how the split was drawn, for a report.
+    groups hold half of them, as under a fixed camera, or if there are more than 5,000, which take
+    too long to compare. Return also a sentence on how the split was drawn, for a report.
     """
     if seed < 0 or not 0 < share <= 0.5:
         raise GanlibError(f"{seed=}, {share=}: seed is >= 0, share is above 0 and at most 0.5.")
@@ -206,13 +202,14 @@ def _part_rows(dataset: Dataset) -> Rows:
     return tuple(np.flatnonzero(dataset.files["part"].isin(names)) for names in parts)
 
 
-def _members(dataset: Dataset, groups: np.ndarray, train: np.ndarray, normal: np.ndarray) -> tuple:
-    """Return all rows, the group of each, from 0 in order, and the groups' numbers of images."""
+def _grouped_rows(dataset: Dataset, groups: np.ndarray, seed: int, limit: int | None) -> tuple:
+    """Return the paper's test images, and of all normal images rows, groups, groups' sizes."""
+    train, normal, anomaly = _paper_rows(dataset, seed, limit)
     rows, groups = np.union1d(train, normal), np.asarray(groups)
     if groups.shape != (expected := (len(dataset.files),)):
         raise GanlibError(f"groups has the shape {groups.shape}, expected {expected}, as files.")
     member = pd.factorize(groups[rows], use_na_sentinel=False)[0]
-    return rows, member, np.bincount(member)
+    return normal, anomaly, rows, member, np.bincount(member)
 
 
 def _groups_to_hold_out(sizes: np.ndarray, seed: int, stream: int) -> tuple[np.ndarray, int]:

@@ -27,8 +27,7 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
         images: good images of the largest size that none of them was trained on, uint8.
 
     Returns:
-        The model or the experts, and a row for each: `method`, `auroc` and `ms_per_image`, the best
-        first.
+        The model or the experts, and a row for each, best first: `method`, `auroc`, `ms_per_image`.
     """
     random = np.random.default_rng([seed, 15])
     rounds = math.ceil(FORGED / len(images))
@@ -41,25 +40,22 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
         found = model.detect(at_size(forged, model)).scores
         ms[name] = 1000 * (time.perf_counter() - began) / len(forged)
         scores[name] = np.concatenate([normal[name].scores, found])
+
+    def together(names) -> Experts:
+        return Experts.of([models[name] for name in names], [normal[name] for name in names])
+
     rows = []
-    for names in (
-        names
-        for count in range(len(models), 0, -1)
-        for names in itertools.combinations(models, count)
-    ):
-        experts = Experts.of([models[name] for name in names], [normal[name] for name in names])
-        together = experts.mean_z(np.stack([scores[name] for name in names], axis=1))
-        auroc = round(evaluation.evaluate(labels, np.asarray(together))["auroc"], 4)
-        lead = LEAD * any(isinstance(models[name], Segmentator) for name in names)
-        cost = round(sum(ms[name] for name in names), 1)
-        rows.append(
-            {"method": " + ".join(names), "auroc": auroc, "lead": lead, "ms_per_image": cost}
-        )
+    for count in range(len(models), 0, -1):
+        for names in itertools.combinations(models, count):
+            mean = together(names).mean_z(np.stack([scores[name] for name in names], axis=1))
+            auroc = round(evaluation.evaluate(labels, np.asarray(mean))["auroc"], 4)
+            cost = round(sum(ms[name] for name in names), 1)
+            rows.append({"method": " + ".join(names), "auroc": auroc, "ms_per_image": cost})
+            practised = any(isinstance(models[name], Segmentator) for name in names)
+            rows[-1]["lead"] = LEAD * practised
     rows.sort(key=lambda row: row.pop("lead") - row["auroc"])  # and keep the order of equal ones
     names = rows[0]["method"].split(" + ")
-    if len(names) == 1:
-        return models[names[0]], rows
-    return Experts.of([models[name] for name in names], [normal[name] for name in names]), rows
+    return models[names[0]] if len(names) == 1 else together(names), rows
 
 
 def at_size(images: np.ndarray, model: AnomalyModel) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Export a detector for programs that have neither ganlib nor Keras.
 
-The exported model takes raw pixels and returns score, reconstruction, residual and heat map. A JSON
-file beside it says the rest: how an image is brought to the model's size, the threshold, the card.
-`docs/score_onnx.py` is such a program.
+The exported model takes raw pixels. A JSON file beside it says how an image is brought to its size,
+what it returns, the threshold and the card. `docs/score_onnx.py` is such a program.
 """
 
 import importlib

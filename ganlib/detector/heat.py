@@ -48,10 +48,8 @@ def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str)
     below = height + round(size * 3.2)
     canvas = Image.new("RGB", (wide, below + round(size * (1.3 * len(lines) + 0.4))), "white")
     canvas.paste(drawn, ((wide - width) // 2, 0))
-    draw, heat = (
-        ImageDraw.Draw(canvas),
-        np.tile(np.linspace(0, 1.25 * FULL, wide - size), (size, 1)),
-    )
+    draw = ImageDraw.Draw(canvas)
+    heat = np.tile(np.linspace(0, 1.25 * FULL, wide - size), (size, 1))
     bar = overlay(np.full((*heat.shape, 1), 160, "uint8"), heat)
     canvas.paste(Image.fromarray(bar), (size // 2, height + size // 2))
     for at, words in ((0, "0"), (1, "1 = threshold"), (FULL, f"{FULL:g}")):

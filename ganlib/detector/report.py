@@ -94,7 +94,7 @@ def write_report(
     """
     options = {"autoescape": True, "trim_blocks": True, "undefined": StrictUndefined}
     page = Environment(loader=PackageLoader("ganlib.detector", "."), **options)
-    page.filters["csp"] = _csp
+    page.filters["csp"] = lambda text: f"sha256-{_base64(hashlib.sha256(text.encode()).digest())}"
     scores, verdicts = array("d"), Counter()  # filled while the page is written
     normal, card = detector.normal_scores, detector.card
     pieces = page.get_template("report.html").generate(
@@ -124,8 +124,8 @@ def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterato
         verdict = "anomaly" if entry.is_anomaly else "unreadable" if entry.error else "normal"
         scores.extend([] if entry.error else [entry.score])
         verdicts[verdict] += 1
-        picture = base64.b64encode(entry.picture).decode()
-        yield {"data": entry._asdict() | {"picture": "", "verdict": verdict}, "picture": picture}
+        data = entry._asdict() | {"picture": "", "verdict": verdict}
+        yield {"data": data, "picture": _base64(entry.picture)}
 
 
 def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
@@ -136,9 +136,8 @@ def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
     figure, file = figures.score_histogram(groups, threshold, "", caption), io.BytesIO()
     figure.savefig(file, format="png")
     plt.close(figure)
-    return base64.b64encode(file.getvalue()).decode()
+    return _base64(file.getvalue())
 
 
-def _csp(text: str) -> str:
-    """Name a script or a style in a content security policy."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

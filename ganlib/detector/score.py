@@ -9,10 +9,8 @@ import os
 import re
 import shutil
 import sqlite3
-import tempfile
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -20,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ganlib.data.folder import SUFFIXES, list_folders, list_images
-from ganlib.data.images import try_decode
+from ganlib.data.loading import decode_in_parallel
 from ganlib.detector.detector import Detector
 from ganlib.detector.heat import draw_heat, overlay
 from ganlib.detector.report import Entry, strip, write_report
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
-CHUNK = 128  # images; two chunks are in memory at a time
+CHUNK = 128  # images that are scored at a time
 
 Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
 
@@ -78,17 +76,9 @@ def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> 
     At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
     shape = (detector.image_size, detector.channels, detector.resize)
-    pool = ThreadPoolExecutor()
-
-    def decode(start: int) -> list:
-        chunk = files[start : start + CHUNK]
-        return [(file, pool.submit(try_decode, Path(file), *shape)) for file in chunk]
-
-    try:
-        following = decode(0)
-        for start in range(0, len(files), CHUNK):
-            decoding, following = following, decode(start + CHUNK)
-            images = [(file, future.result()) for file, future in decoding]
+    with closing(decode_in_parallel(map(Path, files), *shape)) as decoded:
+        pairs = zip(files, decoded, strict=True)
+        while images := list(itertools.islice(pairs, CHUNK)):
             readable = [image for _, image in images if not isinstance(image, GanlibError)]
             answers = iter(())
             if readable:
@@ -101,8 +91,6 @@ def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> 
                     raise image
                 else:
                     yield Scored(file, " ".join(str(image).split("\n")[0].split()))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def score_files(
@@ -119,25 +107,23 @@ def score_files(
     A journal beside the first output keeps all answers, so the same call continues an interrupted
     one. Files that have changed since are scored again, and all are with another detector.
 
-    `detector_name` and `scored` are what the report says; `on_scored` gets every answer, those of
-    the journal first. A GanlibError says that the detector is not calibrated, an image cannot be
-    read, or another process writes to the same place.
+    `detector_name` and `scored` are for the report; `on_scored` gets all answers, old ones first.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
     first = next(map(Path, filter(None, outputs)), None)
     scores = anomalies = 0
+    place = ""  # SQLite's name for a temporary file
     with ExitStack() as stack:
-        if first is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        else:
+        if first is not None:
             folder = first.with_name(f".{first.name}.unfinished")
+            place = folder / f"{_digest(detector, outputs)}.journal"
             stack.enter_context(only_one(folder, f"scoring to {shown(first)}", wait=0))
             for path in map(Path, filter(None, outputs[:2])):
                 remove_unfinished(path.parent, path.name)
             if outputs.heat_maps is not None:
                 remove_unfinished(outputs.heat_maps)
-        with closing(_Journal(folder / f"{_digest(detector, outputs)}.journal")) as journal:
+        with closing(_Journal(place)) as journal:
             for entry in _answers(detector, files, outputs, on_error, journal):
                 on_scored(entry)
                 scores += not entry.error
@@ -224,7 +210,7 @@ def _digest(detector: Detector, outputs: Outputs) -> str:
 class _Journal:
     """Answers on disk by the name of the file, with what `_stamp` said of it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: str | Path):
         self.database = sqlite3.connect(path)
         columns = "file PRIMARY KEY, stamp, entry, picture"
         self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")

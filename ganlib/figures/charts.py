@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from ganlib.figures import style
-from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
+from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame, Tables
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -131,9 +131,7 @@ def roc_and_precision_recall(
 
 
 @plt.rc_context(STYLE)
-def score_against_complexity(
-    panels: Mapping[str, pd.DataFrame], title: str, caption: str
-) -> Figure:
+def score_against_complexity(panels: Tables, title: str, caption: str) -> Figure:
     """Draw the `score` of every test image against its `complexity` (compressed size in bytes).
 
     The column `kind` is "normal", or the kind of an anomaly.

@@ -40,7 +40,7 @@ class _Row(NamedTuple):
     name: str
     point: Sequence[float]  # value, low, high
     look: dict
-    numbers: Mapping[int, str]  # points to the right of the axes, to the number
+    numbers: Mapping[int, str]  # points to the right of the axes, to the number or "nan"
     marks: Sequence[tuple] = ()  # values, how far below the line, look
 
 
@@ -71,17 +71,18 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
         axes.set_visible(bool(here))
         at = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
         at |= {"ha": "center", "va": "center", "annotation_clip": False}
-        columns = sorted({place for row in here for place in row.numbers})
+        numbers = [{p: n for p, n in row.numbers.items() if "nan" not in n} for row in here]
+        columns = sorted({place for each in numbers for place in each})
         for place in columns:
             axes.annotate(heads.get(place, ""), (1, 0), (place, 0), weight="bold", size=8, **at)
-        for row in here:
+        for row, known in zip(here, numbers, strict=True):
             y, (value, *ends) = lines[row.group, row.name], row.point
             axes.plot(ends, [y, y], marker="|", ms=5, zorder=3, gid="interval", **_LINE)
             axes.plot(value, y, zorder=4, **row.look)
             for values, below, look in row.marks:
                 axes.plot(values, np.full(np.shape(values), y + below), **look)
             for place in columns:
-                axes.annotate(row.numbers.get(place, _DASH), (1, y), (place, 0), size=8.5, **at)
+                axes.annotate(known.get(place, _DASH), (1, y), (place, 0), size=8.5, **at)
     frame.legend([Line2D([], [], label=name, **look) for name, look in legend.items()])
     return frame.figure, grid
 
@@ -94,28 +95,24 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     over seeds), `low`, `high`, `seeds` (of each) and `published` (AUROC, NaN where there is none).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
-    looks = {family: line | look for family, look in _FAMILIES.items()} | {
-        "seeds": {"marker": "o", "mfc": INK, "mec": "white", "ms": 3.2, "mew": 0.4, "ls": ""},
-        "published": {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.3, "ls": ""},
-    }
+    looks = {family: line | look for family, look in _FAMILIES.items()}
+    seed = {"marker": "o", "mfc": INK, "mec": "white", "ms": 3.2, "mew": 0.4, "ls": ""}
+    known = {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.3, "ls": ""}
     words = " (line: 95 % interval)" if line is _LINE else ""
-    names = {family: f"{family}{words}" for family in _FAMILIES} | {"seeds": "one seed"}
+    legend = {f"{name}{words}": look for name, look in looks.items() if name in {*table["family"]}}
     rows = []
     for line in table.itertuples():
         seeds = line.seeds if len(line.seeds) > 1 else []
-        marks = [(seeds, 0.33, looks["seeds"] | {"gid": "seeds"})]
-        marks.append((line.published, 0, looks["published"] | {"gid": "published"}))
+        marks = [(seeds, 0.33, seed | {"gid": "seeds"})]
+        marks.append((line.published, 0, known | {"gid": "published"}))
         interval = f"{line.low:.3f}{_DASH}{line.high:.3f}".replace("0.", ".")
         numbers = {22: f"{line.auroc:.3f}", 70: interval, 119: f"{line.published:.3f}"}
-        numbers = {place: each for place, each in numbers.items() if "nan" not in each}
         point, look = (line.auroc, line.low, line.high), looks[line.family] | {"gid": line.family}
         family = f"{line.family.removesuffix('s')}s"
         place = line.dataset, f"{{}}, protocol {line.protocol}", family, line.method
         rows.append(_Row(*place, point, look, numbers, marks))
-    present = {*table["family"]}
-    present |= {"seeds"} if table["seeds"].str.len().gt(1).any() else set()
-    present |= {"published"} if table["published"].notna().any() else set()
-    legend = {names.get(name, name): look for name, look in looks.items() if name in present}
+    legend |= {"one seed": seed} if table["seeds"].str.len().gt(1).any() else {}
+    legend |= {"published": known} if table["published"].notna().any() else {}
     heads = {22: "AUROC", 70: "interval", 119: "published"}
     figure, grid = _forest(rows, title, caption, legend | {"chance": CHANCE}, heads, "row")
     for panels, (_, part) in zip(grid, table.groupby("dataset", sort=False), strict=True):
@@ -132,7 +129,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on each kind of anomaly against the normal images.
 
-    The columns are `kind`, `method`, `auroc`, `low`, `high` and perhaps `n` (images of the kind).
+    The columns are `kind`, `method`, `auroc`, `low`, `high` and `n` (images of the kind).
     """
     # A step at chance: a cell just below it must not look like one just above.
     ends = [(0, "#e58a72"), (0.499, "#fbe6e0"), (0.5, "#ffffff"), (1, KIND_COLOURS["anomaly"])]
@@ -155,11 +152,9 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
             axes.text(x + 0.5, y + 0.73, words, ha="center", va="center", size=7.5)
             if line.auroc < 0.5:
                 axes.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, fill=False, **hatch))
-        words = [kind.replace("_", " ") for kind in kinds]
-        if "n" in part:
-            counts = part.drop_duplicates("kind")["n"]
-            words = [f"{each} ({int(n):,})" for each, n in zip(words, counts, strict=True)]
-        axes.set_yticklabels(words, rotation=0, size=9)
+        counts = part.drop_duplicates("kind")["n"].astype(int)
+        words = [f"{kind} ({n:,})" for kind, n in zip(kinds, counts, strict=True)]
+        axes.set_yticklabels([each.replace("_", " ") for each in words], rotation=0, size=9)
         names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
         axes.set_xticklabels(names if axes is grid[0] else [], weight="bold")
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
@@ -178,7 +173,6 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
     `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN).
     """
-    hollow = {"marker": "o", "mfc": "white", "mec": INK, "ms": 7, "ls": ""}
     rows = []
     for line in table.to_dict("records"):
         marks = [(line["asked"], 0, _ASKED | {"ms": 15, "zorder": 2, "gid": "asked"})]
@@ -190,12 +184,9 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
             name = line["rule"] + " (oracle)" * line["oracle"]
             place = line["dataset"], panel, line["method"], name
             rows.append(_Row(*place, point, look, numbers, marks if panel else ()))
-    legend = {
-        "false alarms": _ALARM,
-        "detections": _DETECTION,
-        "false alarms asked for": _ASKED,
-        "oracle: knows the test labels": hollow,
-    }
+    hollow = {"marker": "o", "mfc": "white", "mec": INK, "ms": 7, "ls": ""}
+    legend = {"false alarms": _ALARM, "detections": _DETECTION, "false alarms asked for": _ASKED}
+    legend["oracle: knows the test labels"] = hollow
     figure, grid = _forest(rows, title, caption, legend, {})
     parts = table.groupby("dataset", sort=False)
     for (alarms, detections), (_, part) in zip(grid, parts, strict=True):
@@ -265,15 +256,11 @@ def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
         numbers = {22: f"{line['auroc']:.3f}", 68: change, 136: " to ".join(interval)}
         if preset == "corrected":
             point, numbers = [np.nan] * 3, numbers | {68: "", 136: ""}
-        numbers = {place: each for place, each in numbers.items() if "nan" not in each}
         look = (together if preset == "published" else alone) | {"gid": preset}
         place = line["dataset"], "{}", line["method"], labels.get(preset, preset)
         rows.append(_Row(*place, point, look, numbers))
-    legend = {
-        "one bug alone, 95 % interval": alone,
-        "all together, as published": together,
-        "corrected: no change": {"color": INK, "lw": 1.3},
-    }
+    legend = {"one bug alone, 95 % interval": alone, "all together, as published": together}
+    legend["corrected: no change"] = {"color": INK, "lw": 1.3}
     heads = {22: "AUROC", 68: "change", 136: "95 % interval"}
     figure, grid = _forest(rows, title, caption, legend, heads, "all")
     ends = table[columns].to_numpy(float)

@@ -14,16 +14,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ganlib.figures import style
-from ganlib.figures.style import GROUP_COLOURS, INK, RED, STYLE, Frame, short
+from ganlib.figures.style import GROUP_COLOURS, INK, RED, STYLE, Arrays, Frame, Tables, short
 
 _EDGE = {"edgecolor": INK, "linewidth": 0.4}
 _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 
 
 @plt.rc_context(STYLE)
-def score_scatter(
-    panels: Mapping[str, pd.DataFrame], title: str, caption: str, auroc: Mapping[str, float]
-) -> Figure:
+def score_scatter(panels: Tables, title: str, caption: str, auroc: Mapping[str, float]) -> Figure:
     """Draw every image's `score` by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
 
     Scores far above the others lie beyond a dashed line. The AUROC is that over the test images.
@@ -40,7 +38,7 @@ def score_scatter(
     return frame.figure
 
 
-def _clip_at(groups: Mapping[str, np.ndarray]) -> float:
+def _clip_at(groups: Arrays) -> float:
     """Find where to end the y axis: far above each group's bulk, or at the highest score."""
     highest, fence = max(scores.max() for scores in groups.values()), -np.inf
     for scores in groups.values():
@@ -97,9 +95,7 @@ def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
 
 
 @plt.rc_context(STYLE)
-def score_histogram(
-    scores: Mapping[str, np.ndarray], threshold: float, title: str, caption: str
-) -> Figure:
+def score_histogram(scores: Arrays, threshold: float, title: str, caption: str) -> Figure:
     """Draw the distribution of scores `(n,)`, by name of the images, and the threshold."""
     frame = Frame(1.7 * len(scores) + 0.4, title, caption)
     values = np.concatenate([*scores.values(), [threshold]])
@@ -113,9 +109,7 @@ def score_histogram(
 
 
 @plt.rc_context(STYLE)
-def distance_histogram(
-    distances: Mapping[str, np.ndarray], title: str, caption: str, threshold: float
-) -> Figure:
+def distance_histogram(distances: Arrays, title: str, caption: str, threshold: float) -> Figure:
     """Draw, by protocol, how far test images `(n,)` are from their nearest training image."""
     frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
     highest = max(threshold, *(np.max(values) for values in distances.values()))

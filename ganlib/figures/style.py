@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,6 +27,9 @@ GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
 KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anomaly")}
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
+
+Tables = Mapping[str, pd.DataFrame]  # a panel each
+Arrays = Mapping[str, np.ndarray]
 
 WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels an inch
 

@@ -1,7 +1,7 @@
 """AnoGAN: the search for the latent vector whose image is nearest to a given image."""
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras import ops
 
 from ganlib.errors import GanlibError
 from ganlib.models import losses, networks
-from ganlib.models.base import AnomalyModel, feed, scale
+from ganlib.models.base import AnomalyModel, feed, predict, scale
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection, residual, unscale
 from ganlib.models.fanogan import FAnoGAN
@@ -28,14 +28,13 @@ class AnoGAN(AnomalyModel):
         dcgan: a trained DCGAN. Its networks are copied.
         discrimination_weight: lambda, 0..1, of the discrimination loss.
         steps: updates of z for each image. 0 takes the first z as it is.
-        prior: of the first z, "normal" N(0, 1), as in the training of `DCGAN`, or "uniform"
-            U(0, 1), as in the published notebooks.
+        prior: of the first z, "normal" N(0, 1), as in training, or "uniform" U(0, 1), as published.
         batch_size: images that are searched at once; it changes scores by rounding alone.
         encoder: gives the first z in place of the prior.
         dtype: with "mixed_bfloat16" the networks alone compute in bfloat16.
 
-    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself. The
-    published notebooks train a dense layer in front of the generator and carry it on instead.
+    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself, not on a
+    dense layer in front of the generator, see `ganlib.errata.CarriedAnoGAN`.
     """
 
     method, family = "AnoGAN", "GAN"
@@ -66,9 +65,7 @@ class AnoGAN(AnomalyModel):
         self.targets = self._rows(self.generator.output.shape[1:], "targets")
         self.target_features = self._rows(self.discriminator.output[0].shape[1:], "features")
         self.objectives = self._rows((max(1, steps),), "objectives")
-        self.step = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
-        )
+        self.step = self.add_weight((), "zeros", "int32", trainable=False, name="step")
         self._compile()
 
     @classmethod
@@ -80,15 +77,13 @@ class AnoGAN(AnomalyModel):
 
     def _rows(self, shape: tuple, name: str, trainable: bool = False):
         shape = (self.batch_size, *shape)  # a row per image
-        return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
+        return self.add_weight(shape, "zeros", trainable=trainable, name=name)
 
     def _compile(self):
         # One call runs the whole search of a batch on the device. torch cannot.
         looped = keras.backend.backend() != "torch"
-        self.compile(
-            keras.optimizers.Adam(self.learning_rate),
-            steps_per_execution=max(1, self.steps) if looped else 1,
-        )
+        steps = max(1, self.steps) if looped else 1
+        self.compile(keras.optimizers.Adam(self.learning_rate), steps_per_execution=steps)
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images, training=None):
@@ -103,12 +98,8 @@ class AnoGAN(AnomalyModel):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum the objective L(z) over the images of the batch."""
-        objective = self._objective(
-            ops.convert_to_tensor(self.targets),
-            ops.convert_to_tensor(self.target_features),
-            y_pred["reconstruction"],
-            y_pred["features"],
-        )
+        sought = map(ops.convert_to_tensor, (self.targets, self.target_features))
+        objective = self._objective(*sought, y_pred["reconstruction"], y_pred["features"])
         now = ops.arange(self.objectives.shape[1]) == self.step
         recorded = ops.convert_to_tensor(self.objectives)
         self.objectives.assign(ops.where(now, objective[:, None], recorded))
@@ -116,11 +107,9 @@ class AnoGAN(AnomalyModel):
         return ops.sum(objective)
 
     def _objective(self, images, features, reconstructions, reconstruction_features):
-        return losses.anogan_score(
-            losses.residual_loss(images, reconstructions),
-            losses.discrimination_loss(features, reconstruction_features),
-            self.discrimination_weight,
-        )
+        in_pixels = losses.residual_loss(images, reconstructions)
+        in_features = losses.discrimination_loss(features, reconstruction_features)
+        return losses.anogan_score(in_pixels, in_features, self.discrimination_weight)
 
     def search(self, images: np.ndarray, record_every: int = 10) -> tuple[np.ndarray, np.ndarray]:
         """Search z for each image.
@@ -128,16 +117,16 @@ class AnoGAN(AnomalyModel):
         Return the z found, float32 `(n, latent_dim)`, and the objective L(z) before steps 0,
         record_every, 2 record_every, ..., float32 `(records, n)`.
         """
-        images = self.check_images(images)
-        latents = np.empty((len(images), self.latent_dim), "float32")
-        objectives = np.empty((len(range(0, self.steps, record_every)), len(images)), "float32")
-        for rows, batch in self._batches(images):
+
+        def answer(batch):
             self._start(self._first_latents(batch))
-            if self.steps:
-                trace = self._run(batch)[: rows.stop - rows.start]
-                objectives[:, rows] = trace[:, ::record_every].T
-            latents[rows] = ops.convert_to_numpy(self.current_latents())[: rows.stop - rows.start]
-        return latents, objectives
+            trace = self._run(batch) if self.steps else np.empty((len(batch), 0), "float32")
+            # Copies, because the next batch overwrites the variables.
+            latents = np.array(ops.convert_to_numpy(self.current_latents()))
+            return latents, trace[:, ::record_every].copy()
+
+        latents, objectives = predict(answer, self.check_images(images), self.batch_size)
+        return latents, objectives.T
 
     def _start(self, latents: np.ndarray) -> None:
         """Begin at these z, with Adam's moments at zero."""
@@ -148,7 +137,7 @@ class AnoGAN(AnomalyModel):
         self.optimizer.iterations.assign(0)
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
-        """Run all steps on the device; returns the objectives `(batch_size, steps)`."""
+        """Run all steps on the device; return the objectives `(batch_size, steps)`."""
         targets = scale(batch)
         self.targets.assign(targets)
         self.target_features.assign(self.discriminator.predict_on_batch(targets)[0])
@@ -163,35 +152,18 @@ class AnoGAN(AnomalyModel):
     def score_latents(self, images: np.ndarray, latents: np.ndarray) -> Detection:
         """Score images against the z `(n, latent_dim)` that `search` found for them."""
         images = self.check_images(images)
-        if np.shape(latents) != (len(images), self.latent_dim):
-            raise GanlibError(
-                f"latents has shape {np.shape(latents)}, expected "
-                f"{(len(images), self.latent_dim)}: one z for every image, as `search` returns."
-            )
-        scores = np.empty(len(images), "float32")
-        values = np.empty(images.shape, "float32")
-        for rows, batch in self._batches(images):
-            targets = scale(batch)
-            reconstructions = self.generator.predict_on_batch(self._filled(latents[rows]))
-            batch_scores = self._objective(
-                targets,
-                self.discriminator.predict_on_batch(targets)[0],
-                reconstructions,
-                self.discriminator.predict_on_batch(reconstructions)[0],
-            )
-            scores[rows] = ops.convert_to_numpy(batch_scores)[: rows.stop - rows.start]
-            values[rows] = reconstructions[: rows.stop - rows.start]
+        if np.shape(latents) != (expected := (len(images), self.latent_dim)):
+            found = f"latents has shape {np.shape(latents)}, expected {expected}"
+            raise GanlibError(f"{found}: one z for every image, as `search` returns.")
+
+        def answer(batch, latents):
+            targets, made = scale(batch), self.generator.predict_on_batch(latents)
+            features = self.discriminator.predict_on_batch(targets)[0]
+            made_features = self.discriminator.predict_on_batch(made)[0]
+            return self._objective(targets, features, made, made_features), made
+
+        scores, values = predict(answer, images, self.batch_size, np.asarray(latents))
         return Detection(scores, unscale(values), residual(images, values))
-
-    def _batches(self, images: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield rows and their images, filled up to the batch size."""
-        for start in range(0, len(images), self.batch_size):
-            rows = slice(start, min(start + self.batch_size, len(images)))
-            yield rows, self._filled(np.asarray(images[rows]))
-
-    def _filled(self, rows: np.ndarray) -> np.ndarray:
-        """Repeat the last row up to the batch size, so that no other shape is ever compiled."""
-        return np.pad(rows, [(0, self.batch_size - len(rows))] + [(0, 0)] * (rows.ndim - 1), "edge")
 
     def _first_latents(self, batch: np.ndarray) -> np.ndarray:
         if self.encoder is not None:

@@ -22,8 +22,8 @@ from ganlib.models.detection import HALF_RANGE, Detection, check_images, residua
 BATCH = 32  # images per pass of `predict`
 METHODS: dict[str, type["AnomalyModel"]] = {}  # the name of a method -> its class
 
-# TensorFlow's generators have glibc give freed memory back at once, and taking it again, page by
-# page, is a third of an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
+# With TensorFlow's generators glibc gives freed memory back at once; to take it again is a third of
+# an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
 with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such need
     ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
@@ -62,9 +62,7 @@ class Trainable(keras.Model):
     def __init__(self, term_weights: Mapping[str, float] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.term_weights = dict(term_weights or {})
-        self.term_metrics = {
-            name: keras.metrics.Mean(name=f"{name}_loss") for name in self.term_weights
-        }
+        self.term_metrics = {n: keras.metrics.Mean(name=f"{n}_loss") for n in self.term_weights}
         self.built = True  # as its networks are
 
     def call(self, images, training=None):
@@ -114,10 +112,9 @@ def construct(registered_name: str, config: dict) -> Trainable:
     """Build a model of this process from the name it is registered by and plain arguments."""
     cls = keras.saving.get_registered_object(registered_name)
     if not (isinstance(cls, type) and issubclass(cls, Trainable)):
-        raise GanlibError(
-            f"{str(registered_name)[:80]!r} is not a model that ganlib knows. If it is your own, "
-            "import it first, or name its file in the environment variable GANLIB_MODELS."
-        )
+        found = f"{str(registered_name)[:80]!r} is not a model that ganlib knows"
+        advice = "import it first, or name its file in the environment variable GANLIB_MODELS"
+        raise GanlibError(f"{found}. If it is your own, {advice}.")
     return cls.from_config(config)
 
 
@@ -141,25 +138,17 @@ def _described(value):
 class AnomalyModel(Trainable):
     """A model that scores images. Subclasses also write `score`.
 
-    Attributes:
-        thresholds: name of a rule to its threshold, set by `calibrate`.
-        about: arguments that training may change; also for the card of a detector.
-        method: its name in tables and on the command line; None leaves it out of `METHODS`.
-        family: "GAN", "features" or "baseline".
-        batch: images per pass of `detect`.
-        stages: how many models `train` fits, one after the other; they share a time limit.
-        default_image_size: the size that suits it in a `Detector`; None: any.
-        scored_by: what a `Detector` goes by: "heat", the hottest place, or "own", `score`.
-        any_scale: whether `detect` accepts floats of any scale (only `ganlib.errata` needs that).
+    `thresholds`, set by `calibrate`, are by the name of the rule; `about` holds arguments that
+    training may change, also for the card of a detector.
     """
 
-    method: str | None = None
-    family = "GAN"
-    batch = BATCH
-    stages = 1
-    default_image_size: int | None = None
-    scored_by = "heat"
-    any_scale = False
+    method: str | None = None  # in tables and on the command line; None: not in `METHODS`
+    family = "GAN"  # or "features" or "baseline"
+    batch = BATCH  # images per pass of `detect`
+    stages = 1  # how many models `train` fits, one after the other; they share a time limit
+    default_image_size: int | None = None  # the size that suits it in a `Detector`; None: any
+    scored_by = "heat"  # what a `Detector` goes by: the hottest place; or "own", by `score`
+    any_scale = False  # whether `detect` accepts floats of any scale, as `ganlib.errata` needs
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -217,10 +206,8 @@ class AnomalyModel(Trainable):
     def is_anomaly(self, images: np.ndarray, rule: str = "quantile") -> np.ndarray:
         """Tell which images `(n,)` have a score at or above the threshold of the rule."""
         if self.thresholds is None:
-            raise GanlibError(
-                "This model has no threshold yet: call calibrate(scores) with its scores of normal "
-                "images that it was not trained on, then save it."
-            )
+            advice = "call calibrate(scores) with its scores of normal images that it never saw"
+            raise GanlibError(f"This model has no threshold yet: {advice}, then save it.")
         if rule not in self.thresholds:
             raise GanlibError(f"rule is {rule!r}: choose one of {', '.join(self.thresholds)}.")
         return self.detect(images).scores.astype("float64") >= self.thresholds[rule]
@@ -231,23 +218,20 @@ class AnomalyModel(Trainable):
         return {**super().get_config(), **self.about, "thresholds": thresholds}
 
 
-def predict(answer: Callable[[np.ndarray], object], images: np.ndarray, size: int = BATCH):
-    """Compute answers of arrays batch by batch, as `model.predict`, in batches of one size.
+def predict(answer: Callable, images: np.ndarray, size: int = BATCH, *others: np.ndarray):
+    """Compute answers batch by batch, as `model.predict`; `others` are divided as images are.
 
     Backends add up in another order for another number of images. So the last batch is filled up,
     and on processors with AVX-512 an image's answer has the same bits alone and in any company.
     """
-    answers = []
-    for start in range(0, len(images), size):
-        batch = np.asarray(images[start : start + size])
-        rows = len(batch)
-        batch = np.concatenate([batch, np.repeat(batch[-1:], size - rows, axis=0)])
+    answers, n = [], len(images)
+    for start in range(0, n, size):
+        rows = np.minimum(np.arange(start, start + size), n - 1)  # the last one again
+        found = answer(*(np.asarray(each[rows]) for each in (images, *others)))
         answers.append(
-            keras.tree.map_structure(
-                lambda each, rows=rows: ops.convert_to_numpy(each)[:rows], answer(batch)
-            )
+            keras.tree.map_structure(lambda each: ops.convert_to_numpy(each)[:size], found)
         )
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *answers)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts)[:n], *answers)
 
 
 def gaussian(size: int, sigma: float) -> np.ndarray:
@@ -271,9 +255,8 @@ def along_both(matrix: np.ndarray, maps):
 def feed(batches: keras.utils.PyDataset):
     """Make of batches what `fit(..., shuffle=False)` takes without waiting after every epoch.
 
-    `tf.data` tunes its pipeline in a thread that looks every 10, 20, 40, ... ms, and an epoch that
-    has ended waits for its next look. Keras cannot switch that off, so this makes the
-    `tf.data.Dataset` itself; with other backends it returns the batches.
+    `tf.data` tunes its pipeline in a thread, for whose next look an epoch's end waits. Keras cannot
+    switch that off, so this makes the `tf.data.Dataset` itself; other backends get the batches.
     """
     if keras.backend.backend() != "tensorflow":
         return batches
@@ -285,10 +268,9 @@ def feed(batches: keras.utils.PyDataset):
             yield batches[index]
         batches.on_epoch_end()
 
-    def any_number(array):
-        return tf.TensorSpec((None, *array.shape[1:]), array.dtype)
-
-    signature = tf.nest.map_structure(any_number, batches[0])
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), batches[0]
+    )
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(2)
     options = tf.data.Options()

@@ -17,8 +17,7 @@ from ganlib.models.detection import Detection, check_images
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
     """Score by how far the mean grey level is from that of all normal pixels, either way.
 
-    One way only (darker is worse, say) often looks better, but which way is known only from
-    anomalies. The reconstruction is the mean normal image.
+    Which way is worse would be known only from anomalies. The reconstruction is the mean image.
     """
     train, images = _checked(train, images)
     brightness = images.mean(axis=(1, 2, 3), dtype="float64")
@@ -67,28 +66,22 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
 def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int = 100) -> Detection:
     """Score by the mean of |x - projection| on the first principal components, in grey levels.
 
-    The best linear autoencoder tells what convolutions are worth. The projection is limited to
-    0..255, as by their tanh.
+    The best linear autoencoder tells what convolutions are worth. Limited to 0..255, as by tanh.
     """
     train, images = _checked(train, images)
     values = _flat(train, "float64")
-    pca = PCA(
-        min(n_components, *values.shape),
-        copy=False,  # centres `values` in place: a second copy of all images would fill the memory
-        svd_solver="randomized",
-        random_state=0,
-    ).fit(values)
-    scores = np.empty(len(images), "float32")
-    reconstructions = np.empty(images.shape, "uint8")
-    residuals = np.empty(images.shape, "float32")
-    for i, image in enumerate(images):  # one by one: a batch's size would change the last digits
+    # Without `copy` it centres `values` in place: a second copy would fill the memory.
+    options = {"copy": False, "svd_solver": "randomized", "random_state": 0}
+    pca = PCA(min(n_components, *values.shape), **options).fit(values)
+    found = Detection([], [], [])
+    for image in images:  # one by one: a batch's size would change the last digits
         projection = pca.inverse_transform(pca.transform(image.reshape(1, -1)))
         made = np.clip(projection, 0, 255).reshape(image.shape)
         difference = np.abs(image - made)
-        scores[i] = difference.mean()
-        reconstructions[i] = np.rint(made)
-        residuals[i] = difference
-    return Detection(scores, reconstructions, residuals)
+        found.scores.append(np.float32(difference.mean()))
+        found.reconstructions.append(np.rint(made).astype("uint8"))
+        found.residuals.append(difference.astype("float32"))
+    return Detection(*map(np.array, found))
 
 
 def _checked(train: np.ndarray, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

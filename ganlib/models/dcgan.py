@@ -13,9 +13,8 @@ class DCGAN(Trainable):
     """Deep convolutional GAN, step 1 of AnoGAN.
 
     Both networks learn at once from one loss and one optimizer: the generator's loss sees the
-    discriminator's weights as constants and the discriminator's loss sees the images as constants,
-    so the sum has for each network the gradient of its own loss alone. With Adam, which treats
-    every weight by itself, that equals two optimizers of equal settings stepping simultaneously.
+    discriminator's weights as constants, the discriminator's the images, so each network gets the
+    gradient of its own loss alone. Adam treats every weight by itself, as two optimizers would.
 
     The discriminator has half the generator's `filters`, as in the published notebook; `seed` is of
     the z drawn in training. The other arguments are those of `ganlib.models.networks`.
@@ -54,14 +53,10 @@ class DCGAN(Trainable):
 
     def terms(self, images, outputs):
         """Compute the losses of generator and discriminator."""
-        latents = devices.draw_rows(
-            lambda n: keras.random.normal((n, self.latent_dim), seed=self.seed_generator),
-            ops.shape(images)[0],
-        )
+        latents = devices.draw_normal(ops.shape(images)[0], self.latent_dim, self.seed_generator)
         fakes = self.generator(latents, training=True)
         weights = networks.read_weights(self.discriminator)
-        detached = ops.stop_gradient(fakes)
-        _, fake_logits = networks.call_with(self.discriminator, weights, detached)
+        _, fake_logits = networks.call_with(self.discriminator, weights, ops.stop_gradient(fakes))
         _, fooling_logits = networks.call_frozen(self.discriminator, weights, fakes)
         return {
             "generator": losses.generator_loss(fooling_logits),

@@ -8,7 +8,7 @@ Reference: NSA (Schlueter et al. 2022: "patch"), CutPaste (Li et al. 2021: "scar
 (Zavrtanik et al. 2021: "texture"), whose textures are of another data set.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -80,9 +80,7 @@ def veil(image, other, random):
     return np.s_[:, :], random.uniform(0.15, 0.8) * haze, level
 
 
-KINDS: dict[str, Callable] = {
-    kind.__name__: kind for kind in (patch, scar, texture, blob, warp, veil)
-}
+KINDS = {kind.__name__: kind for kind in (patch, scar, texture, blob, warp, veil)}
 TRAINED = ("patch", "patch", "scar", "texture")  # models learn from these, patches twice as often
 # No model has seen these: to choose a method by. Most defects of real things are local.
 HELD_OUT = ("blob", "warp", "blob", "warp", "veil")
@@ -133,8 +131,7 @@ def lessons(images: np.ndarray, random: np.random.Generator, turns: bool = False
     `turns` they are turned and mirrored too, for things that lie in any direction.
     """
     if turns:
-        numbers = random.integers(8, size=len(images))
-        turned = zip(images, numbers, strict=True)
+        turned = zip(images, random.integers(8, size=len(images)), strict=True)
         images = np.stack([np.rot90(image[:: 1 if k < 4 else -1], k) for image, k in turned])
 
     def each(low, high):
@@ -184,9 +181,8 @@ def _around(image, random, radii=(1, 1), reach=1.0):
     places = random.integers(0, size, (random.integers(1, 4), 2))
     place = places[np.argmax([image[box(place, size // 16)].std() for place in places])]
     found = box(place, int(reach * max(radii) * size) + 2)
-    y, x = (
-        np.indices((size, size), "float32")[:, *found, None] - np.float32(place).reshape(2, 1, 1, 1)
-    ) / size
+    grid = np.indices((size, size), "float32")[:, *found, None]
+    y, x = (grid - np.float32(place).reshape(2, 1, 1, 1)) / size
     (c, s), (a, b) = np.float32([np.cos(turn), np.sin(turn)]), np.float32(radii)
     return found, (c * x + s * y) / a, (c * y - s * x) / b
 

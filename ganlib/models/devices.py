@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 
@@ -56,14 +56,15 @@ def split_rows(tensor):
     return keras.distribution.distribute_tensor(tensor, keras.distribution.TensorLayout(axes, mesh))
 
 
-def draw_rows(draw: Callable, rows):
-    """Draw random rows; TensorFlow's replicas share a random state, each takes its part."""
+def draw_normal(rows, depth: int, seed):
+    """Draw N(0, 1); TensorFlow's replicas share a random state, each takes its part of the rows."""
+    drawn = keras.random.normal((rows * replicas(), depth), seed=seed)
     if replicas() == 1:
-        return split_rows(draw(rows))
+        return split_rows(drawn)
     import tensorflow as tf
 
     number = tf.distribute.get_replica_context().replica_id_in_sync_group
-    return draw(rows * replicas())[number * rows : (number + 1) * rows]
+    return drawn[number * rows : (number + 1) * rows]
 
 
 @functools.cache  # a second strategy in one process would collide with the first

@@ -13,8 +13,7 @@ class FAnoGAN(AnomalyModel):
     """Encoder in front of a trained, frozen DCGAN, trained on the same normal images.
 
     The encoder learns which z the search would find: G(E(x)) is to look like x, to the eye and to
-    the discriminator. Scoring is then one pass instead of hundreds of steps, and `AnoGAN` can start
-    from the encoder's z. `kappa` is the weight of the feature loss.
+    the discriminator. `AnoGAN` can start from its z. `kappa` is the weight of the feature loss.
 
     Reference: Schlegl et al. 2019 and the authors' code, encoder training "izi_f". Deviations: the
     GAN is a DCGAN, not Wasserstein's; z is not bounded by tanh; f is D's last hidden layer.

@@ -1,8 +1,7 @@
 """Convolutions that a processor computes faster as one matrix product.
 
-A convolution reads the whole kernel for each image. One of 4x4x512x1024 (32 MiB) is larger than a
-processor's cache, and on a map of 4x4 it waits for memory. A matrix product over the patches of all
-images reads it once per batch. Measured in `benchmarks/README.md`.
+A convolution reads the whole kernel for each image, and waits for memory if that is larger than the
+cache. A product over the patches of all images reads it once. Measured in `benchmarks/README.md`.
 """
 
 import contextlib

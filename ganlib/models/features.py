@@ -55,9 +55,8 @@ def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | Non
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         problem = f"are not in {shown(file)}" if file else "cannot be downloaded"
         advice = "Name a Keras file of them in GANLIB_WEIGHTS, or choose a method that needs none."
-        raise GanlibError(
-            f"The ImageNet weights of {name} {problem} ({reason}). {advice}"
-        ) from error
+        found = f"The ImageNet weights of {name} {problem} ({reason})"
+        raise GanlibError(f"{found}. {advice}") from error
     network.set_weights(values := cut.get_weights())
     return hashlib.sha256(b"".join(each.tobytes() for each in values)).hexdigest()[:12]
 

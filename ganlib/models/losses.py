@@ -19,8 +19,7 @@ def discriminator_loss(real_logits, fake_logits):
 def generator_loss(fake_logits):
     """Cross entropy of G, which wants D to take its images for real.
 
-    Reference: paper, section 2, V(D, G). As in every DCGAN, G maximizes log D(G(z)) instead of
-    minimizing log(1 - D(G(z))): the same fixed point, and no vanishing gradient.
+    Reference: paper, section 2, V(D, G). As in every DCGAN, G maximizes log D(G(z)).
     """
     return ops.mean(ops.softplus(-fake_logits))
 
@@ -54,10 +53,9 @@ def fanogan_score(images, reconstructions, features, reconstruction_features, ka
 
 
 def adversarial_loss(features, reconstruction_features):
-    """L_adv of GANomaly, feature matching: mean square of f(x) - f(G(x)).
+    """L_adv of GANomaly, feature matching: mean square of f(x) - f(G(x)), pair by pair.
 
-    Reference: paper, section 4. The paper writes the distance of f(x) to the mean of f(G(x)) over
-    the batch; this is the distance pair by pair, as in the authors' code and published notebook.
+    Reference: authors' code; in the paper, section 4, f(x) is compared to the mean of f(G(x)).
     """
     return ops.mean(ops.square(features - reconstruction_features))
 
@@ -65,8 +63,7 @@ def adversarial_loss(features, reconstruction_features):
 def contextual_loss(images, reconstructions):
     """L_con of GANomaly: mean of |x - x_hat| over all pixels and images.
 
-    Reference: paper, section 4, the L1 norm, divided by the number of pixels as in the authors'
-    code, to which the weight of 50 belongs.
+    Reference: authors' code, with a weight of 50; the paper, section 4, has the sum (L1 norm).
     """
     return ops.mean(ops.abs(images - reconstructions))
 

@@ -123,7 +123,7 @@ def refuse(*_):
 
 
 def test_row_i_is_file_i(parts, monkeypatch, tmp_path):
-    monkeypatch.setattr(loading, "BATCH", 5)  # neither one batch nor whole ones
+    monkeypatch.setattr(loading, "AHEAD", 5)
     before = sorted(parts.root.rglob("*"))
     images = load_images(parts, 4, 3)
     assert isinstance(images, np.memmap)
@@ -155,7 +155,7 @@ def test_other_bytes_or_another_version_are_decoded_again(parts, monkeypatch, tm
     (parts.root / parts.files["file"].iloc[2]).write_bytes(png(250))
     changed = opened(parts.root, tmp_path)
     assert load_images(changed, 4, 1)[2].max() == 250
-    monkeypatch.setattr(loading, "CODE_VERSION", 99)
+    monkeypatch.setattr(loading, "VERSION", 99)
     load_images(changed, 4, 1)
     assert len(cache_files(tmp_path)) == 3
 
@@ -189,7 +189,7 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
             patch.setattr(owner, name, replacement)
             with pytest.raises(GanlibError, match=message):
                 load_images(parts, 4, 1)
-    monkeypatch.setattr(loading, "BATCH", 4)
+    monkeypatch.setattr(loading, "AHEAD", 4)
     for row in (9, 10):
         (parts.root / parts.files["file"].iloc[row]).write_bytes(b"broken")
     with pytest.raises(GanlibError, match=r"crack/001\.png .* 1 more of 12 images"):

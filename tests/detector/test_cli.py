@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ganlib import training
 from ganlib.__main__ import app
-from ganlib.data import held_out_split, open_dataset
+from ganlib.data import held_out_split, loading, open_dataset
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector import score as scoring
@@ -172,7 +172,7 @@ def test_a_killed_scoring_goes_on_and_ends_as_if_it_had_not_been(
     # A process that is killed commits nothing more, and leaves what it was writing.
     monkeypatch.setattr(scoring._Journal, "close", lambda journal: journal.database.close())
     (tmp_path / ".99999999.unfinished-s.csv").write_text("half")
-    plain = scoring.try_decode
+    plain = loading.try_decode
 
     def decoded(*options, killed=False):
         files = []
@@ -183,7 +183,7 @@ def test_a_killed_scoring_goes_on_and_ends_as_if_it_had_not_been(
             files.append(path.name)
             return plain(path, *shape)
 
-        monkeypatch.setattr(scoring, "try_decode", decode)
+        monkeypatch.setattr(loading, "try_decode", decode)
         assert run(*asked, *options).exit_code == (130 if killed else 0)
         assert table.exists() != killed
         return files
