@@ -9,7 +9,7 @@ from ganlib.models.features import STRIDES, FeatureModel
 from ganlib.models.orientation import any_orientation
 
 RESERVOIR = 40_000  # patches that the bank is chosen from,
-COPIES = 1_200  # of so many images, turned ones counted
+FEW, MANY = 300, 1_200  # of so many images; few ones are turned too, of more some are left out
 BLOCK = STRIDES[0]  # pixels that a patch stands for, along each side
 
 
@@ -17,8 +17,8 @@ class PatchCore(FeatureModel):
     """A bank of `bank_size` patches, chosen so that every patch of good images is near one of them.
 
     The residual is each place's distance to the nearest patch of the bank, the score the highest;
-    the reconstruction is a mosaic of those patches. With `turns` the bank sees the images in all 8
-    orientations; None finds out whether they come in them. `seed` draws copies and patches.
+    the reconstruction is a mosaic of those patches. With `turns` the bank sees few images in other
+    orientations too; None finds out whether they come in them. `seed` draws copies and patches.
 
     Reference: Roth et al. 2022 and the authors' code. Deviations: the backbone; channels are
     standardised, not pooled; all distances are computed for the bank; turned copies.
@@ -40,9 +40,11 @@ class PatchCore(FeatureModel):
         random = np.random.default_rng(self.seed)
         if self.about["turns"] is None:
             self.about["turns"] = any_orientation(images)
-        turns = random.random((8 if self.about["turns"] else 1, len(images))).argsort(axis=0)
-        rows = np.tile(random.random(len(images)).argsort(), len(turns))
-        copies = np.stack([rows, turns.ravel()], axis=1)[:COPIES]  # each one once, then again
+        n, rounds = len(images), 8 if self.about["turns"] else 1
+        turned = 1 + random.random((rounds - 1, n)).argsort(axis=0)
+        turns = np.concatenate([np.zeros((1, n), int), turned])  # each as it is, then others
+        rows = np.tile(random.random(n).argsort(), rounds)
+        copies = np.stack([rows, turns.ravel()], axis=1)[: np.clip(n, FEW, MANY)]
         kept = RESERVOIR // len(copies)
 
         def draw(batch):
