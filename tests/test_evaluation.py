@@ -83,8 +83,9 @@ def test_p_values_are_uniform_without_a_difference_and_small_with_one():
         p_values.append(result["p_value"])
         if abs(p_values[-1] - 0.05) > 0.015:  # a few of the draws
             assert (p_values[-1] < 0.05) == (result["low"] > 0 or result["high"] < 0)
-        worse = second - labels
-        found.append(paired_difference(labels, first, worse, resamples=100)["p_value"] < 0.05)
+        if seed < 100:
+            worse = paired_difference(labels, first, second - labels, resamples=100)
+            found.append(worse["p_value"] < 0.05)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
     assert np.mean(found) > 0.99
 

@@ -46,10 +46,11 @@ def fit(model, images=None, epochs=1, batch_size=4, rate=1e-3, run_eagerly=False
     return history
 
 
-def trained(cls, images=None, epochs=1, rate=1e-3, run_eagerly=True, **options):
+def trained(cls, images=None, epochs=1, run_eagerly=True, **options):
+    """Build and train: one step, or compiled, three an epoch."""
     model = build(cls, **options)
     if cls is not AnoGAN:
-        fit(model, images, epochs, rate=rate, run_eagerly=run_eagerly)
+        fit(model, images, epochs, batch_size=12 if run_eagerly else 4, run_eagerly=run_eagerly)
     return model
 
 

@@ -1,14 +1,6 @@
 import numpy as np
 import pytest
-from drawn import (
-    CAPTION,
-    HISTORY,
-    SIX_KINDS,
-    complexity,
-    draw,
-    score_panel,
-    texts_of,
-)
+from drawn import CAPTION, HISTORY, SIX_KINDS, complexity, draw, score_panel, texts_of
 from matplotlib.colors import to_hex
 
 from ganlib import figures
