@@ -25,6 +25,7 @@ NETWORK = {"second_encoder": False, "negative_slope": 0.3}
         ("cloud", "AnoGAN", {**SEARCH, "half_range": 31.5}),
         ("cloud", "GANomaly", {**NETWORK, "half_range": 31.5}),
         ("screws", "GANomaly", NETWORK),  # what both published data sets have
+        ("screws", "AnoGAN", SEARCH),
     ],
 )
 def test_published_and_corrected_differ_exactly_where_stated(dataset, method, bugs):

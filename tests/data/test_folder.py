@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sets import fill, make_parts, opened, saved, write
 
-from ganlib import data, errata
+from ganlib import data
 from ganlib.data import open_dataset
 from ganlib.data.folder import called, name_of
 from ganlib.errors import GanlibError
@@ -33,9 +33,6 @@ def test_a_name_is_an_archives_then_a_folders(tmp_path, monkeypatch):
         for function in (open_dataset, data.locate):
             with pytest.raises(GanlibError, match=message):
                 function(name)
-
-
-def test_the_name_fits_files_and_is_no_archives(tmp_path):
     for folder, name in (
         ("My Parts (2)", "my-parts-2"),
         ("bottle", "bottle"),
@@ -49,7 +46,7 @@ def test_the_name_fits_files_and_is_no_archives(tmp_path):
     assert all(name.isascii() and name.startswith("folder-") for name in (first, other))
 
 
-def test_the_layout_is_read_part_by_part(tmp_path):
+def test_the_layout_is_read_part_by_part_without_what_programs_leave_behind(tmp_path):
     root = make_parts(tmp_path / "bottle")
     write(root / "ground_truth/crack/000_mask.png", 255)
     write(root / "ground_truth/crack/001.png", 255)
@@ -72,6 +69,17 @@ def test_the_layout_is_read_part_by_part(tmp_path):
     assert dataset.caption == "bottle: 5 good, 3 + 4 test images in a folder"
     assert opened(root, tmp_path, resize="crop").caption.endswith(" in a folder, cropped")
     assert data.can_be_compared(root) and data.can_be_compared("casting")
+    root = make_parts(tmp_path / "x")
+    for name in (".hidden.png", "._a.png", "Thumbs.db", "desktop.ini", "notes.txt"):
+        (root / "train/good" / name).write_text("rubbish")
+    for folder in ("test/__MACOSX", "test/.cache", "__MACOSX"):
+        fill(root / folder, 2)
+    write(root / "train/good/A.PNG")
+    write(root / "train/good/b.TIF")
+    files = opened(root, tmp_path).files
+    names = [Path(file).name for file in files["file"][files["part"] == "train_normal"]]
+    assert names == [f"{i:03}.png" for i in range(5)] + ["A.PNG", "b.TIF"]
+    assert set(files["kind"]) == {"normal", "crack", "hole"}
 
 
 def test_good_images_alone_are_enough_and_others_are_passed_over(tmp_path):
@@ -93,20 +101,6 @@ def test_good_images_alone_are_enough_and_others_are_passed_over(tmp_path):
     assert dataset.files["part"].tolist() == ["train_normal"] * 3
     assert dataset.caption == "a: 3 good images in a folder"
     assert dataset.notes[0].endswith(": in the folder itself, train/bad.")
-
-
-def test_what_programs_leave_behind_is_no_image_and_no_kind(tmp_path):
-    root = make_parts(tmp_path / "x")
-    for name in (".hidden.png", "._a.png", "Thumbs.db", "desktop.ini", "notes.txt"):
-        (root / "train/good" / name).write_text("rubbish")
-    for folder in ("test/__MACOSX", "test/.cache", "__MACOSX"):
-        fill(root / folder, 2)
-    write(root / "train/good/A.PNG")
-    write(root / "train/good/b.TIF")
-    files = opened(root, tmp_path).files
-    names = [Path(file).name for file in files["file"][files["part"] == "train_normal"]]
-    assert names == [f"{i:03}.png" for i in range(5)] + ["A.PNG", "b.TIF"]
-    assert set(files["kind"]) == {"normal", "crack", "hole"}
 
 
 def remove(*names):
@@ -202,13 +196,6 @@ def test_digests_tell_folders_within_from_the_folder_itself(tmp_path):
     swapped = opened(root, tmp_path)
     (root / "test/crack").rename(root / "test/scratch")  # now after hole
     assert len({first, swapped.digest, opened(root, tmp_path).digest}) == 3
-
-
-def test_any_folder_has_the_errata_of_both(tmp_path):
-    fill(tmp_path / "parts", 1)
-    folder = str(tmp_path / "parts")
-    assert "pixels scaled by 31.5" not in errata.presets(folder, "GANomaly")
-    assert errata.presets(folder, "AnoGAN") == errata.presets("casting", "AnoGAN")
 
 
 def test_copies_are_looked_for_without_bars(tmp_path):
