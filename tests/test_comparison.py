@@ -67,7 +67,9 @@ def test_merits_of_all_and_of_each_kind_on_test_images_alone():
     assert len(comparison.merits(table.replace({"kind": {"faint": "strong"}}))) == 1
 
 
-def test_summary_is_mean_and_sd_over_seeds_beside_the_published(runs_and_tables):
+def test_summary_is_over_seeds_and_differences_answer_the_two_questions(
+    runs_and_tables,
+):
     runs, tables = runs_and_tables
     summary = comparison.summarise(runs, tables).set_index("method")
     for method, same in runs.groupby("method"):
@@ -80,9 +82,6 @@ def test_summary_is_mean_and_sd_over_seeds_beside_the_published(runs_and_tables)
     assert summary["published"].dropna().to_dict() == {"AnoGAN": 0.552, "GANomaly": 0.907}
     grouped = comparison.summarise(runs.assign(protocol="grouped"), tables)
     assert grouped["published"].isna().all()
-
-
-def test_differences_answer_the_two_questions(runs_and_tables):
     runs, tables = runs_and_tables
     table = comparison.differences(runs, tables).set_index("question")
     means = runs.groupby("method")["auroc"].mean()

@@ -40,15 +40,12 @@ def test_published_and_corrected_differ_exactly_where_stated(dataset, method, bu
     assert (found[0], sorted(found[1:-1], key=str), found[-1]) == ({}, alone, bugs)
 
 
-def test_pixels_scaled_by_31_5_reach_7_1():
+def test_values_of_a_preset_reach_pixels_and_models():
     images = np.array([0, 31, 63, 255], "uint8").reshape(1, 2, 2, 1)
     cloud = errata.presets("cloud", "GANomaly")["pixels scaled by 31.5"]
     scaled = ops.convert_to_numpy(scale(errata.pixels(cloud, images)))
     np.testing.assert_allclose(scaled, (images.astype(float) - 31.5) / 31.5, atol=1e-5)
     assert errata.pixels(errata.CORRECTED, images) is images
-
-
-def test_values_of_a_preset_reach_the_models():
     for prior, slope in (("uniform", 0.3), ("normal", 0.2)):
         preset = errata.Preset(prior=prior, negative_slope=slope)
         search = errata.anogan(preset, dcgan(), seed=3, **OPTIONS)

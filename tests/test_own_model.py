@@ -9,12 +9,9 @@ from PIL import Image
 from processes import answer_of
 from tiny import SIZES, assert_answers_as_a_detector, assert_equal, load, some_images
 
-from ganlib import comparison, training
+from ganlib import training
 from ganlib.data.batches import Batches
-from ganlib.detector import Detector
-from ganlib.files import write_safely
 from ganlib.models import METHODS, Autoencoder
-from ganlib.run import Run, read_runs
 
 FILE = Path(__file__).with_name("own_model.py")
 # In another process: a saved model needs no class to be imported, and what `GANLIB_MODELS` names is
@@ -69,18 +66,6 @@ def test_it_is_short_and_answers_as_a_detector_and_after_loading(denoiser):
     assert load(path).get_config() == model.get_config()
 
 
-def test_it_becomes_a_detector_with_heat_maps(denoiser, tmp_path):
-    model, _ = denoiser
-    detector = Detector(model, {"images": "noise"})
-    detector.calibrate_on(*(model.detect(some_images(30, seed=seed)) for seed in (1, 2)), 0.1)
-    write_safely(tmp_path / "detector.keras", detector.save)
-    loaded, images = load(tmp_path / "detector.keras"), some_images(5, seed=2)
-    for found, expected in zip(loaded.examine(images), detector.examine(images), strict=True):
-        assert_equal(found, expected)
-    assert loaded.card == detector.card
-    np.testing.assert_array_equal(loaded.is_anomaly(images), detector.is_anomaly(images))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
@@ -109,20 +94,3 @@ def test_another_process_loads_it_and_models_of_ganlib_and_trains_it(denoiser, f
         np.testing.assert_allclose(scores, each.detect(images).scores, rtol=1e-6)
     made = load(out)
     assert made.card["method"] == "denoiser" and "auroc" in made.card["test"]
-
-
-def test_it_takes_part_in_the_comparison(denoiser, folder, tmp_path):
-    """As in 02b and 03: written by a run, found by its name, and summarized."""
-    places = {f"{name}_dir": tmp_path / name for name in ("data", "runs", "figures")}
-    run = Run("denoiser", str(folder), "smoke", steps=2, filters=4, latent_dim=6, **places)
-    model = run.build(METHODS["denoiser"].train, fit=run.fit)
-    table, images = run.to_score()
-    detection = run.detect(model, images)
-    table = run.add_truth(table.assign(score=detection.scores))
-    run.write(model, table, images, detection)
-    runs = read_runs([run.folder.parent], METHODS)
-    tables = {str(run.folder): table}
-    rows = runs.merge(comparison.merits(table).assign(folder=str(run.folder)), on="folder")
-    (line,) = comparison.summarise(rows[rows["kind"] == "all"], tables).to_dict("records")
-    assert (line["method"], line["family"], line["n_test_anomaly"]) == ("denoiser", "baseline", 10)
-    assert line["auroc"] == run.evaluate(table, detection)["auroc"]

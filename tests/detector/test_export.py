@@ -10,13 +10,13 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from refusals import refused
 from small import CARD, GOOD, SMALL
 
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
 from ganlib.detector.export import SUFFIXES, export
-from ganlib.errors import GanlibError
 from ganlib.models import DCGAN, AnoGAN, FAnoGAN, Gaussian, GRDNet, PatchCore, fast
 
 for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_litert"):
@@ -189,27 +189,25 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(
     (tmp_path / "there.onnx").mkdir()
     (tmp_path / "file").write_text("no folder")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(GanlibError, match=message):
-        export(detector, tmp_path / name, format)
+    refused(message, export, detector, tmp_path / name, format)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_cannot_be_exported_is_refused(ganomaly, detector, tmp_path, monkeypatch):
     searching = Detector(AnoGAN(DCGAN(**SMALL), steps=2), thresholds={"quantile": 1.0})
 
-    def refused(what, message):
-        with pytest.raises(GanlibError, match=message):
-            export(what, tmp_path / "part.onnx")
+    def refuses(what, message):
+        refused(message, export, what, tmp_path / "part.onnx")
         assert not list(tmp_path.iterdir())
 
-    refused(ganomaly, "This GANomaly is no calibrated detector")
-    refused(Detector(ganomaly), "no calibrated detector")
-    refused(searching, "AnoGAN searches for each image")
+    refuses(ganomaly, "This GANomaly is no calibrated detector")
+    refuses(Detector(ganomaly), "no calibrated detector")
+    refuses(searching, "AnoGAN searches for each image")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "tf2onnx", None)
-        refused(detector, r"tf2onnx.*pip install 'ganlib\[export\]'")
+        refuses(detector, r"tf2onnx.*pip install 'ganlib\[export\]'")
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    refused(detector, "Keras runs on jax.*KERAS_BACKEND=tensorflow")
+    refuses(detector, "Keras runs on jax.*KERAS_BACKEND=tensorflow")
 
 
 def test_an_older_model_is_replaced_only_by_a_whole_one(detector, tmp_path, monkeypatch):
@@ -225,8 +223,7 @@ def test_an_older_model_is_replaced_only_by_a_whole_one(detector, tmp_path, monk
 
     model, about = tmp_path / "part" / "saved_model.pb", tmp_path / "part.json"
     assert write("first") == [model.parent, about]
-    with pytest.raises(GanlibError, match="cannot be written: No space left"):
-        write("half", OSError("No space left"))
+    refused("cannot be written: No space left", write, "half", OSError("No space left"))
     with pytest.raises(KeyboardInterrupt):
         write("half", KeyboardInterrupt())
     assert model.read_text() == "first" and about.is_file()

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from refusals import refused
 from small import SMALL
 
 from ganlib.data.images import decode
 from ganlib.detector import spread
-from ganlib.errors import GanlibError
 from ganlib.models import Autoencoder
 
 distributed = pytest.importorskip(
@@ -77,6 +77,5 @@ def test_mistakes_are_named_and_nothing_is_written(detector, folder, client, tmp
         ("missing.keras", folder, "no detector"),
         ("detector.keras", tmp_path / "images", r"2\.png cannot be read"),
     ):
-        with pytest.raises(GanlibError, match=message):
-            spread.score_folder(tmp_path / name, where, tmp_path / "a.csv", client)
+        refused(message, spread.score_folder, tmp_path / name, where, tmp_path / "a.csv", client)
     assert sorted(tmp_path.iterdir()) == before

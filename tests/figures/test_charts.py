@@ -84,9 +84,6 @@ def test_histogram_counts_every_image_and_is_red_below_the_threshold():
         ends = [bar.get_x() + bar.get_width() for bar in red if bar.get_height()]
         assert all(end <= 10 + 1e-9 for end in ends)
         assert f"{near} of {near + far} nearer than the threshold" in texts_of(figure)
-
-
-def test_scores_at_the_threshold_count_as_above():
     figure = figures.score_histogram({"good": np.arange(10.0)}, 7.0, "t", CAPTION)
     assert "3 of 10 at or above the threshold" in texts_of(figure)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 10

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from refusals import refused
 
-from ganlib.errors import GanlibError
 from ganlib.models import fast, networks
 
 CONVOLUTIONS = layers.Conv2D | layers.Conv2DTranspose
@@ -53,8 +53,7 @@ def test_settings_are_those_of_the_authors_code_and_not_keras_defaults():
 )
 def test_other_sizes_are_refused_with_the_nearest_good_ones(size, channels, message):
     for build in (networks.encoder, networks.decoder, networks.discriminator):
-        with pytest.raises(GanlibError, match=message):
-            build(size, channels)
+        refused(message, build, size, channels)
 
 
 def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
