@@ -17,7 +17,7 @@ def marked(name):
     return re.search(rf"<!--{name}-->(.*?)<!--/{name}-->", README, re.S)[1]
 
 
-def test_the_table_is_the_summary():
+def test_the_table_is_the_summary_of_the_results():
     expected = []
     for (dataset, method), same in SUMMARY.groupby(["dataset", "method"], sort=False):
         by_protocol = dict(list(same.groupby("protocol")))
@@ -30,9 +30,6 @@ def test_the_table_is_the_summary():
         expected.append([dataset + stand_in, method, published, *numbers, tested])
     table = [line.strip("|").split("|") for line in marked("table").strip().splitlines()[2:]]
     assert [[cell.strip(" *") for cell in line] for line in table] == expected
-
-
-def test_the_summary_is_of_the_results():
     main = RESULTS[(RESULTS["kind"] == "all") & (RESULTS["preset"] == "corrected")]
     means = main.groupby(["dataset", "protocol", "method"])["auroc"].agg(["mean", "std", "size"])
     for line in SUMMARY.itertuples():

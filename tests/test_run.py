@@ -178,14 +178,13 @@ def test_examples_are_the_first_and_the_worst():
         assert picked.index[picked["group"] == group].tolist() == first.tolist()
 
 
-@pytest.mark.parametrize("gpu", [True, False])
-def test_the_device_is_the_card_or_the_processor(monkeypatch, gpu):
-    monkeypatch.setattr(environment, "_has_gpu", lambda: gpu)
-    monkeypatch.setattr(environment, "_output", lambda *command: "NVIDIA H100")
-    assert environment.device().startswith("NVIDIA H100" if gpu else "CPU: ")
+def test_the_device_is_card_or_processor_and_the_commit_says_if_code_changed(tmp_path, monkeypatch):
+    for gpu, name in ((True, "NVIDIA H100"), (False, "CPU: ")):
+        with monkeypatch.context() as patch:
+            patch.setattr(environment, "_has_gpu", lambda gpu=gpu: gpu)
+            patch.setattr(environment, "_output", lambda *command: "NVIDIA H100")
+            assert environment.device().startswith(name)
 
-
-def test_the_commit_says_whether_the_code_was_changed(tmp_path, monkeypatch):
     def git(*arguments):
         name = ("-c", "user.name=x", "-c", "user.email=x@y")
         subprocess.run(["git", "-C", tmp_path, *name, *arguments], check=True, capture_output=True)

@@ -45,18 +45,14 @@ def test_shrinking_takes_the_plain_mean_and_the_same_size_changes_no_pixel(tmp_p
     np.testing.assert_array_equal(np.asarray(read_picture(tmp_path / "image.png")), levels)
 
 
-def test_pillow_may_not_fill_up_truncated_files(monkeypatch, tmp_path):
-    write(tmp_path / "image.png")
-    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    refused("LOAD_TRUNCATED_IMAGES", decode, tmp_path / "image.png", 4, 1)
-
-
-def test_impossible_shapes_are_refused(tmp_path):
+def test_impossible_shapes_are_refused_and_pillow_may_not_fill_up(monkeypatch, tmp_path):
     path = write(tmp_path / "image.png")
     for size, channels in ((0, 1), (4, 2), (4, 4)):
         refused("image_size is at least 1", decode, path, size, channels)
     refused(r"resize is 'pad': choose squeeze \| letterbox \| crop", decode, path, 4, 1, "pad")
     refused(r"resize is 'pad'", opened, tmp_path, tmp_path, resize="pad")
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    refused("LOAD_TRUNCATED_IMAGES", decode, path, 4, 1)
 
 
 def test_a_letterbox_keeps_all_of_the_image_and_a_crop_the_middle(tmp_path):

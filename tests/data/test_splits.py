@@ -162,19 +162,13 @@ def test_a_split_may_use_every_group_but_the_giant():
     split = data.grouped_split(bare(train_normal=250, test_normal=10, test_anomaly=5), groups)
     assert set(groups[split.train]) == {0}
     assert {*groups[split.test_normal], *groups[split.calibration]} == {1, 2}
-
-
-@pytest.mark.parametrize(
-    ("groups", "message"),
-    [
+    dataset = bare(train_normal=100, test_normal=10, test_anomaly=10)
+    for groups, message in (
         (np.arange(8), r"shape \(8,\), expected \(120,\)"),
         (np.zeros(120, int), "fall into 1 groups, the largest of 110"),
         (np.arange(120) // 60, "fall into 2 groups"),
-    ],
-)
-def test_groups_that_give_no_split_are_refused(groups, message):
-    with pytest.raises(GanlibError, match=message):
-        data.grouped_split(bare(train_normal=100, test_normal=10, test_anomaly=10), groups)
+    ):
+        refused(message, data.grouped_split, dataset, groups)
 
 
 def test_every_draw_is_the_same_on_every_machine(groups):

@@ -111,9 +111,7 @@ def test_a_failure_midway_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [{"kinds": ["rust"]}, {"kinds": "normal"}, {"image_size": 8}, {"seed": -1}, {"start": -1}],
-)
-def test_wrong_arguments(wrong):
-    refused("expected", casting_images, **{"kinds": ["normal"], "seed": 0, **wrong})
+def test_wrong_arguments():
+    for wrong in ({"kinds": ["rust"]}, {"kinds": "normal"}, {"image_size": 8}, {"seed": -1}):
+        refused("expected", casting_images, **{"kinds": ["normal"], "seed": 0, **wrong})
+    refused("expected", casting_images, ["normal"], 0, start=-1)

@@ -293,7 +293,7 @@ def test_bad_images_are_named_or_counted_and_leave_the_others_alone(detector, ne
     assert len(found) == 9 and "5 unreadable" in result.stdout
 
 
-def test_what_is_no_detector_is_refused_by_every_command(detector, parts, tmp_path):
+def test_what_is_no_detector_and_wrong_requests_are_told_before_any_work(detector, parts, tmp_path):
     GANomaly(32, 1, 6, 4).save(tmp_path / "ganomaly.keras")
     (tmp_path / "cut.keras").write_bytes(detector.read_bytes()[:5000])
     (tmp_path / "pickle.keras").write_bytes(pickle.dumps({"a": 1}))
@@ -302,9 +302,6 @@ def test_what_is_no_detector_is_refused_by_every_command(detector, parts, tmp_pa
         path = tmp_path / name
         for asked in (["score", path, parts], ["inspect", path], ["export", path, "m.onnx"]):
             assert_one_line(run(*asked), name)
-
-
-def test_wrong_requests_are_told_before_any_work(detector, parts, tmp_path):
     (tmp_path / "file").write_text("")
     empty, taken, few = tmp_path / "empty", tmp_path / "taken.csv", tmp_path / "few"
     empty.mkdir()

@@ -107,7 +107,7 @@ def test_held_out_images_are_scored_as_new_ones_and_the_unit_follows_the_rate(de
     )
 
 
-def test_the_models_own_score_has_its_own_threshold(ganomaly):
+def test_the_models_own_score_has_its_own_threshold_and_its_own_map_is_only_divided(ganomaly):
     made = Detector(ganomaly, score="own")
     assert made.threshold is None
     normal = ganomaly.detect(GOOD[30:])
@@ -115,9 +115,6 @@ def test_the_models_own_score_has_its_own_threshold(ganomaly):
     assert made.threshold == quantile_threshold(normal.scores, 0.1)
     np.testing.assert_array_equal(made.normal_scores, np.sort(normal.scores))
     assert (made.examine(GOOD[30:])[1].max(axis=(1, 2)) >= 1).sum() == 2
-
-
-def test_a_models_own_map_is_only_divided():
     model = Edges(32, 1)  # its score is the highest of the map
     made, normal, new = Detector(model, score="own"), model.detect(GOOD[30:]), model.detect(IMAGES)
     made.calibrate_on(normal, None, 0.1)
@@ -129,16 +126,13 @@ def test_a_models_own_map_is_only_divided():
     np.testing.assert_allclose(made(IMAGES)["heat_map"], heat[:20], rtol=1e-4, atol=1e-6)
 
 
-def test_as_many_new_images_are_hot_anywhere_as_were_allowed():
+def test_as_many_new_images_are_hot_as_were_allowed_and_of_copies_the_highest_counts():
     shares = []
     for seed in range(20):  # however little is known of what is usual
         made = calibrated_on(residuals(39, seed), 0.1, residuals(4, 200 + seed))
         fresh = made.heat_maps(residuals(60, 100 + seed))
         shares.append((fresh.max(axis=(1, 2)) >= 1).mean())
     assert 0.07 < np.mean(shares) < 0.13, shares
-
-
-def test_of_copies_of_a_picture_the_highest_counts():
     normal = residuals(19, 0)
     copied, names = np.concatenate([normal, normal * 0.9]), [*range(19)] * 2
     once, twice = calibrated_on(normal, 0.1), calibrated_on(copied, 0.1, pictures=names)

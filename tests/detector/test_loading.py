@@ -68,11 +68,21 @@ def refusal(path):
     return str(refused.value)
 
 
-def test_a_model_comes_back_uncompiled(saved, tmp_path):
+def test_a_model_comes_back_uncompiled_and_other_files_are_refused(saved, tmp_path):
     """In a process that has imported no class of models: see test_own_model."""
     (tmp_path / "model.keras").write_bytes(saved)
     loaded = load_model(str(tmp_path / "model.keras"))
     assert not loaded.compiled and loaded.thresholds["quantile"] > 40
+    Planted.ran = 0
+    for content in (pickle.dumps(Planted()), members(saved)["model.weights.h5"], b"", saved[:-9]):
+        for name in ("model.keras", "model.pkl", "model"):
+            (tmp_path / name).write_bytes(content)
+            assert "is not a .keras file" in refusal(tmp_path / name)
+    assert Planted.ran == 1  # as it was pickled
+    (tmp_path / "model.zip").write_bytes(saved)
+    assert "is not a .keras file" in refusal(tmp_path / "model.zip")
+    assert "is not a .keras file" in refusal(tmp_path)
+    assert "does not exist" in refusal(tmp_path / "missing.keras")
 
 
 class Planted:
@@ -121,19 +131,6 @@ def test_nothing_foreign_runs_wherever_it_is(kind, saved, tmp_path, monkeypatch)
         refusal(with_config(path, saved, change))
     assert not load_model(with_config(path, saved, build)).compiled
     assert Planted.ran == 0
-
-
-def test_other_files_are_refused(saved, tmp_path):
-    Planted.ran = 0
-    for content in (pickle.dumps(Planted()), members(saved)["model.weights.h5"], b"", saved[:-9]):
-        for name in ("model.keras", "model.pkl", "model"):
-            (tmp_path / name).write_bytes(content)
-            assert "is not a .keras file" in refusal(tmp_path / name)
-    assert Planted.ran == 1  # as it was pickled
-    (tmp_path / "model.zip").write_bytes(saved)
-    assert "is not a .keras file" in refusal(tmp_path / "model.zip")
-    assert "is not a .keras file" in refusal(tmp_path)
-    assert "does not exist" in refusal(tmp_path / "missing.keras")
 
 
 def test_an_archive_must_hold_its_three_members_alone_and_uncompressed(saved, tmp_path):

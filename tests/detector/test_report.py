@@ -127,9 +127,7 @@ def test_headline_says_how_many_and_how_many_are_expected(
     assert numbers == [f"{count:,}" for count in counts]
 
 
-def test_an_entry_is_its_numbers_and_what_was_not_found_in_a_test_is_said_first(
-    tmp_path,
-):
+def test_an_entry_is_its_numbers_and_what_a_test_did_not_find_is_said_first(tmp_path, monkeypatch):
     entries = [
         Entry("a.png", 1.25, 0.975, True, "", picture()),
         Entry("b.png", 700.0, 0.0, False),  # beyond the end of the chart
@@ -155,9 +153,6 @@ def test_an_entry_is_its_numbers_and_what_was_not_found_in_a_test_is_said_first(
     assert "Warning" in words and "Warning" not in "".join(
         findings({"test": {**test, "detection_rate": 0.1}})
     )
-
-
-def test_the_chart_says_where_it_ends_only_if_something_is_beyond(monkeypatch):
     captions, plain = [], figures.score_histogram
     monkeypatch.setattr(
         figures, "score_histogram", lambda *given: captions.append(given[-1]) or plain(*given)

@@ -17,7 +17,7 @@ def panels_of(history):
     return panels, axes.get_lines()[-1].get_xdata().tolist()
 
 
-def test_only_comparable_losses_share_a_panel_and_epochs_count_from_one():
+def test_comparable_losses_share_a_panel_and_those_of_a_search_are_medians_of_groups():
     players, *others = HISTORY["generator_loss"], HISTORY["discriminator_loss"]
     panels, epochs = panels_of(HISTORY)
     assert panels == {
@@ -31,9 +31,6 @@ def test_only_comparable_losses_share_a_panel_and_epochs_count_from_one():
     assert panels["generator loss"] == [[55, 40]]
     assert panels["loss and val"] == [[3, 2], [2, 1]]
     assert epochs == [5, 10]
-
-
-def test_search_loss_draws_median_and_middle_of_each_group():
     losses = np.tile(np.arange(1.0, 12.0), (3, 2))
     losses[:, 11:] *= 10
     groups = ["test normal"] * 11 + ["test anomaly"] * 11
@@ -89,7 +86,7 @@ def test_histogram_counts_every_image_and_is_red_below_the_threshold():
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 10
 
 
-def test_roc_of_a_perfect_and_of_a_reversed_score():
+def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity():
     labels = np.array([0, 0, 0, 1])
     methods = {"perfect": (labels, [1, 2, 3, 4]), "reversed": (labels, [4, 3, 2, 1])}
     figure = figures.roc_and_precision_recall(methods, "t", CAPTION)
@@ -97,9 +94,6 @@ def test_roc_of_a_perfect_and_of_a_reversed_score():
     assert words <= set(texts_of(figure))
     chance = [line for line in figure.axes[1].get_lines() if line.get_label() == "chance"]
     assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
-
-
-def test_complexity_shows_every_image_and_the_median_of_each_kind():
     panel, (axes,) = complexity(SIX_KINDS), draw("score_against_complexity, six kinds").axes
     drawn = {points.get_gid(): points for points in axes.collections}
     for kind, part in panel.groupby("kind"):

@@ -19,7 +19,7 @@ def residuals_of(figure):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_reconstruction_is_right_of_its_image_over_its_score(channels):
+def test_a_reconstruction_is_right_of_its_image_over_its_score_and_not_stretched(channels):
     panel = pairs(2, channels)
     panel["anomaly"] = (*panel["anomaly"][:2], np.array([12.3456, 1234.5]))
     figure = figures.reconstructions({"AnoGAN": panel}, "t", CAPTION)
@@ -27,9 +27,6 @@ def test_a_reconstruction_is_right_of_its_image_over_its_score(channels):
         expected = [images[0], made[0], images[1], made[1]]
         np.testing.assert_array_equal(row, [image.squeeze() for image in expected])
     assert {"score 0", "score 1", "score 12.3", "score 1,234"} <= set(texts_of(figure))
-
-
-def test_grey_levels_are_never_stretched():
     dim = np.full((1, 8, 8, 1), 100, np.uint8)
     ((image, *_),) = images_of(figures.image_grid(dim, None, "t", CAPTION))
     assert image.get_clim() == (0, 255)
