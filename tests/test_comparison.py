@@ -67,9 +67,7 @@ def test_merits_of_all_and_of_each_kind_on_test_images_alone():
     assert len(comparison.merits(table.replace({"kind": {"faint": "strong"}}))) == 1
 
 
-def test_summary_is_over_seeds_and_differences_answer_the_two_questions(
-    runs_and_tables,
-):
+def test_summary_is_over_seeds_and_differences_answer_two_questions(runs_and_tables):
     runs, tables = runs_and_tables
     summary = comparison.summarise(runs, tables).set_index("method")
     for method, same in runs.groupby("method"):

@@ -5,9 +5,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 from processes import answer_of
-from tiny import SIZES, assert_answers_as_a_detector, assert_equal, load, some_images
+from tiny import SIZES, assert_answers_as_a_detector, assert_equal, load, save_images, some_images
 
 from ganlib import training
 from ganlib.data.batches import Batches
@@ -69,10 +68,8 @@ def test_it_is_short_and_answers_as_a_detector_and_after_loading(denoiser):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    for number, image in enumerate(some_images(60, seed=3)[..., 0]):
-        part = "train/good" if number < 40 else "test/good" if number < 50 else "test/hole"
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / part / f"{number}.png")
+    for seed, (part, n) in enumerate({"train/good": 40, "test/good": 10, "test/hole": 10}.items()):
+        save_images(folder / part, some_images(n, seed=seed))
     return folder
 
 

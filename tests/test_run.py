@@ -11,8 +11,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from refusals import refused
+from tiny import save_images
 
 from ganlib.errors import GanlibError
 from ganlib.models import BASELINES, METHODS, Autoencoder, environment
@@ -30,10 +30,10 @@ def make_run(tmp_path_factory):
     place = tmp_path_factory.mktemp("project")
     random = np.random.default_rng(0)
     for name, count in {"train/good": 40, "test/good": 8, "test/hole": 8}.items():
-        write_images(place / "parts" / name, random.integers(0, 256, (count, 32, 32), "uint8"))
+        save_images(place / "parts" / name, random.integers(0, 256, (count, 32, 32), "uint8"))
     masks = np.zeros((8, 32, 32), "uint8")
     masks[:, 8:12, 8:12] = 255
-    write_images(place / "parts" / "ground_truth" / "hole", masks)
+    save_images(place / "parts" / "ground_truth" / "hole", masks)
     folders = {f"{name}_dir": place / name for name in ("data", "runs", "figures")}
 
     usual = {"dataset": str(place / "parts"), **SMALL, **folders}
@@ -43,12 +43,6 @@ def make_run(tmp_path_factory):
 
     make.options = usual
     return make
-
-
-def write_images(folder, images):
-    folder.mkdir(parents=True)
-    for number, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{number:02}.png")
 
 
 @pytest.fixture(scope="session")

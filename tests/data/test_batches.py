@@ -94,23 +94,16 @@ def test_fit_takes_epoch_after_epoch_and_goes_on_where_it_was(images):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(spy.seen), expected)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rows": []}, "at least one"),
-        ({"rows": [True, False]}, "type bool"),
-        ({"rows": [3, 50]}, "from 3 to 50: expected .* of 50"),
-        ({"rows": [-1, 4]}, "from -1 to 4"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"seed": -1}, "seed=-1"),
-        ({"epoch": -1}, "epoch=-1"),
-    ],
-)
-def test_what_gives_no_batches_is_refused(images, change, message):
-    refused(message, Batches, **{"images": images, "rows": ROWS, **change})
-
-
-def test_a_file_that_was_cut_off_is_an_error(images):
+def test_what_gives_no_batches_and_a_file_that_was_cut_off_are_refused(images):
+    for rows, message in (
+        ([], "at least one"),
+        ([True, False], "type bool"),
+        ([3, 50], "from 3 to 50: expected .* of 50"),
+        ([-1, 4], "from -1 to 4"),
+    ):
+        refused(message, Batches, images, rows)
+    for name, value in {"batch_size": 0, "seed": -1, "epoch": -1}.items():
+        refused(f"{name}={value}", Batches, images, ROWS, **{name: value})
     with Path(images.filename).open("r+b") as file:
         file.truncate(images.offset + 45 * 64 + 10)
     batches = Batches(images, [44, 45], 1, shuffle=False)

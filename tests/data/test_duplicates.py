@@ -89,26 +89,7 @@ def test_groups_are_the_components_of_near_pairs_whatever_the_chunks(castings, m
             assert groups.tolist() == pd.factorize(components)[0].tolist()
 
 
-def test_the_distance_is_one_minus_the_best_correlation_over_turns(castings):
-    """Compare with a plain search over all turns of the rings, both ways round."""
-    grey = castings[:5].mean(3, dtype=np.float32)
-    rings = duplicates_module._read_rings(grey, *duplicates_module._pose(grey))
-    rings = rings - rings.mean(2, keepdims=True)
-    rings /= np.sqrt((rings**2).sum((1, 2), keepdims=True))
-    codes = duplicates_module._describe(castings[:5])
-    (_, distances), *_ = duplicates_module._distances(codes, codes)
-    for i, j in np.ndindex(5, 5):
-        best = max(
-            float((rings[i] * np.roll(other, turn, axis=1)).sum())
-            for other in (rings[j], rings[j][:, ::-1])
-            for turn in range(rings.shape[2])
-        )
-        assert distances[i, j] == pytest.approx(1 - best, abs=1e-4)
-
-
-def test_flat_images_are_no_copies_and_the_nearest_is_the_first_of_equally_near_ones(
-    castings,
-):
+def test_flat_images_are_no_copies_and_of_equally_near_ones_the_first_is_nearest(castings):
     noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     images = np.concatenate([np.full((2, 16, 16, 3), 90, np.uint8), noise])
     assert data.near_duplicate_groups(images).tolist() == [0, 1, 2, 3]

@@ -253,9 +253,7 @@ def test_held_out_images_have_no_copy_in_training_and_giants_train(groups):
         assert len(set(of_rows[split.calibration])) == 4
 
 
-def test_under_a_fixed_camera_or_of_many_they_are_drawn_one_by_one_and_that_is_said(
-    groups, monkeypatch
-):
+def test_under_a_fixed_camera_or_of_many_they_are_drawn_one_by_one(groups, monkeypatch):
     row = np.arange(100)
     for of_rows, giant in ((0 * row, 100), (np.maximum(row - 49, 0), 50), (row // 50, 100)):
         groups(of_rows)

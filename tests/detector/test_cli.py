@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tiny import save_images
 from typer.testing import CliRunner
 
 from ganlib import training
@@ -44,10 +45,7 @@ def rows(path):
 
 
 def draw(folder, kinds, seed=0, size=48):
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, pixels in enumerate(casting_images(kinds, seed, size)):
-        Image.fromarray(pixels.squeeze()).save(folder / f"{number:02}.png")
-    return folder
+    return save_images(folder, casting_images(kinds, seed, size))
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +154,7 @@ def test_thresholds_and_exit_status_for_scripts(detector, parts, tmp_path):
     assert_one_line(run("score", detector, parts, "--false-alarm-rate", "0.001"), "0.001")
 
 
-def test_a_killed_scoring_goes_on_and_ends_as_if_it_had_not_been(
-    detector, parts, tmp_path, monkeypatch
-):
+def test_a_killed_scoring_ends_as_if_it_had_not_been(detector, parts, tmp_path, monkeypatch):
     table, report = tmp_path / "s.csv", tmp_path / "r.html"
     asked = ["score", detector, parts, "--csv", table, "--report", report]
     assert run(*asked).exit_code == 0
@@ -209,9 +205,7 @@ def test_what_has_changed_since_is_scored_again(detector, parts, tmp_path):
     assert (tmp_path / "s.csv").read_bytes() == (tmp_path / "fresh.csv").read_bytes()
 
 
-def test_an_interrupted_training_goes_on_and_ends_with_the_same_detector(
-    parts, detector, tmp_path, monkeypatch
-):
+def test_an_interrupted_training_makes_the_same_detector(parts, detector, tmp_path, monkeypatch):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 3:
@@ -241,12 +235,9 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
     folder = draw(tmp_path / "set" / "train" / "good", ["normal"] * 24, 0, 32).parents[1]
     draw(folder / "test" / "good", ["normal"] * 4, 1, 32)
     burrs = draw(folder / "test" / "burr", ["burr"] * 4, 2, 32)
-    masks = folder / "ground_truth" / "burr"
-    masks.mkdir(parents=True)
-    mask = np.zeros((32, 32), "uint8")
-    mask[2:9, 2:9] = 255
-    for number in range(4):
-        Image.fromarray(mask).save(masks / f"{number:02}_mask.png")
+    masks = np.zeros((4, 32, 32), "uint8")
+    masks[:, 2:9, 2:9] = 255
+    save_images(folder / "ground_truth" / "burr", masks)
     result = run("train", folder, "-o", out := tmp_path / "set.keras", *SMALL)
     assert result.exit_code == 0, result.output
     made = load_model(out)
@@ -264,9 +255,7 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
 
 def test_one_blank_frame_among_the_good_images_is_named(tmp_path):
     folder, path = tmp_path / "grain", tmp_path / "x.keras"
-    folder.mkdir()
-    for number, pixels in enumerate(np.random.default_rng(0).integers(110, 130, (30, 32, 32))):
-        Image.fromarray(pixels.astype("uint8")).save(folder / f"{number:02}.png")
+    save_images(folder, np.random.default_rng(0).integers(110, 130, (30, 32, 32), "uint8"))
     split, _ = held_out_split(open_dataset(f"{folder}/", data_dir=tmp_path, resize="letterbox"))
     name = f"{split.calibration[1]:02}.png"
     Image.new("L", (32, 32), 255).save(folder / name)

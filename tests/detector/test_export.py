@@ -170,27 +170,22 @@ def test_the_example_gives_the_verdict_of_the_detector(resize, size, detector, e
     assert verdict == ("anomaly" if detector.is_anomaly(images) else "normal")
 
 
-@pytest.mark.parametrize(
-    ("name", "format", "message"),
-    [
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(detector, tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").write_text("mine")
+    (tmp_path / "there.onnx").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    before = sorted(tmp_path.rglob("*"))
+    for name, format, message in (
         ("part.onnx", "tflite", "format is 'tflite': choose one of onnx, litert"),
         ("part.keras", "onnx", r"part\.keras: a model of onnx is a file that ends in \.onnx"),
         ("part.onnx", "saved_model", "is a folder without such an ending"),
         ("there", "saved_model", "exists and is not such a model"),
         ("there.onnx", "onnx", r"there\.onnx exists"),
         ("file/part.onnx", "onnx", "cannot be written"),
-    ],
-)
-def test_what_cannot_be_written_is_refused_and_leaves_nothing(
-    name, format, message, detector, tmp_path
-):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "mine.txt").write_text("mine")
-    (tmp_path / "there.onnx").mkdir()
-    (tmp_path / "file").write_text("no folder")
-    before = sorted(tmp_path.rglob("*"))
-    refused(message, export, detector, tmp_path / name, format)
-    assert sorted(tmp_path.rglob("*")) == before
+    ):
+        refused(message, export, detector, tmp_path / name, format)
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_what_cannot_be_exported_is_refused(ganomaly, detector, tmp_path, monkeypatch):

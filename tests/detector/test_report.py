@@ -115,9 +115,7 @@ def test_whatever_is_in_a_name_or_the_card_is_text_and_comes_back_as_it_was(tmp_
         (0, 0, 0.05, "0 of 0 images flagged."),
     ],
 )
-def test_headline_says_how_many_and_how_many_are_expected(
-    tmp_path, anomalies, normals, rate, expected
-):
+def test_headline_says_how_many_and_how_many_usual(tmp_path, anomalies, normals, rate, expected):
     # What could not be scored counts as neither.
     entries = [*judged(anomalies, normals), Entry("x.png", error="cut off")]
     page = written(tmp_path, entries, false_alarm_rate=rate)

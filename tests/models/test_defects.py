@@ -1,5 +1,7 @@
 """Forged defects change what their label says, and nothing else."""
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,6 +12,7 @@ from ganlib.models.defects import HELD_OUT, KINDS, TRAINED, forge, lessons, pseu
 DRAW = {1: casting_images, 3: cloud_images}
 
 
+@functools.cache
 def good(n=8, size=64, channels=1):
     return DRAW[channels](["normal"] * n, 0, size)
 

@@ -69,13 +69,13 @@ def test_what_all_places_add_up_to_is_the_distance_of_the_gaussian():
 
 @pytest.mark.parametrize("cls", [PatchCore, Gaussian])
 def test_a_loaded_detector_needs_no_weights_and_gives_the_same_scores(cls, tmp_path):
-    model = learnt(cls, some_images(3, 3, size=SIZE), weights_digest="0123")
+    model = learnt(cls, some_images(3, 3, size=64), weights_digest="0123")
     model.save(tmp_path / "model.keras")
     assert (tmp_path / "model.keras").stat().st_size < 12e6
     loaded = load(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
     assert loaded.about == model.about and loaded.about["weights_digest"] == "0123"
-    images = some_images(3, 3, seed=1, size=SIZE)
+    images = some_images(3, 3, seed=1, size=64)
     assert_equal(loaded.detect(images), model.detect(images))
 
 

@@ -80,9 +80,7 @@ def products(monkeypatch):
     ("kind", "side", "made"), [(layers.Conv2D, 8, 4), (layers.Conv2DTranspose, 4, 8)]
 )
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_a_wide_convolution_computes_and_learns_as_that_of_keras(
-    kind, side, made, use_bias, products, monkeypatch
-):
+def test_a_wide_convolution_learns_as_keras_does(kind, side, made, use_bias, products, monkeypatch):
     monkeypatch.setattr(fast, "WIDE", 0)
     random = np.random.default_rng(0)
     inputs = random.normal(size=(5, side, side, 6)).astype("float32")
