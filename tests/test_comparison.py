@@ -114,7 +114,7 @@ def test_folds_are_merged_by_z_of_what_each_held_out():
     assert comparison.merge_folds(runs, tables)[1]["one"]["score"].iloc[0] == 1
 
 
-def test_of_kfold_seeds_are_drawn_and_every_gan_meets_the_simple_baselines(runs_and_tables):
+def test_differences_of_kfold_and_of_whatever_methods_there_are(runs_and_tables):
     runs, tables = runs_and_tables
     runs = runs.assign(protocol="kfold").replace({"method": {"PCA": "nearest neighbour"}})
     gan, simple = ([tables[f"{name}-{seed}"] for seed in range(3)] for name in ("GANomaly", "PCA"))
@@ -125,9 +125,6 @@ def test_of_kfold_seeds_are_drawn_and_every_gan_meets_the_simple_baselines(runs_
     pairs = rows[["a", "b"]].to_numpy().tolist()
     assert pairs == [[name, "nearest neighbour"] for name in ("AnoGAN", "GANomaly")]
     assert rows["high"].iloc[1] == evaluation.over_seeds(gan, simple, draw_runs=True)["high"]
-
-
-def test_differences_of_whatever_methods_there_are(runs_and_tables):
     runs, tables = runs_and_tables
     runs = add_runs(runs, tables, "your own", "GAN", 4.0, [1])  # the best, but of one seed
     table = comparison.differences(runs[runs["method"] != "AnoGAN"], tables)

@@ -77,17 +77,13 @@ def searched(images, chains=1, **bugs):
     return errata.anogan(errata.Preset(**bugs), dcgan(), chains, **OPTIONS).search(images)[0]
 
 
-def test_each_chain_is_carried_by_itself():
+def test_each_chain_is_carried_by_itself_by_a_dense_layer_trained_by_adam():
     images = some_images(6)
     other = images.copy()
     other[0] = 255 - other[0]  # of chain 0: images 0, 2 and 4
     both, changed = (searched(each, chains=2, fresh_search=False) for each in (images, other))
     differ = [not np.allclose(a, b, atol=1e-6) for a, b in zip(both, changed, strict=True)]
     assert differ == [True, False, True, False, True, False]
-
-
-def test_a_carried_search_is_a_dense_layer_trained_by_adam():
-    """One image, against z and Adam written by hand around the model's own loss."""
     gan, image = dcgan(), some_images(1)
     model = errata.anogan(errata.Preset(fresh_search=False), gan, **OPTIONS)
     kernel = keras.Variable(ops.convert_to_numpy(model.kernel.value)[0])

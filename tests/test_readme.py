@@ -49,7 +49,7 @@ def test_every_auroc_and_rate_in_the_text_is_in_a_results_file():
     assert set(re.findall(r"\b0\.\d{3}\b", SECTION)) <= known
 
 
-def test_results_tell_protocol_interval_family_preset_kind_device_and_source():
+def test_results_tell_what_they_are_of_and_the_run_at_the_published_size_is_told_as_it_went():
     assert set(RESULTS["protocol"]) == set(PROTOCOLS) >= {"paper", "grouped"}
     assert set(RESULTS["family"]) == {"GAN", "baseline"}
     assert {"corrected", "published"} < set(RESULTS["preset"])
@@ -59,9 +59,6 @@ def test_results_tell_protocol_interval_family_preset_kind_device_and_source():
     assert set(RESULTS["source"]) == {"kaggle", "unverified"}
     assert "stand-in" in RESULTS[RESULTS["dataset"] == "cloud"]["caption"].iloc[0]
     assert "**stand-in**" in README
-
-
-def test_the_run_at_the_published_size_is_told_as_it_went():
     run = pd.read_csv(published("figures/paper/results.csv")).iloc[0]
     text = README.split("At the published size")[1].split("\n")[0]
     assert f"{run['image_size']}x{run['image_size']}, {run['filters']} filters" in text

@@ -3,7 +3,7 @@ from dataclasses import replace
 from ganlib.settings import epochs, settings
 
 
-def test_paper_has_the_published_sizes_lengths_and_rates():
+def test_paper_is_as_published_other_data_sets_are_as_casting_and_every_value_can_be_replaced():
     casting, cloud = (settings("paper", name) for name in ("casting", "cloud"))
     assert (casting.image_size, casting.channels, casting.batch_size) == (128, 1, 32)
     assert (cloud.image_size, cloud.channels, cloud.batch_size) == (64, 3, 50)
@@ -12,9 +12,6 @@ def test_paper_has_the_published_sizes_lengths_and_rates():
     for each in (casting, cloud):
         assert (each.steps, each.learning_rate) == (1000, 1e-3)
         assert (each.dcgan_learning_rate, each.search_steps, each.limit) == (1e-4, 200, 0)
-
-
-def test_any_other_data_set_is_as_large_as_casting_and_every_value_can_be_replaced():
     for profile in ("smoke", "quick", "paper"):
         assert settings(profile, "/my/parts", channels=1) == settings(profile, "casting")
         assert settings(profile, "/my/parts").channels == 3

@@ -53,7 +53,7 @@ COPIES = [
 ]
 
 
-def test_copies_fall_into_their_images_group_and_others_do_not(castings):
+def test_copies_of_castings_and_of_chips_fall_into_their_images_group_and_others_do_not(castings):
     originals = np.concatenate([casting_images(["normal"], seed, 256) for seed in range(6)])
     images = np.concatenate([originals, [c(image) for image in originals for c in COPIES]])
     # 2x2 pixels are averaged, as decoding does after the copies were made
@@ -67,9 +67,6 @@ def test_copies_fall_into_their_images_group_and_others_do_not(castings):
         index, distance = data.nearest(np.array([flip(image) for image in castings[:4]]), castings)
         assert index.tolist() == [0, 1, 2, 3]
         assert distance.max() < 1e-4
-
-
-def test_chips_that_fill_the_frame_are_found_flipped_and_never_mixed_up():
     chips = cloud_images(["normal"] * 20, seed=1)
     flipped = np.rot90(chips[:, ::-1], axes=(1, 2))
     groups = data.near_duplicate_groups(np.concatenate([chips, flipped]))

@@ -41,14 +41,11 @@ def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels, 
     np.testing.assert_allclose(draw(kinds, 7, 64).mean((1, 2, 3)), means_of_seed_7, atol=0.02)
 
 
-def test_sound_castings_are_copies_of_18_parts():
+def test_sound_castings_are_copies_of_18_parts_and_a_defect_changes_little(monkeypatch):
     groups = near_duplicate_groups(casting_images(["normal"] * 300, 0))
     assert len(np.unique(groups)) == synthetic.PARTS
     parts = [synthetic._stream(0, "casting normal", i).integers(18) for i in range(300)]
     assert len({*zip(groups, parts, strict=True)}) == synthetic.PARTS  # none of them merged
-
-
-def test_a_defect_changes_little_and_is_seen(monkeypatch):
     kinds = CASTING_KINDS[1:] * 5
     bad = casting_images(kinds, 2, 64).astype(int)
     monkeypatch.setattr(synthetic, "_defect", lambda rng, kind, image, place: image)

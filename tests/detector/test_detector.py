@@ -61,7 +61,7 @@ def test_any_model_becomes_one_file_with_the_same_answers(tmp_path):
         np.testing.assert_array_equal(loaded.is_anomaly(few), found.scores >= made.threshold)
 
 
-def test_one_call_answers_as_examine_does(detector):
+def test_one_call_answers_as_examine_does_and_the_heat_map_by_the_formula(detector, ganomaly):
     found, heat = detector.examine(IMAGES)
     answer = {name: np.asarray(value) for name, value in detector(IMAGES).items()}
     np.testing.assert_allclose(answer["score"], found.scores, rtol=1e-4)
@@ -69,8 +69,6 @@ def test_one_call_answers_as_examine_does(detector):
     np.testing.assert_allclose(answer["residual"], found.residuals, atol=1e-3)
     assert np.abs(answer["reconstruction"] - found.reconstructions).max() <= 0.51
 
-
-def test_the_heat_map_is_that_of_the_formula(ganomaly, detector):
     def smooth(of):
         maps = of.astype("float64").mean(axis=-1)
         return ndimage.gaussian_filter(maps, (0, 1, 1), mode="constant", truncate=3)

@@ -69,18 +69,13 @@ def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
     np.testing.assert_allclose(appended[..., 3], values.std(axis=0).mean(), rtol=1e-4)
 
 
-@pytest.fixture
-def products(monkeypatch):
-    seen, matmul = [], ops.matmul
-    monkeypatch.setattr(ops, "matmul", lambda *both: seen.append(1) or matmul(*both))
-    return seen
-
-
 @pytest.mark.parametrize(
     ("kind", "side", "made"), [(layers.Conv2D, 8, 4), (layers.Conv2DTranspose, 4, 8)]
 )
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_a_wide_convolution_learns_as_keras_does(kind, side, made, use_bias, products, monkeypatch):
+def test_a_wide_convolution_learns_as_keras_does(kind, side, made, use_bias, monkeypatch):
+    products, matmul = [], ops.matmul
+    monkeypatch.setattr(ops, "matmul", lambda *both: products.append(1) or matmul(*both))
     monkeypatch.setattr(fast, "WIDE", 0)
     random = np.random.default_rng(0)
     inputs = random.normal(size=(5, side, side, 6)).astype("float32")
