@@ -124,7 +124,8 @@ def test_an_epoch_leaves_no_images_in_memory(tmp_path):
     np.save(path, np.ones((800, 256, 256, 1), "uint8"))  # 52 MB
     images = np.load(path, mmap_mode="r")
     batches = Batches(images, np.arange(len(images)), 32)
-    before = len(batches[0]) and resident()
+    assert len(batches[0]) == 32
+    before = resident()
     assert sum(batch[-1].max() for batch in batches) == 25
     assert resident() - before < 15
     assert images[:, ::16].min() == 1

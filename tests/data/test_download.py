@@ -102,9 +102,8 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir):
     whole(data_dir)
 
 
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
+def test_the_last_line_of_the_client_is_told_in_our_words():
+    for said, why in (
         ("Unauthenticated", "answers 401: it wants a login"),
         ("    Save the token to ~/.kaggle/access_token\n", "answers 401: it wants a login"),
         ("Permission 'datasets.get' was denied", f"answers 403: sign in at {CASTING.url}"),
@@ -118,10 +117,9 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir):
         ("error occurred: [Errno 28] No space left", "files: No space left on device"),
         ("[Errno 13] Permission denied: '/data/.x/packed/x.zip'", "files: Permission denied"),
         ("ConnectionPool: [Errno 111] Connection refused", "Kaggle is out of reach"),
-    ],
-)
-def test_the_last_line_of_the_client_is_told_in_our_words(said, why):
-    assert why in download_module._reason(CASTING, f"Authentication required\nTraceback\n{said}")
+    ):
+        told = download_module._reason(CASTING, f"Authentication required\nTraceback\n{said}")
+        assert why in told
 
 
 def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeypatch):

@@ -10,20 +10,10 @@ import numpy as np
 from tiny import SIZES, lesson, load, moved, some_images, values
 from untuned import untune
 
-from ganlib import training
+from ganlib import models, training
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models import (
-    DCGAN,
-    AnoGAN,
-    Autoencoder,
-    FAnoGAN,
-    GANomaly,
-    Gaussian,
-    GRDNet,
-    PatchCore,
-    devices,
-)
+from ganlib.models import devices
 
 # Brighter and brighter, so that the halves of a batch have other statistics than the whole.
 IMAGES = (some_images(27) * np.linspace(0.2, 1, 27)[:, None, None, None]).astype("uint8")
@@ -56,12 +46,12 @@ def on_one_device_and_on_two(folder):
     for scope in (contextlib.nullcontext(1), devices.every_device()):
         with scope as count:
             answer["devices"].append(count)
-            for cls in (DCGAN, Autoencoder):
+            for cls in (models.DCGAN, models.Autoencoder):
                 keras.utils.set_random_seed(0)
                 model = cls(**SIZES)
                 history = fit_and_check(model, keras.optimizers.SGD(1e-2))  # Adam forgives factors
                 answer["losses"].setdefault(cls.__name__, []).append(history)
-                if cls is DCGAN:
+                if cls is models.DCGAN:
                     model.generate(model.draw_latents(9))  # as the notebook does after an epoch
                     dcgans.append(model)
             model.save(folder / f"{count}.keras")
@@ -78,7 +68,7 @@ def kill(epoch, logs):
 
 def resumed(path, killed):
     keras.utils.set_random_seed(0)
-    model = Autoencoder(**SIZES)
+    model = models.Autoencoder(**SIZES)
     model.compile(keras.optimizers.Adam(1e-3))
     batches = Batches(some_images(), np.arange(12), batch_size=4)
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=kill)] if killed else []
@@ -91,16 +81,20 @@ def resumed(path, killed):
 
 def train(dcgan, folder):
     """Train and save a model of each method, one of them in two parts."""
-    for model in (FAnoGAN(dcgan, filters=4), GANomaly(**SIZES), GRDNet(**SIZES, width=4)):
+    for model in (
+        models.FAnoGAN(dcgan, filters=4),
+        models.GANomaly(**SIZES),
+        models.GRDNet(**SIZES, width=4),
+    ):
         fit_and_check(model, keras.optimizers.Adam(1e-3))
         model.calibrate(model.detect(IMAGES).scores, false_alarm_rate=0.3)
         model.save(folder / f"{type(model).__name__}.keras")
-    for cls in (PatchCore, Gaussian):
+    for cls in (models.PatchCore, models.Gaussian):
         learnt = cls(64, 1)
         learnt.adapt(some_images(size=64))
         learnt.save(folder / f"{cls.__name__}.keras")
     # Few steps: the longer a search, the more rounding decides which way it goes.
-    AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
+    models.AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
     training.SHARE = float("inf")
     whole, again = resumed(folder / "whole.npz", False), resumed(folder / "killed.npz", True)
     states = (values([*each.variables, *each.optimizer.variables]) for each in (whole, again))
