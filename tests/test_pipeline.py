@@ -237,9 +237,8 @@ def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_go(project, monke
     assert left == {f".{os.getpid()}.unfinished-b.npy"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "word"),
-    [
+def test_wrong_arguments_are_one_line_and_status_1(capsys):
+    for arguments, word in (
         (["--profile", "fast"], "'fast'"),
         (["--datasets", "clouds"], "clouds is not there"),
         (["--datasets", ""], "at least one name"),
@@ -247,13 +246,10 @@ def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_go(project, monke
         (["--seeds", "one"], "'one'"),
         (["--protocols"], "--protocols"),
         (["--resize", "stretch"], "'stretch'"),
-    ],
-)
-def test_wrong_arguments_are_one_line_and_status_1(arguments, word, capsys):
-    assert pipeline.main(["--profile", "smoke", *arguments]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("Error: ")
-    assert word in error
+    ):
+        assert pipeline.main(["--profile", "smoke", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("Error: ") and word in error
 
 
 def test_real_notebooks_depend_on_the_library_they_use():

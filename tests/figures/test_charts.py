@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from drawn import CAPTION, HISTORY, SIX_KINDS, complexity, draw, score_panel, texts_of
 from matplotlib.colors import to_hex
 
@@ -47,7 +46,7 @@ def scatter(panel):
     return axes, {points.get_gid(): points for points in axes.collections if points.get_gid()}
 
 
-def test_scatter_holds_each_score_in_its_groups_colour():
+def test_scatter_holds_each_score_in_its_groups_colour_and_counts_few_extreme_ones():
     panel, end = score_panel(), 0
     _, points = scatter(panel)
     assert list(points) == list(figures.GROUP_COLOURS)
@@ -58,17 +57,14 @@ def test_scatter_holds_each_score_in_its_groups_colour():
         assert end < x.min()  # one group after another
         assert np.all(np.diff(x) > 0)
         end = x.max()
-
-
-@pytest.mark.parametrize(("outliers", "hidden"), [([], 0), ([500, 9000], 2), ([500] * 5, 0)])
-def test_scatter_counts_few_extreme_scores_at_its_edge(outliers, hidden):
-    axes, points = scatter(score_panel(outliers))
-    y = points["test anomaly"].get_offsets()[:, 1]
-    assert len(y) == 60 + len(outliers)
-    assert y.max() < axes.get_ylim()[1]
-    assert (y > 100).sum() == len(outliers) - hidden
-    words = [text.get_text() for text in axes.texts]
-    assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
+    for outliers, hidden in (([], 0), ([500, 9000], 2), ([500] * 5, 0)):
+        axes, points = scatter(score_panel(outliers))
+        y = points["test anomaly"].get_offsets()[:, 1]
+        assert len(y) == 60 + len(outliers)
+        assert y.max() < axes.get_ylim()[1]
+        assert (y > 100).sum() == len(outliers) - hidden
+        words = [text.get_text() for text in axes.texts]
+        assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
 
 
 def test_histogram_counts_every_image_and_is_red_below_the_threshold():
