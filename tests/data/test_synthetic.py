@@ -42,9 +42,9 @@ def test_a_picture_depends_on_seed_number_and_kind_alone(draw, kinds, channels, 
 
 
 def test_sound_castings_are_copies_of_18_parts_and_a_defect_changes_little(monkeypatch):
-    groups = near_duplicate_groups(casting_images(["normal"] * 300, 0))
+    groups = near_duplicate_groups(casting_images(["normal"] * 150, 0))
     assert len(np.unique(groups)) == synthetic.PARTS
-    parts = [synthetic._stream(0, "casting normal", i).integers(18) for i in range(300)]
+    parts = [synthetic._stream(0, "casting normal", i).integers(18) for i in range(150)]
     assert len({*zip(groups, parts, strict=True)}) == synthetic.PARTS  # none of them merged
     kinds = CASTING_KINDS[1:] * 5
     bad = casting_images(kinds, 2, 64).astype(int)
