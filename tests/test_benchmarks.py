@@ -10,7 +10,7 @@ from benchmarks import ceiling, draw
 from ganlib.models.ganomaly import GANomaly
 
 
-def test_operations_are_those_counted_by_hand():
+def test_operations_of_a_network_and_of_a_step_of_ganomaly_are_those_counted_by_hand():
     image = keras.Input((8, 8, 3))
     x = keras.layers.Conv2D(5, 4, strides=2, padding="same")(image)  # to 4x4
     x = keras.layers.Conv2DTranspose(2, 4, strides=2, padding="same")(x)  # from 4x4
@@ -18,9 +18,6 @@ def test_operations_are_those_counted_by_hand():
     first = 2 * 4 * 4 * (4 * 4 * 3) * 5
     rest = 2 * 4 * 4 * (4 * 4 * 5) * 2 + 2 * (8 * 8 * 2) * 7
     assert ceiling.operations(keras.Model(image, x)) == (first + rest, first)
-
-
-def test_a_step_of_ganomaly_has_sixteen_passes_less_the_gradients_of_images():
     model = GANomaly(32, 1, latent_dim=6, filters=4)
     networks = (model.encoder, model.decoder, model.encoder2, model.discriminator)
     (e, e_image), (d, _), (e2, _), (judge, judge_image) = map(ceiling.operations, networks)
@@ -85,7 +82,7 @@ def test_the_readme_says_what_the_benchmark_measured():
     assert numbers_in(slower) == list(SLOWER.set_index("what")["ratio"][TOLD].map(draw._number))
 
 
-def test_the_tables_of_the_page_are_those_of_the_results():
+def test_the_tables_and_numbers_of_the_page_are_those_of_the_results():
     for row in RESULTS.itertuples():
         assert f"| {row.what} |" in PAGE
         assert pd.isna(row.ratio) or f" | {row.unit} | {draw._number(row.ratio)} | " in PAGE
@@ -95,9 +92,6 @@ def test_the_tables_of_the_page_are_those_of_the_results():
     assert [row[0] for row in rows] == expected["what"].tolist()
     numbers = expected[["ratio", "bound"]].map(draw._number).to_numpy().tolist()
     assert [row[1:] for row in rows] == numbers
-
-
-def test_what_is_said_of_scoring_files_and_of_exports_is_in_their_tables():
     said = dict(re.findall(r"<!--(\w+)-->([\w.,-]+)<!--/", PAGE))
     values = pd.read_csv(BENCHMARKS / "scoring.csv").set_index("what")["value"]
     assert said["rate"] == f"{values[said['files'] + ' files to a table']:.0f}"

@@ -67,7 +67,7 @@ def test_merits_of_all_and_of_each_kind_on_test_images_alone():
     assert len(comparison.merits(table.replace({"kind": {"faint": "strong"}}))) == 1
 
 
-def test_summary_is_mean_and_sd_over_seeds_beside_the_published(runs_and_tables):
+def test_summary_is_over_seeds_and_differences_answer_two_questions(runs_and_tables):
     runs, tables = runs_and_tables
     summary = comparison.summarise(runs, tables).set_index("method")
     for method, same in runs.groupby("method"):
@@ -80,9 +80,6 @@ def test_summary_is_mean_and_sd_over_seeds_beside_the_published(runs_and_tables)
     assert summary["published"].dropna().to_dict() == {"AnoGAN": 0.552, "GANomaly": 0.907}
     grouped = comparison.summarise(runs.assign(protocol="grouped"), tables)
     assert grouped["published"].isna().all()
-
-
-def test_differences_answer_the_two_questions(runs_and_tables):
     runs, tables = runs_and_tables
     table = comparison.differences(runs, tables).set_index("question")
     means = runs.groupby("method")["auroc"].mean()
@@ -117,7 +114,7 @@ def test_folds_are_merged_by_z_of_what_each_held_out():
     assert comparison.merge_folds(runs, tables)[1]["one"]["score"].iloc[0] == 1
 
 
-def test_of_kfold_seeds_are_drawn_and_every_gan_meets_the_simple_baselines(runs_and_tables):
+def test_differences_of_kfold_and_of_whatever_methods_there_are(runs_and_tables):
     runs, tables = runs_and_tables
     runs = runs.assign(protocol="kfold").replace({"method": {"PCA": "nearest neighbour"}})
     gan, simple = ([tables[f"{name}-{seed}"] for seed in range(3)] for name in ("GANomaly", "PCA"))
@@ -128,9 +125,6 @@ def test_of_kfold_seeds_are_drawn_and_every_gan_meets_the_simple_baselines(runs_
     pairs = rows[["a", "b"]].to_numpy().tolist()
     assert pairs == [[name, "nearest neighbour"] for name in ("AnoGAN", "GANomaly")]
     assert rows["high"].iloc[1] == evaluation.over_seeds(gan, simple, draw_runs=True)["high"]
-
-
-def test_differences_of_whatever_methods_there_are(runs_and_tables):
     runs, tables = runs_and_tables
     runs = add_runs(runs, tables, "your own", "GAN", 4.0, [1])  # the best, but of one seed
     table = comparison.differences(runs[runs["method"] != "AnoGAN"], tables)
@@ -163,17 +157,14 @@ def test_thresholds_come_from_held_out_normals_and_are_applied_to_test_images(ru
     assert others[:3].tolist() == rates["threshold"][:3].tolist()
 
 
-def test_percentiles_are_among_the_test_normals():
+def test_percentiles_are_among_the_test_normals_and_complexity_is_the_size_of_the_png():
     table = scored(normals=4, anomalies=2, calibration=2)
     table["score"] = [9, 9, 1, 2, 3, 4, 8, 2.5]
     shares = [text.split()[1] for text in comparison.percentiles(table, pd.Series([8, 2.5, 1]))]
     assert shares == ["100", "50", "0"]
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_complexity_is_the_size_of_the_png(channels):
-    noise = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype="uint8")
-    sizes = comparison.image_complexity(np.stack([noise, np.full_like(noise, 90)]))
-    file = io.BytesIO()
-    Image.fromarray(noise.squeeze()).save(file, "PNG", compress_level=9)
-    assert sizes[1] < sizes[0] == len(file.getvalue())
+    for channels in (1, 3):  # complexity is the size of the PNG
+        noise = np.random.default_rng(0).integers(0, 256, (32, 32, channels), dtype="uint8")
+        sizes = comparison.image_complexity(np.stack([noise, np.full_like(noise, 90)]))
+        file = io.BytesIO()
+        Image.fromarray(noise.squeeze()).save(file, "PNG", compress_level=9)
+        assert sizes[1] < sizes[0] == len(file.getvalue())

@@ -18,10 +18,6 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
 
 
-def test_there_are_these():
-    assert {path.stem for path in NOTEBOOKS} == {*pipeline.NOTEBOOKS, pipeline.YOUR_IMAGES}
-
-
 @each_notebook
 def test_notebook_is_clean_short_and_explains_its_parameters(path):
     notebook = nbformat.read(path, 4)
@@ -37,18 +33,14 @@ def test_notebook_is_clean_short_and_explains_its_parameters(path):
     assert ("fetch=True" in source) == (path.stem == "00_download")  # the only one to download
     (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     assert all("  # " in line for line in parameters.source.splitlines())
-
-
-@each_notebook
-def test_unknown_parameters_are_refused_before_anything_is_done(path):
-    """`Run` checks them too."""
-    cells = code_cells(path)
+    # Unknown parameters are refused before anything is done; `Run` checks them too.
     number = next(i for i, c in enumerate(cells) if "parameters" in c.metadata.get("tags", []))
     body = ast.parse(cells[number + 1].source).body
     first = next(node for node in body if not isinstance(node, ast.Import | ast.ImportFrom))
     assert re.match(r"(run = Run\(|check_parameters\(\))", ast.unparse(first))
 
 
-def test_all_code_of_the_notebooks_is_short():
+def test_there_are_these_and_their_code_is_short():
+    assert {path.stem for path in NOTEBOOKS} == {*pipeline.NOTEBOOKS, pipeline.YOUR_IMAGES}
     lines = [line for path in NOTEBOOKS for c in code_cells(path) for line in c.source.splitlines()]
     assert sum(bool(line.strip()) for line in lines) <= 670

@@ -1,32 +1,34 @@
 """A model of one's own, in one file of at most 40 lines, takes part in everything."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image
-from tiny import assert_answers_as_a_detector, assert_equal, load, some_images
+from processes import answer_of
+from tiny import SIZES, assert_answers_as_a_detector, assert_equal, load, save_images, some_images
 
-from ganlib import comparison, training
+from ganlib import training
 from ganlib.data.batches import Batches
-from ganlib.detector import Detector
-from ganlib.files import write_safely
-from ganlib.models import METHODS
-from ganlib.run import Run, read_runs
+from ganlib.models import METHODS, Autoencoder
 
 FILE = Path(__file__).with_name("own_model.py")
-# In another process: what `GANLIB_MODELS` names is a method, and its saved model is loaded.
+# In another process: a saved model needs no class to be imported, and what `GANLIB_MODELS` names is
+# a method, which the command line trains.
 PROGRAM = """
-import sys, numpy, tiny
+import json, runpy, sys
+import numpy as np
+from ganlib.detector.load import load_model
+mine, other, images, *command = sys.argv[1:]
+models, images = [load_model(path) for path in (other, mine)], np.load(images)
 from ganlib.models import METHODS
-from ganlib.models.base import construct
-model = tiny.load(sys.argv[1])
-assert type(model) is METHODS["denoiser"] and model.family == "baseline"
-print(*model.is_anomaly(tiny.some_images(5, seed=2)).tolist())
+assert type(models[1]) is METHODS["denoiser"] and models[1].family == "baseline"
+sys.argv[1:] = command
+try:
+    runpy.run_module("ganlib", run_name="__main__")
+except SystemExit as end:
+    assert not end.code
+print(json.dumps([[m.thresholds, m.detect(images).scores.tolist()] for m in models]))
 """
 
 
@@ -53,11 +55,8 @@ def denoiser(tmp_path_factory):
     del METHODS["denoiser"]
 
 
-def test_it_is_short():
+def test_it_is_short_and_answers_as_a_detector_and_after_loading(denoiser):
     assert len(FILE.read_text().splitlines()) <= 40
-
-
-def test_it_answers_as_a_detector_and_after_loading(denoiser):
     model, path = denoiser
     images = some_images(5, seed=2)
     detection = model.detect(images)
@@ -66,74 +65,29 @@ def test_it_answers_as_a_detector_and_after_loading(denoiser):
     assert load(path).get_config() == model.get_config()
 
 
-def run(path):
-    here = os.pathsep.join([str(FILE.parent), os.environ.get("PYTHONPATH", "")])
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, path],
-        env={**os.environ, "PYTHONPATH": here, "GANLIB_MODELS": str(FILE)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def test_another_process_knows_it_by_the_environment(denoiser):
-    model, path = denoiser
-    done = run(path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    expected = model.is_anomaly(some_images(5, seed=2)).tolist()
-    assert done.stdout.split() == list(map(str, expected))
-
-
-def test_it_becomes_a_detector_with_heat_maps(denoiser, tmp_path):
-    model, _ = denoiser
-    detector = Detector(model, {"images": "noise"})
-    detector.calibrate_on(*(model.detect(some_images(30, seed=seed)) for seed in (1, 2)), 0.1)
-    write_safely(tmp_path / "detector.keras", detector.save)
-    loaded, images = load(tmp_path / "detector.keras"), some_images(5, seed=2)
-    for found, expected in zip(loaded.examine(images), detector.examine(images), strict=True):
-        assert_equal(found, expected)
-    assert loaded.card == detector.card
-    np.testing.assert_array_equal(loaded.is_anomaly(images), detector.is_anomaly(images))
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
-    for number, image in enumerate(some_images(60, seed=3)[..., 0]):
-        part = "train/good" if number < 40 else "test/good" if number < 50 else "test/hole"
-        (folder / part).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / part / f"{number}.png")
+    for seed, (part, n) in enumerate({"train/good": 40, "test/good": 10, "test/hole": 10}.items()):
+        save_images(folder / part, some_images(n, seed=seed))
     return folder
 
 
-def test_the_command_line_trains_it(folder, tmp_path):
-    arguments = [folder, "--method", "denoiser", "--steps", "3", "-o", tmp_path / "parts.keras"]
-    arguments += ["--image-size", "32", "--filters", "4"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ganlib", "train", *map(str, arguments)],
-        env={**os.environ, "GANLIB_MODELS": str(FILE)},
-        capture_output=True,
-        text=True,
-        timeout=300,
+def test_another_process_loads_it_and_models_of_ganlib_and_trains_it(denoiser, folder, tmp_path):
+    (model, path), other = denoiser, Autoencoder(**SIZES)
+    images = some_images(5, seed=2)
+    np.save(tmp_path / "images.npy", images)
+    other.calibrate(np.arange(50.0))
+    other.save(tmp_path / "other.keras")
+    out = tmp_path / "parts.keras"
+    train = ["train", folder, "--method", "denoiser", "--steps", "3", "-o", out]
+    train += ["--image-size", "32", "--filters", "4"]
+    answer = answer_of(
+        *("-c", PROGRAM, path, tmp_path / "other.keras", tmp_path / "images.npy", *train),
+        GANLIB_MODELS=str(FILE),
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "AUROC on the test images" in done.stderr
-    assert "parts.keras" in done.stdout
-
-
-def test_it_takes_part_in_the_comparison(denoiser, folder, tmp_path):
-    """As in 02b and 03: written by a run, found by its name, and summarized."""
-    places = {f"{name}_dir": tmp_path / name for name in ("data", "runs", "figures")}
-    run = Run("denoiser", str(folder), "smoke", steps=2, filters=4, latent_dim=6, **places)
-    model = run.build(METHODS["denoiser"].train, fit=run.fit)
-    table, images = run.to_score()
-    detection = run.detect(model, images)
-    table = run.add_truth(table.assign(score=detection.scores))
-    run.write(model, table, images, detection)
-    runs = read_runs([run.folder.parent], METHODS)
-    tables = {str(run.folder): table}
-    rows = runs.merge(comparison.merits(table).assign(folder=str(run.folder)), on="folder")
-    (line,) = comparison.summarise(rows[rows["kind"] == "all"], tables).to_dict("records")
-    assert (line["method"], line["family"], line["n_test_anomaly"]) == ("denoiser", "baseline", 10)
-    assert line["auroc"] == run.evaluate(table, detection)["auroc"]
+    for each, (thresholds, scores) in zip((other, model), answer, strict=True):
+        assert thresholds == each.thresholds
+        np.testing.assert_allclose(scores, each.detect(images).scores, rtol=1e-6)
+    made = load(out)
+    assert made.card["method"] == "denoiser" and "auroc" in made.card["test"]

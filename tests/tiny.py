@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 
 from ganlib.detector.load import load_model as load  # noqa: F401  (for the tests)
 from ganlib.models import DCGAN, AnoGAN, FAnoGAN, GRDNet, Segmentator, defects
@@ -15,6 +16,14 @@ SIZES = {"image_size": 32, "channels": 1, "latent_dim": 6, "filters": 4}
 def some_images(n=12, channels=1, seed=0, size=32):
     shape = (n, size, size, channels)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def save_images(folder, images):
+    """Save images, grey or `(n, h, w, 1)`, as 00.png, 01.png, ...; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(folder / f"{number:02}.png")
+    return folder
 
 
 def build(cls, seed=0, **options):
@@ -46,10 +55,11 @@ def fit(model, images=None, epochs=1, batch_size=4, rate=1e-3, run_eagerly=False
     return history
 
 
-def trained(cls, images=None, epochs=1, rate=1e-3, run_eagerly=True, **options):
+def trained(cls, images=None, epochs=1, run_eagerly=True, **options):
+    """Build and train: one step, or compiled, three an epoch."""
     model = build(cls, **options)
     if cls is not AnoGAN:
-        fit(model, images, epochs, rate=rate, run_eagerly=run_eagerly)
+        fit(model, images, epochs, batch_size=12 if run_eagerly else 4, run_eagerly=run_eagerly)
     return model
 
 

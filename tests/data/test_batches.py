@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 from processes import answer_of
+from refusals import refused
 
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
@@ -32,7 +33,7 @@ def an_epoch(batches):
     return [row for batch in batches for row in rows_of(batch)]
 
 
-def test_a_batch_has_the_pixels_of_its_rows(images):
+def test_a_batch_has_the_pixels_of_its_rows_whose_order_is_of_seed_and_epoch_alone(images):
     for other in (images, np.array(images), images[2:], images[:, 4:], images[::-1]):
         batches = Batches(other, ROWS, batch_size=8)
         for index in (2, 0, 1):
@@ -41,9 +42,6 @@ def test_a_batch_has_the_pixels_of_its_rows(images):
             np.testing.assert_array_equal(batches[index], expected)
         changed = Batches(other, ROWS, 8, transform=lambda batch, random: batch * 4.0)
         np.testing.assert_array_equal(changed[1], 4.0 * batches[1])
-
-
-def test_the_order_depends_on_seed_and_epoch_alone(images):
     batches = Batches(images, ROWS, batch_size=8, seed=1)
     assert [len(batch) for batch in batches] == [8, 8, 6]
     assert sorted(an_epoch(batches)) == ROWS.tolist() != an_epoch(batches)
@@ -97,24 +95,16 @@ def test_fit_takes_epoch_after_epoch_and_goes_on_where_it_was(images):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(spy.seen), expected)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rows": []}, "at least one"),
-        ({"rows": [True, False]}, "type bool"),
-        ({"rows": [3, 50]}, "from 3 to 50: expected .* of 50"),
-        ({"rows": [-1, 4]}, "from -1 to 4"),
-        ({"batch_size": 0}, "batch_size=0"),
-        ({"seed": -1}, "seed=-1"),
-        ({"epoch": -1}, "epoch=-1"),
-    ],
-)
-def test_what_gives_no_batches_is_refused(images, change, message):
-    with pytest.raises(GanlibError, match=message):
-        Batches(**{"images": images, "rows": ROWS, **change})
-
-
-def test_a_file_that_was_cut_off_is_an_error(images):
+def test_what_gives_no_batches_and_a_file_that_was_cut_off_are_refused(images):
+    for rows, message in (
+        ([], "at least one"),
+        ([True, False], "type bool"),
+        ([3, 50], "from 3 to 50: expected .* of 50"),
+        ([-1, 4], "from -1 to 4"),
+    ):
+        refused(message, Batches, images, rows)
+    for name, value in {"batch_size": 0, "seed": -1, "epoch": -1}.items():
+        refused(f"{name}={value}", Batches, images, ROWS, **{name: value})
     with Path(images.filename).open("r+b") as file:
         file.truncate(images.offset + 45 * 64 + 10)
     batches = Batches(images, [44, 45], 1, shuffle=False)

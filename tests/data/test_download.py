@@ -102,9 +102,8 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir):
     whole(data_dir)
 
 
-@pytest.mark.parametrize(
-    ("said", "why"),
-    [
+def test_the_last_line_of_the_client_is_told_in_our_words():
+    for said, why in (
         ("Unauthenticated", "answers 401: it wants a login"),
         ("    Save the token to ~/.kaggle/access_token\n", "answers 401: it wants a login"),
         ("Permission 'datasets.get' was denied", f"answers 403: sign in at {CASTING.url}"),
@@ -118,10 +117,9 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir):
         ("error occurred: [Errno 28] No space left", "files: No space left on device"),
         ("[Errno 13] Permission denied: '/data/.x/packed/x.zip'", "files: Permission denied"),
         ("ConnectionPool: [Errno 111] Connection refused", "Kaggle is out of reach"),
-    ],
-)
-def test_the_last_line_of_the_client_is_told_in_our_words(said, why):
-    assert why in download_module._reason(CASTING, f"Authentication required\nTraceback\n{said}")
+    ):
+        told = download_module._reason(CASTING, f"Authentication required\nTraceback\n{said}")
+        assert why in told
 
 
 def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeypatch):
@@ -136,14 +134,11 @@ def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeyp
     assert kaggle.logins
 
 
-def test_a_server_that_never_answers_is_left(kaggle, data_dir):
+def test_a_server_that_never_answers_is_left_and_an_interrupt_leaves_nothing(kaggle, data_dir):
     kaggle.hangs = True
     start = time.monotonic()
     assert refused(data_dir, 1.0).startswith("Kaggle's client received nothing for 1 seconds")
     assert time.monotonic() - start < 20
-
-
-def test_an_interrupted_download_leaves_nothing(kaggle, data_dir):
     # A shell takes SIGINT from what it starts in the background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     kaggle.hangs = True
@@ -224,19 +219,16 @@ def test_nothing_gets_out_of_the_folder(kaggle, data_dir):
     assert all(path.is_relative_to(root) for path in top.rglob("outside.txt"))
 
 
-def test_a_folder_in_the_way_is_not_touched(kaggle, data_dir):
+def test_nothing_is_fetched_where_that_is_forbidden_or_a_folder_is_in_the_way(kaggle, data_dir):
+    for data in ("auto", "kaggle", "generated"):
+        message = r"no casting images .* run the notebook 00_download"
+        with pytest.raises(GanlibError, match=message):
+            open_dataset("casting", data, data_dir, fetch=False)
+        assert not data_dir.exists()
     mine = data_dir / CASTING.folder / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
     with pytest.raises(GanlibError, match="is in the way"):
         fetch(data_dir)
     assert mine.read_text() == "mine"
-    assert kaggle.asked == []
-
-
-@pytest.mark.parametrize("data", ["auto", "kaggle", "generated"])
-def test_no_image_is_fetched_where_that_is_forbidden(kaggle, data_dir, data):
-    with pytest.raises(GanlibError, match=r"no casting images .* run the notebook 00_download"):
-        open_dataset("casting", data, data_dir, fetch=False)
-    assert not data_dir.exists()
     assert kaggle.asked == []

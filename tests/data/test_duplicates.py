@@ -53,7 +53,7 @@ COPIES = [
 ]
 
 
-def test_copies_fall_into_their_images_group_and_others_do_not(castings):
+def test_copies_of_castings_and_of_chips_fall_into_their_images_group_and_others_do_not(castings):
     originals = np.concatenate([casting_images(["normal"], seed, 256) for seed in range(6)])
     images = np.concatenate([originals, [c(image) for image in originals for c in COPIES]])
     # 2x2 pixels are averaged, as decoding does after the copies were made
@@ -67,9 +67,6 @@ def test_copies_fall_into_their_images_group_and_others_do_not(castings):
         index, distance = data.nearest(np.array([flip(image) for image in castings[:4]]), castings)
         assert index.tolist() == [0, 1, 2, 3]
         assert distance.max() < 1e-4
-
-
-def test_chips_that_fill_the_frame_are_found_flipped_and_never_mixed_up():
     chips = cloud_images(["normal"] * 20, seed=1)
     flipped = np.rot90(chips[:, ::-1], axes=(1, 2))
     groups = data.near_duplicate_groups(np.concatenate([chips, flipped]))
@@ -89,30 +86,10 @@ def test_groups_are_the_components_of_near_pairs_whatever_the_chunks(castings, m
             assert groups.tolist() == pd.factorize(components)[0].tolist()
 
 
-def test_the_distance_is_one_minus_the_best_correlation_over_turns(castings):
-    """Compare with a plain search over all turns of the rings, both ways round."""
-    grey = castings[:5].mean(3, dtype=np.float32)
-    rings = duplicates_module._read_rings(grey, *duplicates_module._pose(grey))
-    rings = rings - rings.mean(2, keepdims=True)
-    rings /= np.sqrt((rings**2).sum((1, 2), keepdims=True))
-    codes = duplicates_module._describe(castings[:5])
-    (_, distances), *_ = duplicates_module._distances(codes, codes)
-    for i, j in np.ndindex(5, 5):
-        best = max(
-            float((rings[i] * np.roll(other, turn, axis=1)).sum())
-            for other in (rings[j], rings[j][:, ::-1])
-            for turn in range(rings.shape[2])
-        )
-        assert distances[i, j] == pytest.approx(1 - best, abs=1e-4)
-
-
-def test_flat_images_are_copies_of_nothing():
+def test_flat_images_are_no_copies_and_of_equally_near_ones_the_first_is_nearest(castings):
     noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
     images = np.concatenate([np.full((2, 16, 16, 3), 90, np.uint8), noise])
     assert data.near_duplicate_groups(images).tolist() == [0, 1, 2, 3]
-
-
-def test_the_nearest_is_the_first_of_equally_near_ones(castings):
     index, distance = data.nearest(castings[:2], np.concatenate([castings[5:7], castings[1:2]] * 2))
     assert index[1] == 2
     assert distance[1] < 1e-4 and distance[0] > THRESHOLD
@@ -139,13 +116,10 @@ def dataset(castings, tmp_path):
     return data.Dataset("casting", "unverified", tmp_path, files, digests, (), tmp_path / "data")
 
 
-def test_normals_and_anomalies_are_grouped_apart(dataset):
+def test_normals_and_anomalies_are_grouped_apart_and_cached_by_threshold(dataset, monkeypatch):
     groups = data.groups_of(dataset)
     assert groups[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 8, 9]
     assert groups[12:].tolist() == [10, 10, 11, 12]
-
-
-def test_groups_are_cached_by_images_and_threshold(dataset, monkeypatch):
     first = data.groups_of(dataset)
     assert len(set(data.groups_of(dataset, 0.5))) < len(set(first))
     caches = sorted((dataset.cache_dir / "cache").glob("*groups*"))
@@ -158,7 +132,7 @@ def test_groups_are_cached_by_images_and_threshold(dataset, monkeypatch):
     assert data.groups_of(dataset).tolist() == first.tolist()
 
 
-def test_the_audit_counts_copies_within_and_across_sets(dataset):
+def test_the_audit_counts_copies_within_and_across_sets_and_compares_brightness(dataset):
     audit = data.audit_dataset(dataset)
     copies = audit.copies.set_index(["of", "within"])
     assert copies.loc[("test normal", "train")].tolist() == [4, 1, 1, 2]
@@ -180,14 +154,7 @@ def test_the_audit_counts_copies_within_and_across_sets(dataset):
     assert found.loc[[8, 9], "nearest_row"].tolist() == [0, 1]
     assert found.loc[[8, 9], "nearest_file"].tolist() == ["00.png", "01.png"]
     assert found["same_file"].to_dict() == {8: True, 9: False, 10: False, 11: False}
-
-
-def test_the_audit_compares_brightness_and_contrast(dataset):
-    line = (
-        data.audit_dataset(dataset)
-        .brightness.set_index(["set", "kind"])
-        .loc["test anomaly", "dent"]
-    )
+    line = audit.brightness.set_index(["set", "kind"]).loc["test anomaly", "dent"]
     images = [np.asarray(Image.open(dataset.root / f"{i}.png"), float) for i in range(12, 16)]
     means, spreads = ([float(f(image)) for image in images] for f in (np.mean, np.std))
     expected = [4, np.mean(means), np.std(means, ddof=1), np.mean(spreads), np.std(spreads, ddof=1)]

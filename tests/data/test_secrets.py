@@ -101,20 +101,17 @@ def code_of(path):
     return "\n".join(cell.source for cell in cells[1:])
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_only_the_first_notebook_may_fetch_images(path):
-    code = code_of(path)
-    assert not set(modules(code)) & (NETWORK | {"subprocess"})
-    assert not any(line.lstrip().startswith(("!", "%")) for line in code.splitlines())
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    for call in calls:
-        assert "get_file" not in ast.unparse(call.func)  # Keras fetches so
-        if ast.unparse(call.func).endswith("open_dataset") and path.stem != "00_download":
-            call = ast.unparse(call)  # drawing images takes no network
-            assert "fetch=False" in call or "data='generated'" in call
-
-
-def test_only_the_download_knows_kaggles_client():
+def test_only_the_first_notebook_may_fetch_images_and_only_download_knows_kaggles_client():
+    for path in NOTEBOOKS:
+        code = code_of(path)
+        assert not set(modules(code)) & (NETWORK | {"subprocess"}), path
+        assert not any(line.lstrip().startswith(("!", "%")) for line in code.splitlines()), path
+        for call in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)):
+            name, call = ast.unparse(call.func), ast.unparse(call)
+            assert "get_file" not in name, path  # Keras fetches so
+            if name.endswith("open_dataset") and path.stem != "00_download":
+                # Drawing images takes no network.
+                assert "fetch=False" in call or "data='generated'" in call, path
     for path in (PROJECT / "ganlib").rglob("*.py"):
         code = path.read_text()
         assert not set(modules(code)) & NETWORK, path

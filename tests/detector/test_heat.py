@@ -8,16 +8,13 @@ from ganlib.data.images import decode
 from ganlib.detector.heat import BEGINS, FULL, LINE, at_own_size, draw_heat, overlay
 
 
-def test_colour_depends_on_the_heat_alone_not_on_the_rest_of_the_image():
+def test_colour_depends_on_the_heat_alone_from_where_it_begins_to_full_heat():
     image = np.full((4, 4, 1), 100, "uint8")
     mild, hot = np.zeros((2, 4, 4), "float32")
     mild[1, 1] = hot[1, 1] = 1.0
     hot[2, 2] = 50.0
     np.testing.assert_array_equal(overlay(image, mild)[1, 1], overlay(image, hot)[1, 1])
     assert (overlay(image, mild)[0, 0] == 100).all()
-
-
-def test_nothing_is_drawn_where_it_is_cool_and_no_more_beyond_full_heat():
     image = np.random.default_rng(0).integers(0, 256, (3, 2, 3), dtype="uint8")
     np.testing.assert_array_equal(overlay(image, np.full((3, 2), BEGINS)), image)
     full, beyond = (overlay(image, np.full((3, 2), heat)) for heat in (FULL, 9.0))
@@ -54,16 +51,13 @@ def test_the_heat_of_a_spot_lies_on_the_spot(tmp_path, size, resize):
     assert found[top + 5, left + 5] > 150
 
 
-def test_a_turned_photograph_is_drawn_as_viewers_show_it(tmp_path):
+def test_a_picture_has_its_own_size_as_viewers_show_it_and_the_words_below(tmp_path):
     exif = Image.Exif()
     exif[274] = 6  # a quarter turn
     Image.fromarray(np.full((100, 300), 90, "uint8")).save(tmp_path / "p.jpg", exif=exif)
     picture = draw_heat(tmp_path / "p.jpg", np.zeros((8, 8), "float32"), "letterbox", "")
     assert picture.width == 240  # as wide as words need; the image is 100 wide and 300 high
     assert picture.height > 300
-
-
-def test_a_picture_has_its_own_size_and_the_words_below(tmp_path):
     Image.fromarray(np.full((200, 400), 90, "uint8")).save(tmp_path / "part.png")
     heat = np.zeros((16, 16), "float32")
     picture = np.asarray(draw_heat(tmp_path / "part.png", heat, "squeeze", "score 0.5"))

@@ -92,14 +92,11 @@ def judged(anomalies, normals):
     ]
 
 
-def test_whatever_is_in_a_name_it_comes_back_as_it_was(tmp_path):
+def test_whatever_is_in_a_name_or_the_card_is_text_and_comes_back_as_it_was(tmp_path):
     page = written(tmp_path, [Entry(name, 0.5, 0.5, False) for name in HOSTILE])
     assert [entry["file"] for entry in page.entries] == HOSTILE
     assert len(page.named("script")) == len(HOSTILE) + 1
     assert len(page.named("img")) == 1  # the chart
-
-
-def test_whatever_is_in_the_card_it_is_text(tmp_path):
     words = "<b>&amp;</b> {{ 7 }} \udcff"
     page = written(tmp_path, [Entry("a.png", error=words)], name=words, images=words, notes=[words])
     assert not page.named("b")
@@ -118,9 +115,7 @@ def test_whatever_is_in_the_card_it_is_text(tmp_path):
         (0, 0, 0.05, "0 of 0 images flagged."),
     ],
 )
-def test_headline_says_how_many_and_how_many_are_expected(
-    tmp_path, anomalies, normals, rate, expected
-):
+def test_headline_says_how_many_and_how_many_usual(tmp_path, anomalies, normals, rate, expected):
     # What could not be scored counts as neither.
     entries = [*judged(anomalies, normals), Entry("x.png", error="cut off")]
     page = written(tmp_path, entries, false_alarm_rate=rate)
@@ -130,7 +125,7 @@ def test_headline_says_how_many_and_how_many_are_expected(
     assert numbers == [f"{count:,}" for count in counts]
 
 
-def test_an_entry_is_its_numbers_verdict_and_picture(tmp_path):
+def test_an_entry_is_its_numbers_and_what_a_test_did_not_find_is_said_first(tmp_path, monkeypatch):
     entries = [
         Entry("a.png", 1.25, 0.975, True, "", picture()),
         Entry("b.png", 700.0, 0.0, False),  # beyond the end of the chart
@@ -149,9 +144,6 @@ def test_an_entry_is_its_numbers_verdict_and_picture(tmp_path):
     assert page.named("img")[0]["src"].startswith("data:image/png;base64,")
     assert "how many it finds is unknown" in page.texts["p"][0]
     assert "could not be scored: 1" in page.texts["p"][1]
-
-
-def test_what_the_detector_did_not_find_in_its_own_test_is_said_first(tmp_path):
     test = {"n_normal": 57, "n_anomaly": 29, "asked": 0.05}
     test |= {"detection_rate": 0.0, "false_alarm_rate": 0.0, "false_alarm_high": 0.063}
     words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
@@ -159,9 +151,6 @@ def test_what_the_detector_did_not_find_in_its_own_test_is_said_first(tmp_path):
     assert "Warning" in words and "Warning" not in "".join(
         findings({"test": {**test, "detection_rate": 0.1}})
     )
-
-
-def test_the_chart_says_where_it_ends_only_if_something_is_beyond(monkeypatch):
     captions, plain = [], figures.score_histogram
     monkeypatch.setattr(
         figures, "score_histogram", lambda *given: captions.append(given[-1]) or plain(*given)

@@ -1,14 +1,5 @@
 import numpy as np
-import pytest
-from drawn import (
-    CAPTION,
-    HISTORY,
-    SIX_KINDS,
-    complexity,
-    draw,
-    score_panel,
-    texts_of,
-)
+from drawn import CAPTION, HISTORY, SIX_KINDS, complexity, draw, score_panel, texts_of
 from matplotlib.colors import to_hex
 
 from ganlib import figures
@@ -25,7 +16,7 @@ def panels_of(history):
     return panels, axes.get_lines()[-1].get_xdata().tolist()
 
 
-def test_only_comparable_losses_share_a_panel_and_epochs_count_from_one():
+def test_comparable_losses_share_a_panel_and_those_of_a_search_are_medians_of_groups():
     players, *others = HISTORY["generator_loss"], HISTORY["discriminator_loss"]
     panels, epochs = panels_of(HISTORY)
     assert panels == {
@@ -39,9 +30,6 @@ def test_only_comparable_losses_share_a_panel_and_epochs_count_from_one():
     assert panels["generator loss"] == [[55, 40]]
     assert panels["loss and val"] == [[3, 2], [2, 1]]
     assert epochs == [5, 10]
-
-
-def test_search_loss_draws_median_and_middle_of_each_group():
     losses = np.tile(np.arange(1.0, 12.0), (3, 2))
     losses[:, 11:] *= 10
     groups = ["test normal"] * 11 + ["test anomaly"] * 11
@@ -58,7 +46,7 @@ def scatter(panel):
     return axes, {points.get_gid(): points for points in axes.collections if points.get_gid()}
 
 
-def test_scatter_holds_each_score_in_its_groups_colour():
+def test_scatter_holds_each_score_in_its_groups_colour_and_counts_few_extreme_ones():
     panel, end = score_panel(), 0
     _, points = scatter(panel)
     assert list(points) == list(figures.GROUP_COLOURS)
@@ -69,17 +57,14 @@ def test_scatter_holds_each_score_in_its_groups_colour():
         assert end < x.min()  # one group after another
         assert np.all(np.diff(x) > 0)
         end = x.max()
-
-
-@pytest.mark.parametrize(("outliers", "hidden"), [([], 0), ([500, 9000], 2), ([500] * 5, 0)])
-def test_scatter_counts_few_extreme_scores_at_its_edge(outliers, hidden):
-    axes, points = scatter(score_panel(outliers))
-    y = points["test anomaly"].get_offsets()[:, 1]
-    assert len(y) == 60 + len(outliers)
-    assert y.max() < axes.get_ylim()[1]
-    assert (y > 100).sum() == len(outliers) - hidden
-    words = [text.get_text() for text in axes.texts]
-    assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
+    for outliers, hidden in (([], 0), ([500, 9000], 2), ([500] * 5, 0)):
+        axes, points = scatter(score_panel(outliers))
+        y = points["test anomaly"].get_offsets()[:, 1]
+        assert len(y) == 60 + len(outliers)
+        assert y.max() < axes.get_ylim()[1]
+        assert (y > 100).sum() == len(outliers) - hidden
+        words = [text.get_text() for text in axes.texts]
+        assert words == ([f"{hidden} above,\nup to 9,000"] if hidden else [])
 
 
 def test_histogram_counts_every_image_and_is_red_below_the_threshold():
@@ -92,15 +77,12 @@ def test_histogram_counts_every_image_and_is_red_below_the_threshold():
         ends = [bar.get_x() + bar.get_width() for bar in red if bar.get_height()]
         assert all(end <= 10 + 1e-9 for end in ends)
         assert f"{near} of {near + far} nearer than the threshold" in texts_of(figure)
-
-
-def test_scores_at_the_threshold_count_as_above():
     figure = figures.score_histogram({"good": np.arange(10.0)}, 7.0, "t", CAPTION)
     assert "3 of 10 at or above the threshold" in texts_of(figure)
     assert sum(bar.get_height() for bar in figure.axes[0].patches) == 10
 
 
-def test_roc_of_a_perfect_and_of_a_reversed_score():
+def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity():
     labels = np.array([0, 0, 0, 1])
     methods = {"perfect": (labels, [1, 2, 3, 4]), "reversed": (labels, [4, 3, 2, 1])}
     figure = figures.roc_and_precision_recall(methods, "t", CAPTION)
@@ -108,9 +90,6 @@ def test_roc_of_a_perfect_and_of_a_reversed_score():
     assert words <= set(texts_of(figure))
     chance = [line for line in figure.axes[1].get_lines() if line.get_label() == "chance"]
     assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
-
-
-def test_complexity_shows_every_image_and_the_median_of_each_kind():
     panel, (axes,) = complexity(SIX_KINDS), draw("score_against_complexity, six kinds").axes
     drawn = {points.get_gid(): points for points in axes.collections}
     for kind, part in panel.groupby("kind"):

@@ -45,7 +45,7 @@ def test_title_caption_and_words_are_whole_inside_and_apart(name):
         assert not box.overlaps(other), (words, others)
 
 
-def test_the_same_figure_is_the_same_file(tmp_path):
+def test_the_same_figure_is_the_same_file_and_drawing_changes_nothing_else(tmp_path):
     contents = []
     for folder in ("one", "two"):
         figure = figures.image_grid(pictures(1), None, "t", "c")
@@ -57,9 +57,6 @@ def test_the_same_figure_is_the_same_file(tmp_path):
     assert b"CreationDate" not in contents[0][1]
     with Image.open(paths[0]) as image:
         assert image.width == 150 * figure.get_size_inches()[0]
-
-
-def test_drawing_changes_neither_matplotlib_nor_the_table():
     before, table = dict(plt.rcParams), forest()
     figures.auroc_forest(table, "t", CAPTION)
     assert dict(plt.rcParams) == before

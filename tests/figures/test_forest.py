@@ -32,7 +32,7 @@ def test_forest_draws_each_value_in_its_panel_and_row():
     assert {"GANs", "baselines", f"{first['auroc']:.3f}", interval, "0.907"} <= texts
 
 
-def test_thresholds_draw_rates_hollow_for_oracles_and_the_rate_asked_for():
+def test_thresholds_draw_rates_hollow_for_oracles_and_effects_are_changes():
     figure, table = draw("threshold_rates"), rates()
     for i, (_, part) in enumerate(table.groupby("dataset")):
         for axes, rate in zip(figure.axes[2 * i :], ("false_alarm", "detection"), strict=False):
@@ -44,9 +44,6 @@ def test_thresholds_draw_rates_hollow_for_oracles_and_the_rate_asked_for():
             assert hollow == {"#ffffff"}
             assert values_of(axes, "asked") == [0.05] * 4 * (rate == "false_alarm")
     assert {"best accuracy (oracle)", "0.4 %", "98 %"} <= set(texts_of(figure))
-
-
-def test_effects_are_changes_from_the_corrected_model():
     figure, table = draw("errata_effects"), effects()
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["casting", "cloud"]
     for axes in figure.axes:

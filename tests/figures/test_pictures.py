@@ -19,7 +19,7 @@ def residuals_of(figure):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_reconstruction_is_right_of_its_image_over_its_score(channels):
+def test_a_reconstruction_is_right_of_its_image_over_its_score_and_not_stretched(channels):
     panel = pairs(2, channels)
     panel["anomaly"] = (*panel["anomaly"][:2], np.array([12.3456, 1234.5]))
     figure = figures.reconstructions({"AnoGAN": panel}, "t", CAPTION)
@@ -27,9 +27,6 @@ def test_a_reconstruction_is_right_of_its_image_over_its_score(channels):
         expected = [images[0], made[0], images[1], made[1]]
         np.testing.assert_array_equal(row, [image.squeeze() for image in expected])
     assert {"score 0", "score 1", "score 12.3", "score 1,234"} <= set(texts_of(figure))
-
-
-def test_grey_levels_are_never_stretched():
     dim = np.full((1, 8, 8, 1), 100, np.uint8)
     ((image, *_),) = images_of(figures.image_grid(dim, None, "t", CAPTION))
     assert image.get_clim() == (0, 255)
@@ -46,13 +43,10 @@ def test_residuals_of_a_method_share_one_scale_with_one_bar(name):
     assert texts_of(figure).count("grey levels") == 2
 
 
-def test_residuals_are_means_over_the_channels():
+def test_residuals_are_means_over_channels_below_the_worst_errors_worst_first():
     panel, shown = residuals(channels=3), residuals_of(draw("residual_images"))[:4]
     expected = np.concatenate([rest.mean(axis=-1) for _, rest in panel.values()])
     np.testing.assert_allclose([image.get_array() for image in shown], expected, rtol=1e-5)
-
-
-def test_worst_errors_are_over_reconstruction_and_residual_worst_first():
     panel, figure = errors(), draw("worst_errors")
     for place, row in enumerate(arrays_of(figure)[:3]):
         expected = np.concatenate([panel[kind][place][..., 0] for kind in panel])
@@ -61,13 +55,10 @@ def test_worst_errors_are_over_reconstruction_and_residual_worst_first():
     assert {"100", "101", "10", "11", "partly cloudy, above 1 % of normals"} <= set(texts)
 
 
-def test_samples_have_a_row_per_epoch_and_a_column_per_latent_vector():
+def test_samples_have_a_row_per_epoch_and_leaks_are_above_their_training_image_nearest_first():
     figure = draw("samples_over_epochs")
     np.testing.assert_array_equal(arrays_of(figure), pictures(6).reshape(2, 3, 8, 8))
     assert {"epoch 1", "epoch 20"} <= set(texts_of(figure))
-
-
-def test_leaks_are_drawn_from_nearest_to_farthest_above_their_training_image():
     images, nearest, _ = strips()["paper"]
     above, below, *_ = arrays_of(draw("leaks"))
     np.testing.assert_array_equal(above, images[[1, 2, 0], ..., 0])

@@ -1,27 +1,64 @@
-"""Run by test_backends: train tiny models and save them, or load them; print answers as JSON."""
+"""Used by test_backends: train tiny models on one device and on two simulated ones; load them."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
 
 import keras
 import numpy as np
-from tiny import SIZES, fit, load, some_images, values
+from tiny import SIZES, lesson, load, moved, some_images, values
 from untuned import untune
 
-from ganlib import training
+from ganlib import models, training
 from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
-from ganlib.models import DCGAN, AnoGAN, Autoencoder, FAnoGAN, GANomaly, Gaussian, GRDNet, PatchCore
+from ganlib.models import devices
 
-untune()
-what, folder = sys.argv[1], Path(sys.argv[2])
-images = some_images()
-answer = {"backend": keras.backend.backend()}
+# Brighter and brighter, so that the halves of a batch have other statistics than the whole.
+IMAGES = (some_images(27) * np.linspace(0.2, 1, 27)[:, None, None, None]).astype("uint8")
 
 
 class Killed(Exception):
     """Stands for kill -9."""
+
+
+def fit(model, images):
+    options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    return model.fit(*lesson(model, images), **options).history
+
+
+def fit_and_check(model, optimizer):
+    """Train; all weights move, and the loss is the weighted sum of its terms."""
+    model.compile(optimizer)
+    before = values(model.trainable_variables)
+    history = fit(model, IMAGES[:24])
+    assert set(history) == {"loss", *(f"{term}_loss" for term in model.term_weights)}
+    total = sum(w * history[f"{term}_loss"][-1] for term, w in model.term_weights.items())
+    np.testing.assert_allclose(history["loss"][-1], total, rtol=1e-4)
+    assert all(moved(before, values(model.trainable_variables)))
+    return history
+
+
+def on_one_device_and_on_two(folder):
+    """Train; return the DCGAN of the one, and numbers of devices, losses and scores of both."""
+    dcgans, answer = [], {"devices": [], "losses": {}, "scores": []}
+    for scope in (contextlib.nullcontext(1), devices.every_device()):
+        with scope as count:
+            answer["devices"].append(count)
+            for cls in (models.DCGAN, models.Autoencoder):
+                keras.utils.set_random_seed(0)
+                model = cls(**SIZES)
+                history = fit_and_check(model, keras.optimizers.SGD(1e-2))  # Adam forgives factors
+                answer["losses"].setdefault(cls.__name__, []).append(history)
+                if cls is models.DCGAN:
+                    model.generate(model.draw_latents(9))  # as the notebook does after an epoch
+                    dcgans.append(model)
+            model.save(folder / f"{count}.keras")
+            answer["scores"].append(model.detect(IMAGES).scores.tolist())
+            answer["losses"].setdefault("uneven", []).append(fit(model, IMAGES))
+    answer["left"] = devices.replicas() == 1 and keras.distribution.distribution() is None
+    return dcgans[0], answer
 
 
 def kill(epoch, logs):
@@ -31,63 +68,72 @@ def kill(epoch, logs):
 
 def resumed(path, killed):
     keras.utils.set_random_seed(0)
-    model = Autoencoder(**SIZES)
+    model = models.Autoencoder(**SIZES)
     model.compile(keras.optimizers.Adam(1e-3))
-    batches = Batches(images, np.arange(12), batch_size=4)
+    batches = Batches(some_images(), np.arange(12), batch_size=4)
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=kill)] if killed else []
     try:
         training.fit(model, batches, 3, path, callbacks, verbose=0)
     except Killed:
         return resumed(path, killed=False)
-    return values([*model.variables, *model.optimizer.variables])
+    return model
 
 
-if what == "train":
-    training.SHARE = float("inf")
-    keras.utils.set_random_seed(0)
-    dcgan, moved = DCGAN(**SIZES), []
-    for build in (
-        lambda: dcgan,
-        lambda: FAnoGAN(dcgan, filters=4),  # of the DCGAN that has been trained
-        lambda: GANomaly(**SIZES),
-        lambda: GRDNet(**SIZES, width=4),
-        lambda: Autoencoder(**SIZES),
+def train(dcgan, folder):
+    """Train and save a model of each method, one of them in two parts."""
+    for model in (
+        models.FAnoGAN(dcgan, filters=4),
+        models.GANomaly(**SIZES),
+        models.GRDNet(**SIZES, width=4),
     ):
-        model = build()
-        before = values(model.trainable_variables)
-        history = fit(model, images, epochs=10).history
-        assert set(history) == {"loss", *(f"{term}_loss" for term in model.term_weights)}
-        total = sum(w * history[f"{term}_loss"][-1] for term, w in model.term_weights.items())
-        np.testing.assert_allclose(history["loss"][-1], total, rtol=1e-4)
-        after = values(model.trainable_variables)
-        moved += [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
-        if model is not dcgan:
-            model.calibrate(model.detect(images).scores, false_alarm_rate=0.3)
+        fit_and_check(model, keras.optimizers.Adam(1e-3))
+        model.calibrate(model.detect(IMAGES).scores, false_alarm_rate=0.3)
         model.save(folder / f"{type(model).__name__}.keras")
-    answer["moved"] = all(moved)
-    for cls in (PatchCore, Gaussian):
+    for cls in (models.PatchCore, models.Gaussian):
         learnt = cls(64, 1)
         learnt.adapt(some_images(size=64))
         learnt.save(folder / f"{cls.__name__}.keras")
     # Few steps: the longer a search, the more rounding decides which way it goes.
-    AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
+    models.AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
+    training.SHARE = float("inf")
     whole, again = resumed(folder / "whole.npz", False), resumed(folder / "killed.npz", True)
-    answer["goes on"] = all(np.array_equal(a, b) for a, b in zip(whole, again, strict=True))
+    states = (values([*each.variables, *each.optimizer.variables]) for each in (whole, again))
+    goes_on = not any(moved(*states))
     broken = Batches(np.full((4, 32, 32, 1), np.nan, "float32"), np.arange(4))
     try:
-        training.fit(model, broken, 1, folder / "broken.npz", verbose=0)
+        training.fit(whole, broken, 1, folder / "broken.npz", verbose=0)
     except GanlibError as error:
-        answer["stopped"] = str(error)
-answer["scores"], answer["thresholds"], same = {}, {}, []
-for name in ("AnoGAN", "FAnoGAN", "GANomaly", "GRDNet", "Autoencoder", "PatchCore", "Gaussian"):
-    model = load(folder / f"{name}.keras")
-    if model.image_size == 64:  # their distance from what they have learnt is 0
-        images = some_images(seed=1, size=64)
-    scores = model.detect(images).scores
-    parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]
-    close = 1e-6 if model.family == "features" else 0  # their last digit depends on the processor
-    same.append(np.allclose(np.concatenate(parts)[::-1], scores, rtol=close, atol=0))
-    answer["scores"][name] = scores.tolist()
-    answer["thresholds"][name] = model.thresholds
-answer["same bits"] = all(same)
-print(json.dumps(answer))
+        return {"goes on": goes_on, "stopped": str(error)}
+
+
+def load_all(folder):
+    """Load what is saved; return its scores, which depend on no other image, and thresholds."""
+    answer = {"scores": {}, "thresholds": {}}
+    for path in sorted(folder.glob("*.keras")):
+        model = load(path)
+        images = some_images(seed=1, size=model.image_size)
+        scores = model.detect(images).scores
+        parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]
+        close = 1e-6 if model.family == "features" else 0  # their last digit depends on the CPU
+        np.testing.assert_allclose(np.concatenate(parts)[::-1], scores, rtol=close, atol=0)
+        answer["scores"][path.stem] = scores.tolist()
+        answer["thresholds"][path.stem] = model.thresholds
+    return answer
+
+
+if __name__ == "__main__":
+    untune()
+    what, folder, backend = sys.argv[1], Path(sys.argv[2]), keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        two = 2 * [tf.config.LogicalDeviceConfiguration()]
+        tf.config.set_logical_device_configuration(cpu, two)
+    answer = {"backend": backend}
+    if what != "load":
+        dcgan, of_devices = on_one_device_and_on_two(folder)
+        answer |= of_devices
+    if what == "train":
+        answer |= train(dcgan, folder)
+    print(json.dumps(answer | {"loaded": load_all(folder)}))

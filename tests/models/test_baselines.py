@@ -23,14 +23,11 @@ def flat(*levels):
     return np.array([np.full((2, 2, 1), level) for level in levels], dtype="uint8")
 
 
-def test_brightness_counts_both_ways():
+def test_brightness_counts_both_ways_and_histograms_are_of_levels_not_of_places():
     detection = mean_brightness(flat(90, 110), flat(100, 70, 130, 255))
     np.testing.assert_allclose(detection.scores, [0, 30, 30, 155])
     np.testing.assert_array_equal(detection.reconstructions, flat(100, 100, 100, 100))
     np.testing.assert_allclose(detection.residuals, np.abs(flat(0, 30, 30, 155)))
-
-
-def test_histogram_is_of_levels_not_of_places():
     image = some_images(1, size=16)
     shuffled = np.random.default_rng(1).permutation(image.reshape(-1)).reshape(image.shape)
     scores = grey_histogram(image, np.concatenate([shuffled, 255 - image])).scores

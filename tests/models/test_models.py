@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from refusals import refused
 from tiny import (
     SIZES,
     assert_answers_as_a_detector,
@@ -51,17 +52,16 @@ LEARNERS = {
 }
 
 
-@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("cls", LEARNERS)
-def test_a_step_moves_what_learns_and_reports_each_term(cls, channels):
+def test_a_step_moves_what_learns_and_reports_each_term(cls):
     learning, weights = LEARNERS[cls]
-    options = {"channels": channels}
+    options = {"channels": 3}  # elsewhere 1
     if cls is FAnoGAN:
         options = {"dcgan": build(DCGAN, **options)}
     model = build(cls, **options)
     networks = {name: getattr(model, name) for name in NETWORKS if hasattr(model, name)}
     before = {name: values(network.weights) for name, network in networks.items()}
-    history = fit(model, some_images(channels=channels), batch_size=12, run_eagerly=True).history
+    history = fit(model, some_images(channels=3), batch_size=12, run_eagerly=True).history
     for name, network in networks.items():
         moves = moved(before[name], values(network.weights))
         assert all(moves) if name in learning else not any(moves), name
@@ -98,14 +98,14 @@ def test_each_network_gets_the_gradient_of_its_own_loss_only(cls, term, network)
             assert learns == ((id(variable) in own) != (term in silent))
 
 
-@pytest.mark.parametrize("cls", [DCGAN, GANomaly])
-def test_a_compiled_step_judges_by_the_discriminator_as_it_was_before(cls):
+@pytest.mark.parametrize(("cls", "traces"), [(DCGAN, 3), (GANomaly, 1)])
+def test_a_compiled_step_judges_by_the_discriminator_as_it_was_before(cls, traces):
     """Whether the frozen call read new weights once depended on the trace, so several are made."""
-    model, images = trained(cls), some_images(4)
+    model, images = build(cls), some_images(4)
     start = values(model.variables)
     batch = ops.convert_to_tensor(images)
     expected = float(model.compute_loss(batch, y_pred=model(batch, training=True)))
-    for _ in range(3):
+    for _ in range(traces):
         for variable, value in zip(model.variables, start, strict=True):
             variable.assign(value)
         model.compile(keras.optimizers.Adam(1e-3, beta_1=0.5))
@@ -175,18 +175,17 @@ def test_scores_are_their_equation_for_pixels_scaled_once(cls, options, equation
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
-        (AnoGAN, {"discrimination_weight": 0.4, "seed": 7, "encoder": lambda: trained(FAnoGAN)}),
+        (AnoGAN, {"discrimination_weight": 0.4, "seed": 7, "steps": 4, "encoder": FAnoGAN}),
         (FAnoGAN, {"kappa": 2.0}),
         (GANomaly, {"score": "l2", "negative_slope": 0.3}),
         (Autoencoder, {}),
     ],
 )
 def test_a_saved_model_gives_one_image_alone_the_same_verdict(cls, options, tmp_path):
-    options = {name: value() if callable(value) else value for name, value in options.items()}
+    options = {k: trained(value) if value is FAnoGAN else value for k, value in options.items()}
     model = trained(cls, **options)
     images = some_images(20, seed=21)
-    with pytest.raises(GanlibError, match="call calibrate"):
-        model.is_anomaly(images)
+    refused("call calibrate", model.is_anomaly, images)
     model.calibrate(model.detect(some_images(30, seed=20)).scores, 0.2, deviations=1.5)
     model.save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
@@ -209,18 +208,15 @@ def test_a_saved_model_gives_one_image_alone_the_same_verdict(cls, options, tmp_
 
 
 def test_only_registered_models_with_known_options_are_constructed():
-    with pytest.raises(GanlibError, match="'l3'"):
-        build(GANomaly, score="l3")
-    for name in ("Custom>NoSuchModel", "Dense", "builtins>eval", None, 3):
-        with pytest.raises(GanlibError, match="GANLIB_MODELS"):
-            construct(name, {})
+    """Of a file: see test_loading."""
+    refused("'l3'", build, GANomaly, score="l3")
     with pytest.raises(GanlibError, match="GANLIB_MODELS"):
         construct("ganlib>FAnoGAN", {"dcgan": {"registered_name": "Dense", "config": {}}})
 
 
-@pytest.mark.parametrize("cls", [AnoGAN, FAnoGAN, GANomaly, Autoencoder])
-def test_a_method_trains_its_models_one_after_the_other(cls):
-    seen, first = [], [DCGAN] * issubclass(cls, AnoGAN | FAnoGAN)
-    model = METHODS[cls.method].train(seen.append, **SIZES)
-    assert list(map(type, seen)) == first + [cls] * (cls is not AnoGAN)
-    assert (type(model), model.image_size, model.channels) == (cls, 32, 1)
+def test_a_method_trains_its_models_one_after_the_other():
+    for cls in (AnoGAN, FAnoGAN, GANomaly, Autoencoder):
+        seen, first = [], [DCGAN] * issubclass(cls, AnoGAN | FAnoGAN)
+        model = METHODS[cls.method].train(seen.append, **SIZES)
+        assert list(map(type, seen)) == first + [cls] * (cls is not AnoGAN)
+        assert (type(model), model.image_size, model.channels) == (cls, 32, 1)

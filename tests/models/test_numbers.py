@@ -29,8 +29,8 @@ def detectors():
     sizes = {"image_size": 32, "channels": 3, "latent_dim": 13, "filters": 5}
     dcgan, gan, autoencoder = DCGAN(**sizes), GANomaly(**sizes), Autoencoder(**sizes)
     for model in (dcgan, gan, autoencoder):
-        fit(model, IMAGES, epochs=4, batch_size=15, run_eagerly=True)
-    models = AnoGAN(dcgan, steps=8, batch_size=7), FAnoGAN(dcgan, filters=5), gan, autoencoder
+        fit(model, IMAGES, epochs=1, batch_size=15, run_eagerly=True)
+    models = AnoGAN(dcgan, steps=4, batch_size=7), FAnoGAN(dcgan, filters=5), gan, autoencoder
     found = {type(model).__name__: model.detect for model in models}
     found |= {name: functools.partial(BASELINES[name], IMAGES[::2]) for name in BASELINES}
     return {name: (detect, detect(IMAGES)) for name, detect in found.items()}
