@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from ganlib.errors import GanlibError
-from ganlib.files import remove_unfinished, shown, write_safely
+from ganlib.files import remove_unfinished, shown, standard_error_in, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
@@ -93,6 +93,7 @@ def train(
 
     A fifth is held out to choose the threshold. The same command continues an interrupted one.
     """
+    _import_keras()
     from ganlib import data
     from ganlib.detector.report import chosen_from, findings
     from ganlib.detector.train import judge, train_detector
@@ -131,6 +132,7 @@ def sets(
     output: Path = typer.Option("figures/sets", file_okay=False, help="Folder to write to."),
 ) -> None:
     """Compare methods on folders with test images. The same command continues, by runs/sets/."""
+    _import_keras()
     from ganlib.sets import compare
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
@@ -138,6 +140,11 @@ def sets(
     print(output / "results.csv", output / "sets.png", sep="\n")
     if failed := table["error"].count():
         raise GanlibError(f"{failed} of {len(table)} failed, see the column error of results.csv.")
+
+
+def _import_keras() -> None:
+    with standard_error_in(os.devnull):  # where TensorFlow 2.21 speaks of oneDNN at any log level
+        import keras  # noqa: F401
 
 
 def _load(path: Path):
@@ -168,6 +175,7 @@ def score(
     """
     from tqdm import tqdm
 
+    _import_keras()
     from ganlib.detector.report import findings, headline
     from ganlib.detector.score import Outputs, find_images, score_files
 
@@ -208,6 +216,7 @@ def export(
     ),
 ) -> None:
     """Write a detector, and what is to be known of it as JSON, for programs without Keras."""
+    _import_keras()
     from ganlib.detector.export import export as write
 
     for path in write(_load(detector), output, format):
@@ -220,6 +229,7 @@ def inspect(
     as_json: bool = typer.Option(False, "--json", help="Print all of it as JSON."),
 ) -> None:
     """Print a detector's card: its images, its training, its threshold, its test."""
+    _import_keras()
     from ganlib.detector.report import findings
 
     model = _load(detector)

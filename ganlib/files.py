@@ -85,6 +85,19 @@ def _runs(process: int) -> bool:
 
 
 @contextlib.contextmanager
+def standard_error_in(path: str | Path) -> Iterator[None]:
+    """Send standard error, also of child processes, to a file: kernels print a lot."""
+    terminal = os.dup(2)
+    with Path(path).open("wb") as log:
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+@contextlib.contextmanager
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
     """Let one process at a time write to a folder, by a lock that ends with the process.
 

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import contextlib
 import hashlib
 import itertools
 import json
@@ -11,7 +10,6 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +22,7 @@ from ganlib.data.dataset import RESIZES
 from ganlib.data.folder import called, folder_of
 from ganlib.data.splits import PROTOCOLS
 from ganlib.errors import GanlibError
-from ganlib.files import only_one, remove_unfinished, write_json
+from ganlib.files import only_one, remove_unfinished, standard_error_in, write_json
 from ganlib.settings import PROFILES
 
 PROJECT = Path(__file__).parent.parent
@@ -175,7 +173,7 @@ def execute(step: Step) -> None:
     started = time.time()
     name, log = step.notebook.name, step.output.with_suffix(".log")
     try:
-        with _standard_error_in(log):
+        with standard_error_in(log):
             _execute_notebook(step)
     except PapermillExecutionError as error:
         own = error.ename == GanlibError.__name__
@@ -208,19 +206,6 @@ def _execute_notebook(step: Step, again: bool = True) -> None:
         if not again or "Kernel died before replying" not in str(error):
             raise
         _execute_notebook(step, again=False)
-
-
-@contextlib.contextmanager
-def _standard_error_in(path: Path) -> Iterator[None]:
-    """Send standard error, also of child processes, to a file: kernels print a lot."""
-    terminal = os.dup(2)
-    with path.open("wb") as log:
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def run(steps: list[Step], profile: str) -> None:
