@@ -199,19 +199,19 @@ def fit_thresholds(
 
 
 def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> float:
-    """Choose the threshold just above the ceil((n + 1)(1 - rate))-th smallest of n normal scores.
+    """Choose the threshold just above the (n + 1)(1 - rate)-th smallest of n normal scores.
 
-    Split conformal prediction: the rate holds whatever the distribution of the scores, on average
-    over draws of n images; that of one draw scatters by about sqrt(rate (1 - rate) / n).
+    Split conformal prediction, interpolated between two scores: if higher ones are rarer, the rate
+    is not exceeded on average over draws of n images; that of one draw scatters by about
+    sqrt(rate (1 - rate) / n).
     """
     scores, rate = _check_scores(normal_scores, false_alarm_rate), false_alarm_rate
     n = len(scores)
-    alarms = math.floor((n + 1) * rate + 1e-9)  # the new image is one of n + 1
-    if alarms < 1:
+    if (n + 1) * rate < 1 - 1e-9:  # the new image is one of n + 1
         needed = f"{math.ceil(1 / rate - 1e-9) - 1} normal images or allow {1 / (n + 1):.3g}"
         found = f"{n} normal scores cannot show a rate of {rate:g}"
         raise GanlibError(f"{found}: hold out at least {needed}.")
-    return _just_above(np.sort(scores)[n - alarms])
+    return _just_above(np.quantile(scores, 1 - rate, method="weibull"))
 
 
 def count_odd(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> int:

@@ -201,6 +201,7 @@ def test_thresholds_by_each_rule():
     for n, rate, smallest in ((19, 0.05, 19), (99, 0.05, 95), (9, 0.3, 7)):  # the conformal one
         scores = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))
         assert smallest < quantile_threshold(scores, rate) < smallest + 1e-5
+    assert quantile_threshold(np.arange(1.0, 25), 0.1) == pytest.approx(22.5)  # of 25: 22 or 23
     scores = np.random.default_rng(0).normal(size=100).astype("float32")
     assert fit_thresholds(scores, false_alarm_rate=0.1, deviations=2) == {
         "quantile": quantile_threshold(scores, 0.1),
@@ -213,6 +214,14 @@ def test_thresholds_by_each_rule():
         for threshold in fit_thresholds(scores).values():
             assert not (scores >= threshold).any()
             assert threshold <= value + 1e-6 * max(value, 1)
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_the_rate_holds_on_average_and_few_images_do_not_halve_it(distribution):
+    draw, real = DISTRIBUTIONS[distribution].rvs, DISTRIBUTIONS[distribution].sf
+    normals = draw((2000, 35), random_state=np.random.default_rng(0))  # one of 36 is 2.8 %
+    rates = real([quantile_threshold(scores, 0.05) for scores in normals])
+    assert 0.04 < rates.mean() < 0.0505
 
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)

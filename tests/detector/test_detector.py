@@ -89,13 +89,13 @@ def test_one_call_answers_as_examine_does_and_the_heat_map_by_the_formula(detect
 
 
 def test_held_out_images_are_scored_as_new_ones_and_the_unit_follows_the_rate(detector):
-    """For 10 %, 3 of 31 are flagged, with the new one: 2 of the 30."""
+    """For 10 % of 31, with the new one, it lies between the third and fourth highest of the 30."""
     for rate, alarms in ((0.1, 3), (0.5, 15), (0.1, 3)):
         detector.set_rate(rate)
         found, heat = detector.examine(GOOD[30:])
         hot = heat.max(axis=(1, 2)) >= 1
         np.testing.assert_array_equal(hot, found.scores >= detector.threshold)
-        assert hot.sum() == alarms - 1
+        assert hot.sum() == alarms
         np.testing.assert_array_equal(np.sort(found.scores), detector.normal_scores)
         assert detector.card["false_alarm_rate"] == rate
     normal = detector.normal_scores
@@ -112,7 +112,7 @@ def test_the_models_own_score_has_its_own_threshold_and_its_own_map_is_only_divi
     made.calibrate_on(normal, ganomaly.detect(GOOD[:30]), 0.1)
     assert made.threshold == quantile_threshold(normal.scores, 0.1)
     np.testing.assert_array_equal(made.normal_scores, np.sort(normal.scores))
-    assert (made.examine(GOOD[30:])[1].max(axis=(1, 2)) >= 1).sum() == 2
+    assert (made.examine(GOOD[30:])[1].max(axis=(1, 2)) >= 1).sum() == 3
     model = Edges(32, 1)  # its score is the highest of the map
     made, normal, new = Detector(model, score="own"), model.detect(GOOD[30:]), model.detect(IMAGES)
     made.calibrate_on(normal, None, 0.1)
