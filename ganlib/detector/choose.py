@@ -13,14 +13,14 @@ from ganlib.models.experts import Experts
 from ganlib.models.segmentator import Segmentator
 
 FORGED = 100  # images with forged defects, at least
-LEAD = 0.02  # of AUROC, by which a model must win that has practised on forged defects itself
+LEAD = 0.02  # of AUROC, by which others must beat what has never seen a forged defect, together
 
 
 def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
     """Choose the model that best tells good images from the same with a forged defect.
 
     The defects are of kinds that no model has trained on. Several models together are tried too,
-    see `Experts`; of equally good ones the most win, but those with a `Segmentator` need a `LEAD`.
+    see `Experts`. All together but a `Segmentator`, which has practised, win unless others `LEAD`.
 
     Args:
         models: name to a trained model; the largest image size is a multiple of the others.
@@ -44,6 +44,7 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
     def together(names) -> Experts:
         return Experts.of([models[name] for name in names], [normal[name] for name in names])
 
+    usual = [name for name, model in models.items() if not isinstance(model, Segmentator)]
     rows = []
     for count in range(len(models), 0, -1):
         for names in itertools.combinations(models, count):
@@ -51,8 +52,7 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
             auroc = round(evaluation.evaluate(labels, np.asarray(mean))["auroc"], 4)
             cost = round(sum(ms[name] for name in names), 1)
             rows.append({"method": " + ".join(names), "auroc": auroc, "ms_per_image": cost})
-            practised = any(isinstance(models[name], Segmentator) for name in names)
-            rows[-1]["lead"] = LEAD * practised
+            rows[-1]["lead"] = LEAD * (list(names) != usual)
     rows.sort(key=lambda row: row.pop("lead") - row["auroc"])  # and keep the order of equal ones
     names = rows[0]["method"].split(" + ")
     return models[names[0]] if len(names) == 1 else together(names), rows
