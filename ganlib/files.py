@@ -86,7 +86,7 @@ def _runs(process: int) -> bool:
 
 @contextlib.contextmanager
 def standard_error_in(path: str | Path) -> Iterator[None]:
-    """Send standard error, also of child processes, to a file: kernels print a lot."""
+    """Send standard error, of libraries in C and of child processes too, to a file."""
     terminal = os.dup(2)
     with Path(path).open("wb") as log:
         os.dup2(log.fileno(), 2)

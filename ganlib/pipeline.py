@@ -173,7 +173,7 @@ def execute(step: Step) -> None:
     started = time.time()
     name, log = step.notebook.name, step.output.with_suffix(".log")
     try:
-        with standard_error_in(log):
+        with standard_error_in(log):  # kernels print a lot
             _execute_notebook(step)
     except PapermillExecutionError as error:
         own = error.ename == GanlibError.__name__

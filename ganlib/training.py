@@ -118,7 +118,8 @@ class _Checkpoint(keras.callbacks.Callback):
     def __init__(self, path: Path, identity: str, minutes: float | None):
         super().__init__()
         self.path, self.identity = path, identity
-        self.most_seconds = float("inf") if minutes is None else 60 * minutes
+        # None or less may be left by others: one step is trained in any case.
+        self.most_seconds = float("inf") if minutes is None else max(60 * minutes, 1e-3)
         self.history: dict[str, list[float]] = {}
         self.seconds = self._cost = 0.0
         self.cooled_from: float | None = None

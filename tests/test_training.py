@@ -166,7 +166,7 @@ def test_checkpoints_take_a_twentieth_of_the_time(clock, tmp_path, monkeypatch):
     assert written == [1, 4.12, 7.24, 8.36]
 
 
-@pytest.mark.parametrize(("minutes", "steps"), [(100, 6), (2.5, 3), (0.5, 1)])
+@pytest.mark.parametrize(("minutes", "steps"), [(100, 6), (2.5, 3), (0.5, 1), (-1, 1)])
 def test_training_ends_with_the_step_that_goes_beyond_the_time(minutes, steps, clock, tmp_path):
     clock.step = 60
     for _ in range(2):  # a second one has no more time than the first has left

@@ -52,8 +52,8 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
             auroc = round(evaluation.evaluate(labels, np.asarray(mean))["auroc"], 4)
             cost = round(sum(ms[name] for name in names), 1)
             rows.append({"method": " + ".join(names), "auroc": auroc, "ms_per_image": cost})
-            rows[-1]["lead"] = LEAD * (list(names) != usual)
-    rows.sort(key=lambda row: row.pop("lead") - row["auroc"])  # and keep the order of equal ones
+    # And keep the order of equal ones.
+    rows.sort(key=lambda row: LEAD * (row["method"] != " + ".join(usual)) - row["auroc"])
     names = rows[0]["method"].split(" + ")
     return models[names[0]] if len(names) == 1 else together(names), rows
 

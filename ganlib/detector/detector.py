@@ -1,7 +1,6 @@
 """A trained model with all that turns its scores into verdicts, in one file."""
 
 import functools
-import math
 
 import keras
 import numpy as np
@@ -130,7 +129,7 @@ class Detector(AnomalyModel):
         rate = max(false_alarm_rate, lowest := 1 / (n + 1))
         if odd:
             names, (below, above) = table.index[n:], table["scores"].iloc[[n - 1, n]]
-            most = 100 * (math.floor((n + 1) * rate + 1e-9) + odd) / (n + odd + 1)
+            most = 100 * ((n + 1) * rate + odd) / (n + odd + 1)
             notes.append(
                 f"{', '.join(map(str, names))} would set the threshold, {above / below:.3g} times "
                 "as anomalous as the next, and was left out. Look at it: if it is not good, remove "

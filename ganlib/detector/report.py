@@ -59,7 +59,8 @@ def chosen_from(card: dict) -> list[str]:
     table = pd.DataFrame(rows)[list(names)].to_string(index=False)
     why = "was chosen by the AUROC on held-out good images with defects forged into them."
     rule = "All but GRDNet, which has practised on such, are taken together unless others lead by"
-    return [*table.splitlines(), f"{card['method']} {why}", f"{rule} {LEAD:g}."]
+    rule = [f"{rule} {LEAD:g}."] * (len(rows) > 1)
+    return [*table.splitlines(), f"{card['method']} {why}", *rule]
 
 
 def findings(card: dict) -> list[str]:
