@@ -16,7 +16,7 @@ import typer.core
 from ganlib.errors import GanlibError
 from ganlib.files import remove_unfinished, shown, standard_error_in, write_safely
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # or TensorFlow logs a lot
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow logs a lot
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """

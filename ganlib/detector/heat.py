@@ -11,17 +11,22 @@ from ganlib.data.images import read_picture, shown_box
 
 BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
 OPAQUE = 0.75  # of the hottest places, so that the defect is still visible
+HOTTEST = 0.8  # of the highest heat: what is outlined where nothing reaches the threshold
 COOL, HOT, LINE = np.array([255, 225, 0]), np.array([225, 0, 30]), np.array([0, 60, 255])
 
 
-def overlay(image: np.ndarray, heat_map: np.ndarray) -> np.ndarray:
-    """Draw a heat map `(h, w)`, outlined at 1, over an image `(h, w, 1 or 3)`; uint8, RGB."""
+def overlay(image: np.ndarray, heat_map: np.ndarray, flagged: bool = False) -> np.ndarray:
+    """Draw a heat map `(h, w)`, outlined at 1, over an image `(h, w, 1 or 3)`; uint8, RGB.
+
+    An image may be flagged for what all its places are together: its hottest place is outlined.
+    """
     strength = np.clip((heat_map - BEGINS) / (FULL - BEGINS), 0, 1)[..., np.newaxis]
     color = COOL + strength * (HOT - COOL)
     cover = OPAQUE * np.sqrt(strength)  # a place that is just hot enough is visible, too
     colors = np.repeat(image, 4 - image.shape[-1], axis=-1)[..., :3]
     drawn = np.rint(colors + cover * (color - colors)).astype("uint8")
-    above, width = heat_map >= 1, 1 + (min(heat_map.shape) >= 256)
+    line_at = min(1.0, HOTTEST * heat_map.max()) if flagged and heat_map.any() else 1.0
+    above, width = heat_map >= line_at, 1 + (min(heat_map.shape) >= 256)
     drawn[above & ~ndimage.binary_erosion(above, iterations=width, border_value=1)] = LINE
     return drawn
 
@@ -36,11 +41,13 @@ def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> n
     return np.asarray(square.transform((width, height), affine, matrix, bilinear))
 
 
-def draw_heat(path: str | Path, heat_map: np.ndarray, resize: str, caption: str) -> Image.Image:
+def draw_heat(
+    path: str | Path, heat_map: np.ndarray, resize: str, caption: str, flagged: bool = False
+) -> Image.Image:
     """Draw an image file, at least 240 pixels wide, under its heat map and over a caption."""
     image = np.asarray(read_picture(path))
     height, width = image.shape[:2]
-    drawn = Image.fromarray(overlay(image, at_own_size(heat_map, width, height, resize)))
+    drawn = Image.fromarray(overlay(image, at_own_size(heat_map, width, height, resize), flagged))
     wide = max(width, 240)
     size = max(12, wide // 45)
     font = ImageFont.load_default(size)

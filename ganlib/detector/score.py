@@ -146,7 +146,8 @@ def _answers(detector, files, outputs: Outputs, on_error: str, journal) -> Itera
     for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if outputs.heat_maps is not None and not entry.error:
-            picture = draw_heat(one.file, one.heat_map, detector.resize, _caption(entry, detector))
+            about = (detector.resize, _caption(entry, detector), entry.is_anomaly)
+            picture = draw_heat(one.file, one.heat_map, *about)
             save = functools.partial(picture.save, compress_level=1)
             write_safely(Path(outputs.heat_maps) / names[one.file], save)
         journal.add(entry, stamps[one.file])
@@ -158,11 +159,12 @@ def _answers(detector, files, outputs: Outputs, on_error: str, journal) -> Itera
 def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
     if one.error or not np.isfinite(one.score):
         return Entry(one.file, error=one.error or f"its score is {one.score}")
-    picture = b""
-    if with_picture:
-        picture = strip(one.image, one.reconstruction, overlay(one.image, one.heat_map))
     score = float(str(one.score))  # with the digits of a float32, as the table shows them
     above, is_anomaly = float(detector.above(one.score)), float(one.score) >= detector.threshold
+    picture = b""
+    if with_picture:
+        hot = overlay(one.image, one.heat_map, is_anomaly)
+        picture = strip(one.image, one.reconstruction, hot)
     return Entry(one.file, score, above, is_anomaly, picture=picture)
 
 

@@ -16,6 +16,7 @@ from ganlib.models.base import METHODS, AnomalyModel
 from ganlib.models.baselines import BASELINES
 from ganlib.models.dcgan import DCGAN
 from ganlib.models.detection import Detection
+from ganlib.models.experts import Experts
 from ganlib.models.fanogan import FAnoGAN
 from ganlib.models.ganomaly import GANomaly
 from ganlib.models.gaussian import Gaussian

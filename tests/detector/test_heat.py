@@ -33,6 +33,16 @@ def test_what_reaches_the_threshold_has_an_outline(side, width):
     np.testing.assert_array_equal(lined, expected)
 
 
+def test_the_hottest_place_of_an_image_that_is_flagged_as_a_whole_has_an_outline():
+    heat, image = np.full((64, 64), 0.1), np.full((64, 64, 1), 90, "uint8")
+    heat[10:30, 20:50] = 0.4
+    whole = overlay(image, 2.5 * heat)  # whose outline is the same, at 1
+    for flagged, lined in ((True, (whole == LINE).all(axis=-1)), (False, np.zeros((64, 64), bool))):
+        found = (overlay(image, heat, flagged) == LINE).all(axis=-1)
+        np.testing.assert_array_equal(found, lined)
+    assert not (overlay(image, np.zeros((64, 64)), flagged=True) == LINE).all(axis=-1).any()
+
+
 @pytest.mark.parametrize("resize", ["letterbox", "crop", "squeeze"])
 @pytest.mark.parametrize("size", [(120, 60), (60, 120), (90, 90)])
 def test_the_heat_of_a_spot_lies_on_the_spot(tmp_path, size, resize):

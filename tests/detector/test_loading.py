@@ -7,6 +7,7 @@ import re
 import zipfile
 from pathlib import Path
 
+import grimp
 import h5py
 import keras
 import numpy as np
@@ -213,3 +214,10 @@ def test_nothing_loads_pickles():
     )
     for path in [*library.rglob("*.py"), *(library.parent / "notebooks").glob("*.ipynb")]:
         assert not re.search(unsafe, path.read_text()), path
+
+
+def test_loading_knows_every_model_without_another_import():
+    graph = grimp.build_graph("ganlib", cache_dir=None)
+    known = graph.find_upstream_modules("ganlib.detector.load")
+    holders = graph.find_modules_that_directly_import("ganlib.models.base")
+    assert {each for each in holders if each.startswith("ganlib.models.")} <= known
