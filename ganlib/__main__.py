@@ -2,6 +2,7 @@
 # ruff: noqa: B008
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import typer
 import typer.core
 
 from ganlib.errors import GanlibError
-from ganlib.files import remove_unfinished, shown, standard_error_in, write_safely
+from ganlib.files import only_one, remove_unfinished, shown, standard_error_in, write_safely
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow logs a lot
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
@@ -82,6 +83,7 @@ def train(
     minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for training, in minutes."),
     steps: int | None = typer.Option(None, min=1, help="Training steps."),
     image_size: int | None = typer.Option(None, help=SIZE),
+    channels: int | None = typer.Option(None, help="1 (grey) or 3.  [default: as the images]"),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
     false_alarm_rate: float = typer.Option(0.05, **RATE),
@@ -102,21 +104,23 @@ def train(
     output = output or Path(f"{folder.resolve().name}.keras")
     work = output.parent / f".{output.name}.unfinished"  # stays if training is interrupted
     remove_unfinished(output.parent, output.name)
-    try:
-        options = {"resize": resize, "on_error": on_error, "on_message": _say}
-        dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
-        split, note = data.held_out_split(dataset, seed=seed)
-        lengths = {"steps": steps, "dcgan_steps": steps}
-        sizes = {"filters": filters, "channels": data.channels_of(dataset)}
-        chosen = settings("quick", f"{folder}/", **sizes, **lengths)
-        about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
-        about += (false_alarm_rate, (note,), method, image_size, weights)
-        detector, _ = train_detector(*about)
-        detector.card = {**detector.card, "test": judge(detector, dataset, split)}
-        write_safely(output, detector.save)
-    finally:
-        if not list(work.glob("checkpoint*.npz")):
-            shutil.rmtree(work, ignore_errors=True)
+    with only_one(work, f"training {shown(output)}", wait=0):
+        try:
+            options = {"resize": resize, "on_error": on_error, "on_message": _say}
+            dataset = data.open_dataset(f"{folder}/", data_dir=work, **options)
+            split, note = data.held_out_split(dataset, seed=seed)
+            lengths = {"steps": steps, "dcgan_steps": steps}
+            sizes = {"filters": filters, "channels": channels or data.channels_of(dataset)}
+            chosen = settings("quick", f"{folder}/", **sizes, **lengths)
+            about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
+            about += (false_alarm_rate, (note,), method, image_size, weights)
+            detector, _ = train_detector(*about)
+            write_safely(output, detector.save)  # whatever comes of the test
+            detector.card = {**detector.card, "test": judge(detector, dataset, split)}
+            write_safely(output, detector.save)
+        finally:
+            if not list(work.glob("checkpoint*.npz")):
+                shutil.rmtree(work, ignore_errors=True)
     steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
     lines = [steps, *chosen_from(detector.card), *detector.card["notes"], *findings(detector.card)]
     _say("\n".join(lines))
@@ -133,18 +137,25 @@ def sets(
 ) -> None:
     """Compare methods on folders with test images. The same command continues, by runs/sets/."""
     _import_keras()
-    from ganlib.sets import compare
+    from ganlib.sets import RUNS, compare
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    table = compare(folders, names, minutes, seed, output, _say)
+    with only_one(RUNS, "comparing sets", wait=0):
+        table = compare(folders, names, minutes, seed, output, _say)
     print(output / "results.csv", output / "sets.png", sep="\n")
     if failed := table["error"].count():
         raise GanlibError(f"{failed} of {len(table)} failed, see the column error of results.csv.")
 
 
 def _import_keras() -> None:
-    with standard_error_in(os.devnull):  # where TensorFlow 2.21 speaks of oneDNN at any log level
-        import keras  # noqa: F401
+    try:
+        with standard_error_in(os.devnull):  # where TensorFlow 2.21 speaks of oneDNN at any level
+            import keras
+    except (ImportError, ValueError) as error:
+        asked = "the environment variable KERAS_BACKEND, and keras.json in ~/.keras or KERAS_HOME"
+        raise GanlibError(f"Keras cannot start: {error}. See {asked}.") from error
+    keras.config.set_image_data_format("channels_last")  # whatever keras.json has for others
+    keras.config.set_floatx("float32")
 
 
 def _load(path: Path):
@@ -176,6 +187,7 @@ def score(
     from tqdm import tqdm
 
     _import_keras()
+    from ganlib.data.folder import folders_below, passed_over
     from ganlib.detector.report import findings, headline
     from ganlib.detector.score import Outputs, find_images, score_files
 
@@ -190,19 +202,25 @@ def score(
         def on_scored(entry):
             bar.update()
             if print_lines and entry.error:
-                print(f"UNREADABLE\t\t{entry.file}\t{entry.error}")
+                print(f"UNREADABLE\t\t{shown(entry.file)}\t{shown(entry.error)}")
             elif print_lines:
-                verdict = "ANOMALY" if entry.is_anomaly else "normal"
-                print(f"{verdict}\t{entry.score:.4g}\t{entry.file}")
+                words = ["ANOMALY" if entry.is_anomaly else "normal", f"{entry.score:.4g}"]
+                print(*words, shown(entry.file), *entry.remarks, sep="\t")
 
-        scored = ", ".join(map(str, images))
-        counts = score_files(model, files, outputs, detector.name, scored, on_error, on_scored)
+        counts = score_files(model, files, outputs, detector.name, images, on_error, on_scored)
+    folders = itertools.chain.from_iterable(map(folders_below, filter(Path.is_dir, images)))
+    for sentence in passed_over(folders):
+        _say(sentence)
+    for remark, count in counts.remarks.items():
+        _say(f"{count:,} of {counts.scored:,} images have {remark}.")
     summary = headline(counts.anomalies, counts.scored, model.card.get("false_alarm_rate"))
     summary += f" {counts.unreadable} unreadable." if counts.unreadable else ""
     print(summary, file=sys.stderr if print_lines else sys.stdout)
     _say(" ".join(findings(model.card)))
     for path in filter(None, outputs):
         print(path)
+    if not counts.scored:
+        raise GanlibError(f"None of {counts.unreadable} images could be read: nothing was judged.")
     if fail_on_anomaly and counts.anomalies:
         raise typer.Exit(1)
 
@@ -247,6 +265,8 @@ def inspect(
 def main() -> None:
     """Run from the command line."""
     os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
+    for stream in (sys.stdout, sys.stderr):  # whose encoding may lack letters of a file's name
+        stream.reconfigure(errors="backslashreplace")
     app()
 
 

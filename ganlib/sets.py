@@ -12,6 +12,7 @@ import pandas as pd
 from ganlib import __version__, data
 from ganlib.data.dataset import part_digests
 from ganlib.data.folder import name_of
+from ganlib.data.images import masks_in
 from ganlib.detector.train import judge, train_detector
 from ganlib.errors import GanlibError
 from ganlib.figures import forest, save
@@ -23,7 +24,7 @@ RUNS = Path("runs/sets")
 TIMED = 64  # images that are scored to measure the time for one
 COLUMNS = """set method model family n_train n_calibration n_normal n_anomaly
 auroc auroc_low auroc_high detection_rate detection_low detection_high asked false_alarm_rate
-false_alarm_low false_alarm_high pixel_auroc pro train_seconds ms_per_image megabytes image_size
+false_alarm_low false_alarm_high pixel_auroc pro masks train_seconds ms_per_image megabytes image_size
 seed minutes backend processor ganlib commit error""".split()  # noqa: SIM905
 
 
@@ -65,8 +66,10 @@ def compare(
 def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> dict:
     """Read a row from the file in which it was written, or train, judge and write it."""
     dataset = data.open_dataset(f"{folder}/", data_dir=RUNS, on_message=lambda _: None)
-    masks = dataset.files[dataset.files["mask"] != ""]
-    masks = part_digests(replace(dataset, files=masks.assign(file=masks["mask"])))
+    masks = [dataset.root / mask for mask in dataset.files["mask"] if mask]
+    masks = [file.relative_to(dataset.root).as_posix() for m in masks for file in masks_in(m)]
+    files = pd.DataFrame({"part": "masks", "file": masks})
+    masks = part_digests(replace(dataset, files=files))
     chosen = settings("quick", f"{folder}/", channels=data.channels_of(dataset))
     made_from = {"digest": dataset.digest, "masks": masks, "settings": asdict(chosen), "seed": seed}
     made_from |= {"minutes": minutes, "backend": keras.backend.backend(), "ganlib": __version__}

@@ -5,6 +5,14 @@ import os
 import subprocess
 import sys
 
+HOLD = """
+import sys, time
+from ganlib.files import only_one
+with only_one(sys.argv[1], "training"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
 
 def answer_of(*command, **environment):
     """Run Python; return what it prints last, read as JSON."""

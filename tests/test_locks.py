@@ -5,17 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from processes import HOLD
 
 from ganlib.errors import GanlibError
 from ganlib.files import only_one
-
-HOLD = """
-import sys, time
-from ganlib.files import only_one
-with only_one(sys.argv[1], "training"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
 
 
 def test_the_second_is_told_who_the_first_is_and_goes_on_when_it_was_killed(tmp_path):

@@ -115,6 +115,15 @@ def test_what_is_not_of_this_training_is_not_gone_on_from(other, whole, tmp_path
     assert "starting over" in capsys.readouterr().out
 
 
+def test_one_other_image_among_many_is_another_training():
+    images = np.repeat(IMAGES[:1], 200, axis=0)
+    other, model = images.copy(), build(DCGAN)
+    other[1] = IMAGES[1]
+    model.compile("adam")
+    batches = [Batches(each, np.arange(200), 8, 0) for each in (images, other)]
+    assert len({training._identity(model, each) for each in batches}) == 2
+
+
 def test_other_code_starts_over(tmp_path, monkeypatch, capsys):
     train(tmp_path / "c.npz", epochs=1)
     (tmp_path / "library").mkdir()

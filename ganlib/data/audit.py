@@ -9,6 +9,7 @@ import pandas as pd
 from ganlib.data.dataset import Dataset
 from ganlib.data.duplicates import THRESHOLD, groups_of, images_to_compare, nearest
 from ganlib.data.splits import Split, paper_split
+from ganlib.files import shown
 
 
 class Audit(NamedTuple):
@@ -49,6 +50,21 @@ def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESH
     )
     closest = _nearest(table, split, images, threshold)
     return Audit(_copies(table), _groups(table), brightness.reset_index(), closest)
+
+
+def tested_copies(dataset: Dataset, split: Split) -> list[str]:
+    """Say in a sentence, if there are any, which test images are files of the other sets."""
+
+    def digests(*sets):
+        files = dataset.files["file"].iloc[np.concatenate(sets)]
+        return {file: _digest((dataset.root / file).read_bytes()) for file in files}
+
+    tested = digests(split.test_normal, split.test_anomaly)
+    known = set(digests(split.train, split.calibration).values()) if tested else set()
+    copies = [file for file, digest in tested.items() if digest in known]
+    found = f"{len(copies)} of {len(tested)} test images are copies of images that were trained on"
+    remedy = "Remove one of the two: such a test says nothing"
+    return [f"{found} or held out, first {shown(copies[0])}. {remedy}."] if copies else []
 
 
 def _digest(content: bytes) -> bytes:

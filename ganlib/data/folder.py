@@ -5,14 +5,17 @@ Either the layout of MVTec AD (Bergmann et al., IJCV 129 (2021) 1038-1059) and a
     train/good             good images to train on
     test/good              good images to test on
     test/<kind>            images with a defect of that kind, for instance test/crack
-    ground_truth/<kind>    masks, <image>_mask.png or <image>.png: what is not black is the defect
+    validation/good        more good images, for the threshold
+    ground_truth/<kind>    masks, <image>_mask.png or <image>.png, or a folder <image> of masks that
+                           are laid over each other, as in MVTec LOCO: see `images.decode_mask`
 
 of which `train/good` alone is enough; or one folder with good images in it, and none deeper.
 """
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +23,13 @@ from ganlib.data.archives import ARCHIVES
 from ganlib.errors import GanlibError
 from ganlib.files import shown, slug
 
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
+SUFFIXES |= {".webp"}
+# What systems and storage leave in folders: deleted files, thumbnails, snapshots.
+NO_FOLDERS = {"#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle"}
+NO_FOLDERS |= {"__macosx", "lost+found", "recycler", "system volume information"}
+NO_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
+HEAT_MAPS = "ganlib-heat-maps.txt"  # in a folder of ganlib's own pictures, which are no images
 GOOD = "good"
 # No names of defects: good images would be taken for anomalies.
 NO_KINDS = {"good", "ok", "normal", "all"}
@@ -30,16 +39,40 @@ LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, gr
 class Images(NamedTuple):
     """The images in one folder, all of one part and one kind."""
 
-    part: str  # train_normal, test_normal, test_anomaly, or normal where nothing is divided
+    # train_normal, validation_normal, test_normal, test_anomaly, or normal if nothing is divided
+    part: str
     kind: str  # normal or the name of the kind's folder
     folder: Path
     names: list[str]  # bare names, sorted
-    masks: dict[str, str]  # of some of the names, posix paths relative to the root
+    masks: dict[str, str]  # of some of the names, posix paths relative to the root; or of a folder
 
 
 def list_images(folder: Path) -> list[str]:
     """List the files in a folder that have an image's suffix: bare names, sorted, none hidden."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
+
+
+def passed_over(folders: Iterable[Path]) -> tuple[str, ...]:
+    """Say in a sentence, if there are any, which files `list_images` passes over in folders."""
+    files = [folder / name for folder in folders for name in _names(folder)]
+    files = [path for path in files if path.suffix.lower() not in SUFFIXES and not path.is_dir()]
+    files = [path for path in files if path.name.lower() not in NO_FILES]
+    if not files:
+        return ()
+    kinds = Counter(shown(path.suffix.lower() or "without suffix") for path in files)
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+    return (f"Not read, for want of an image's suffix: {listed}; first {shown(files[0])}.",)
+
+
+def folders_below(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all below it, each once; links too, unless they lead back up."""
+    top, seen, waiting = folder.resolve(), set(), [folder]
+    while waiting:
+        real = (place := waiting.pop()).resolve()
+        if real not in seen and (real == top or not top.is_relative_to(real)):
+            seen.add(real)
+            yield place
+            waiting += [place / name for name in reversed(list_folders(place))]
 
 
 def images_in(folder: Path, remedy: str) -> list[str]:
@@ -50,9 +83,10 @@ def images_in(folder: Path, remedy: str) -> list[str]:
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders in a folder: bare names, sorted, none hidden."""
+    """List the folders with a person's files in a folder: bare names, sorted, none hidden."""
     names = [name for name in _names(folder) if os.path.isdir(folder / name)]  # noqa: PTH112
-    return [name for name in names if name != "__MACOSX"]  # which archivers leave
+    own = (name for name in names if name.casefold() not in NO_FOLDERS)
+    return [name for name in own if not (folder / name / HEAT_MAPS).exists()]
 
 
 def _names(folder: Path) -> list[str]:
@@ -105,12 +139,14 @@ def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
         images, ignored = _layout(root, folders)
     else:
         ignored = [folder for folder in folders if list_images(root / folder)]
-        hint = f"Images are in its folder {shown(ignored[0])}. " if ignored else ""
-        names = images_in(root, f"{hint}Give a folder with images, or with {LAYOUT}.")
+        named_good = next((shown(each) for each in ignored if each.casefold() in NO_KINDS), None)
+        hint = "Images are in folders of it. " * bool(ignored)  # which may show defects
+        hint = f"Images are in its folder {named_good}. " if named_good else hint
+        names = images_in(root, f"{hint}Expected: good images, or {LAYOUT}.")
         images = [Images("normal", "normal", root, names, {})]
     listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
     left = f"Images that were not read, because they are not where images go: in {listed}."
-    notes = [left] if ignored else []
+    notes = [left] * bool(ignored) + [*passed_over(each.folder for each in images)]
     if all(each.part != "test_anomaly" for each in images):
         notes += ["There are no test anomalies: how many defects a detector finds is not known."]
     return images, tuple(notes)
@@ -131,7 +167,9 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
     kinds = _kinds(root / "test") if "test" in folders else []
     masks = _masks(root, kinds) if "ground_truth" in folders else {}
     images = []
-    for side, kind in [("train", GOOD), *(("test", kind) for kind in kinds)]:
+    validated = "validation" in folders and GOOD in list_folders(root / "validation")
+    sides = [("train", GOOD), *[("validation", GOOD)] * validated]
+    for side, kind in [*sides, *(("test", kind) for kind in kinds)]:
         part, called = (f"{side}_normal", "normal") if kind == GOOD else (f"{side}_anomaly", kind)
         names = images_in(root / side / kind, "Put images into it or remove it.")
         own = masks.get(kind, {}) if side == "test" else {}
@@ -161,8 +199,9 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
         folder, masks[kind], images = root / "ground_truth" / kind, {}, defaultdict(list)
         for name in list_images(root / "test" / kind) if kind in kinds else []:
             images[Path(name).stem].append(name)
-        for mask in list_images(folder):
-            stem = Path(mask).stem
+        several = [name for name in list_folders(folder) if list_images(folder / name)]
+        for mask in [*list_images(folder), *several]:
+            stem = mask if mask in several else Path(mask).stem
             stem = stem if stem in images else stem.removesuffix("_mask")
             if stem not in images:
                 image = shown(root / "test" / kind / stem)

@@ -14,13 +14,26 @@ from ganlib.data.dataset import RESIZES
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
+TOLERANCE = 8  # grey levels between the channels that still count as grey
 VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
 LONGEST = 1000  # how many times as long as wide a picture in a letterbox may be
 # Pillow knows forty more, and for one of them (EPS) it runs a program on what the file says.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
-def decode(path: str | Path, image_size: int, channels: int, resize: str = "squeeze") -> np.ndarray:
+# What of a file its square does not show.
+PAGES = "several pages, of which the first is read"
+COLORS = "colors, of which only the grey levels are seen"
+DARK = "16 bits of which at most 12 are used, which makes them nearly black"
+
+
+def decode(
+    path: str | Path,
+    image_size: int,
+    channels: int,
+    resize: str = "squeeze",
+    remarks: list[str] | None = None,
+) -> np.ndarray:
     """Read an image file as a square, uint8 `(image_size, image_size, channels)`, 0..255.
 
     Every output pixel is the plain mean of the pixels that it covers (Pillow's `BOX` filter): small
@@ -32,17 +45,19 @@ def decode(path: str | Path, image_size: int, channels: int, resize: str = "sque
     0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be stored inverted,
     as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma. Files
     that are missing, damaged, too large or of unknown range (floats, 32-bit) raise a GanlibError.
+    What the square does not show is added to `remarks`: `PAGES`, `COLORS` or `DARK`.
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
-        pixels = np.atleast_3d(_levels(_to_square(_read(path, channels), image_size, resize)))
+        image = _read(path, channels, [] if remarks is None else remarks)
+        pixels = np.atleast_3d(_levels(_to_square(image, image_size, resize)))
     return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
 
-def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.ndarray | GanlibError:
-    """Decode an image, or return why it cannot be read."""
+def try_decode(path: Path, *shape, **options) -> np.ndarray | GanlibError:
+    """Decode an image as `decode` does, or return why it cannot be read."""
     try:
-        return decode(path, image_size, channels, resize)
+        return decode(path, *shape, **options)
     except GanlibError as error:
         return error
 
@@ -50,16 +65,38 @@ def try_decode(path: Path, image_size: int, channels: int, resize: str) -> np.nd
 def read_picture(path: str | Path) -> Image.Image:
     """Read a picture in its own size and in RGB, otherwise as `decode` reads it."""
     with _naming(path):
-        return Image.fromarray(_levels(_read(path, 3))).convert("RGB")
+        return Image.fromarray(_levels(_read(path, 3, []))).convert("RGB")
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
-    """Read a mask as a square like its image, bool: True where any pixel is not black."""
+    """Read a mask as a square like its image, bool: True where any pixel shows the defect.
+
+    That is what is not black; or what is not clear, in a picture of black on clear. Masks in a
+    folder are laid over each other.
+    """
     check_shape(image_size, 1, resize)
+    if Path(path).is_dir():
+        masks = [decode_mask(mask, image_size, resize) for mask in masks_in(path)]
+        return np.any(masks, axis=0)
     with _naming(path):
         # In float, where one white pixel among thousands is still more than nothing.
-        defect = Image.fromarray((np.asarray(_read(path, 1)) > 0).astype(np.float32))
+        defect = Image.fromarray(_shows(path).astype(np.float32))
         return np.asarray(_to_square(defect, image_size, resize)) > 0
+
+
+def masks_in(path: str | Path) -> list[Path]:
+    """List the files of a mask: itself, or those in its folder."""
+    path = Path(path)
+    return sorted(path.glob("[!.]*.*")) if path.is_dir() else [path]
+
+
+def _shows(path: str | Path) -> np.ndarray:
+    colours = np.atleast_3d(_read(path, 3, [])).any(axis=-1)
+    if colours.any():
+        return colours
+    with open_file(path) as file:
+        image = ImageOps.exif_transpose(_open(file.read()))
+    return np.asarray(image.convert("LA"))[..., 1] > 0 if image.has_transparency_data else colours
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
@@ -111,18 +148,36 @@ def reason(error: BaseException) -> str:
     return shown(" ".join(text.split())[:200].rstrip("."))
 
 
-def _read(path: str | Path, channels: int) -> Image.Image:
+def _read(path: str | Path, channels: int, remarks: list[str]) -> Image.Image:
     """Read a picture in its own size; of mode L, RGB, or F for grey not yet rounded."""
     with open_file(path) as file:
-        image = _open(file.read())
+        image = _open(content := file.read())
+    remarks += [PAGES] * _has_pages(content)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode[0] in "IF":
-        return _from_wide(image)
+        image = _from_wide(image)
+        remarks += [DARK] * (0 < image.getextrema()[1] <= 4095 / 257)
+        return image
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     image = image if image.mode == "L" else image.convert("RGB")  # CMYK has no other way to grey
+    if channels == 1 and image.mode == "RGB" and _has_colors(image):
+        remarks.append(COLORS)
     return image.convert("L" if channels == 1 else "RGB")
+
+
+def _has_pages(content: bytes) -> bool:
+    with contextlib.suppress(Exception):  # of pages that nobody reads
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        return image.format != "MPO" and getattr(image, "n_frames", 1) > 1  # whose are previews
+    return False
+
+
+def _has_colors(image: Image.Image) -> bool:
+    # Of 64 pixels or a little more, which averages what a JPEG does to color.
+    pixels = np.asarray(image.reduce(max(1, max(image.size) // 64))).astype(int)
+    return bool((np.ptp(pixels, axis=2) > TOLERANCE).any())
 
 
 def _open(content: bytes) -> Image.Image:
@@ -157,7 +212,7 @@ def _from_wide(image: Image.Image) -> Image.Image:
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
     levels = np.asarray(image)
     clear = levels == image.info.get("transparency", -1)
-    return Image.fromarray(np.where(clear, 0, levels / 257).astype(np.float32))
+    return Image.fromarray(np.where(clear, 0, levels / np.float32(257)).astype(np.float32))
 
 
 def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,13 +17,20 @@ from tqdm import tqdm
 
 from ganlib.data.dataset import Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
-from ganlib.data.images import VERSION, check_shape, decode_mask, read_picture, reason, try_decode
+from ganlib.data.images import (
+    COLORS,
+    VERSION,
+    check_shape,
+    decode_mask,
+    reason,
+    size_of,
+    try_decode,
+)
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
 AHEAD = 256  # images decoded but not yet taken, which bounds the memory
-SAMPLE, SAMPLE_SIZE = 32, 64  # images, and their size in pixels, for `channels_of`
-TOLERANCE = 8  # grey levels between the channels that still count as grey
+SAMPLE = 32  # images for `channels_of`
 
 
 def load_images(
@@ -76,17 +83,17 @@ def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
 
 
 def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | GanlibError]:
-    images = decode_in_parallel([root / file for file in files], *shape)
+    images = in_parallel(lambda file: try_decode(root / file, *shape), files)
     with warnings.catch_warnings(action="ignore"):  # Pillow's, on files that can be read
         yield from tqdm(images, "decoding", len(files), unit="image", disable=None)
 
 
-def decode_in_parallel(paths: Iterable[Path], *shape) -> Iterator[np.ndarray | GanlibError]:
-    """Yield what `try_decode` returns of every file, while the next ones are decoded."""
+def in_parallel(read: Callable, files: Iterable) -> Iterator:
+    """Yield what `read` returns of every file, while the next ones are read."""
     pool, waiting = ThreadPoolExecutor(os.cpu_count()), deque()
     try:
-        for path in paths:
-            waiting.append(pool.submit(try_decode, path, *shape))
+        for file in files:
+            waiting.append(pool.submit(read, file))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
         while waiting:
@@ -140,25 +147,44 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
 
 def picture_size(dataset: Dataset) -> int:
     """Return the longer side of the median picture among some, in pixels of the files."""
-    some = np.unique(np.linspace(0, len(dataset.files) - 1, SAMPLE).astype(int))
-    files = dataset.files["file"].iloc[some]
-    return int(np.median([max(read_picture(dataset.root / file).size) for file in files]))
+    return int(np.median([max(size_of(file)) for file in _some(dataset, SAMPLE)]))
+
+
+def shapes_of(dataset: Dataset, rows: np.ndarray) -> dict[str, list[float]]:
+    """Return the least and greatest `aspect`, width / height, and `longest` side of pictures."""
+    sizes = [size_of(dataset.root / file) for file in dataset.files["file"].iloc[rows]]
+    width, height = np.array(sizes, float).T
+    values = {"aspect": width / height, "longest": np.maximum(width, height)}
+    return {name: [each.min(), each.max()] for name, each in values.items()}
+
+
+def _some(dataset: Dataset, most: int) -> list[Path]:
+    files = dataset.files["file"]
+    return [dataset.root / file for file in files.iloc[:: -(-len(files) // most)]]
 
 
 def channels_of(dataset: str | Path | Dataset) -> int | None:
     """Tell how many channels a folder's images need; None for an archive, as the profile knows.
 
-    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64x64 pixels,
-    which averages what a JPEG does to colour, no channels differ by more than 8 grey levels.
+    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64 pixels,
+    which averages what a JPEG does to color, no channels differ by more than 8 grey levels.
     """
     if isinstance(dataset, Dataset):
         dataset = dataset.root if dataset.source == "folder" else dataset.name
     if not is_folder(dataset):
         return None
     good = list_folder(folder_of(dataset))[0][0]
-    sample = np.unique(np.linspace(0, len(good.names) - 1, SAMPLE).astype(int))
-    tried = [try_decode(good.folder / good.names[i], SAMPLE_SIZE, 3, "letterbox") for i in sample]
-    images = [each for each in tried if not isinstance(each, GanlibError)]  # others may be left out
-    if not images:
+    sample, remarks = np.unique(np.linspace(0, len(good.names) - 1, SAMPLE).astype(int)), []
+    tried = [try_decode(good.folder / good.names[i], 1, 1, remarks=remarks) for i in sample]
+    if all(isinstance(each, GanlibError) for each in tried):  # some may be left out
         raise tried[0]
-    return 1 if max(np.ptp(image, axis=2).max() for image in images) <= TOLERANCE else 3
+    return 3 if COLORS in remarks else 1
+
+
+def remarks_on(dataset: Dataset, channels: int) -> list[str]:
+    """Say what images of so many channels do not show of some pictures, see `images.decode`."""
+    remarks, files = [], _some(dataset, 256)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda file: try_decode(file, 1, channels, remarks=remarks), files))
+    found = Counter(remarks).items()
+    return [f"{count} of {len(files)} images looked at have {what}." for what, count in found]

@@ -12,7 +12,7 @@ from ganlib.data.archives import Archive, is_anomaly, plus
 from ganlib.data.dataset import Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
-from ganlib.data.images import check_shape, size_of
+from ganlib.data.images import check_shape, masks_in, size_of
 from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
@@ -174,7 +174,8 @@ def _list_files(root: Path, listed: list[Images]) -> pd.DataFrame:
 
 def _check_masks(root: Path, files: pd.DataFrame) -> None:
     for file, mask in files.loc[files["mask"] != "", ["file", "mask"]].itertuples(index=False):
-        (w, h), (width, height) = size_of(root / mask), size_of(root / file)
-        if (w, h) != (width, height):
-            found = f"{shown(root / mask)} has {w}x{h} pixels, but its image {shown(file)} has"
-            raise GanlibError(f"{found} {width}x{height}: draw it again, or remove it.")
+        for path in masks_in(root / mask):
+            (w, h), (width, height) = size_of(path), size_of(root / file)
+            if (w, h) != (width, height):
+                found = f"{shown(path)} has {w}x{h} pixels, but its image {shown(file)} has"
+                raise GanlibError(f"{found} {width}x{height}: draw it again, or remove it.")

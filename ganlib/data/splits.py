@@ -105,6 +105,7 @@ def kfold_split(
 def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple[Split, str]:
     """Hold a share, 0..0.5, of the good images out of training, to fit a threshold by.
 
+    A folder's validation/good is held out instead, if it has at least 19 images.
     Whole groups of near-copies are drawn: a copy in training would make the threshold too low. A
     group with more than a third of the good images trains. Images are drawn one by one if such
     groups hold half of them, as under a fixed camera, or if there are more than 5,000, which take
@@ -119,7 +120,10 @@ def held_out_split(dataset: Dataset, share: float = 0.2, seed: int = 0) -> tuple
     wanted = max(math.ceil(share * len(rows)), CALIBRATING if len(rows) >= 60 else 2)
     calibration = _draw(rows, wanted, seed, 13)
     note = f"drawn one by one, as more than {MANY:,} images are not compared for near-copies"
-    if len(dataset.files) <= MANY:  # `groups_of` looks at the test images too
+    validation = np.flatnonzero(dataset.files["part"] == "validation_normal")
+    if CALIBRATING <= len(validation) < len(rows):
+        calibration, note = validation, "those of validation/good"
+    elif len(dataset.files) <= MANY:  # `groups_of` looks at the test images too
         groups = groups_of(dataset)[rows]
         _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         giant = sizes[sizes > GIANT * len(rows)].sum()
@@ -198,7 +202,8 @@ def _paper_rows(dataset: Dataset, seed: int, limit: int | None) -> Rows:
 
 
 def _part_rows(dataset: Dataset) -> Rows:
-    parts = ["normal", "train_normal"], ["test_normal"], ["anomaly", "test_anomaly"]
+    good = ["normal", "train_normal", "validation_normal"]
+    parts = good, ["test_normal"], ["anomaly", "test_anomaly"]
     return tuple(np.flatnonzero(dataset.files["part"].isin(names)) for names in parts)
 
 

@@ -1,7 +1,31 @@
 """Export a detector for programs that have neither ganlib nor Keras.
 
 The exported model takes raw pixels. A JSON file beside it says how an image is brought to its size,
-what it returns, the threshold and the card. `docs/score_onnx.py` is such a program.
+what it returns, the threshold and the card. This is such a program, with ONNX:
+
+    import json
+
+    import numpy as np
+    import onnxruntime
+    from PIL import Image, ImageOps
+
+    model = onnxruntime.InferenceSession("detector.onnx")
+    about = json.load(open("detector.onnx.json"))
+    image = ImageOps.exif_transpose(Image.open("part.png"))
+    if image.mode[0] == "I":  # 16 bit
+        image = Image.fromarray(np.asarray(image).astype("float32") / 257)
+    else:
+        black = Image.new("RGBA", image.size, "black")  # where the image is clear
+        image = Image.alpha_composite(black, image.convert("RGBA")).convert(about["mode"])
+    if about["resize"] != "squeeze":
+        side = (max if about["resize"] == "letterbox" else min)(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))  # black beyond the edges
+    image = image.resize((about["image_size"], about["image_size"]), Image.Resampling.BOX)
+    pixels = np.rint(np.atleast_3d(image)).astype("uint8")
+    images = np.broadcast_to(pixels, (1, *about["input"]["shape"][1:]))
+    score, heat_map = model.run(["score", "heat_map"], {"images": images})
+    print(score[0], "anomaly" if score[0] >= about["threshold"] else "normal", heat_map.max())
 """
 
 import importlib
@@ -30,6 +54,7 @@ OUTPUTS = {
     "residual": "the same, |image - reconstruction|, 0..255; or one channel, the model's own map",
     "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1 anywhere",
 }
+PRECISION = "float32; OpenVINO uses bfloat16 where it can, unless INFERENCE_PRECISION_HINT is f32"
 
 
 def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[Path]:
@@ -96,6 +121,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "threshold": detector.threshold,
         "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},
         "outputs": OUTPUTS,
+        "precision": PRECISION,
         "thresholds": dict(detector.thresholds),
         "card": dict(detector.card),
         "ganlib": ganlib.__version__,

@@ -11,6 +11,7 @@ from ganlib.data.images import read_picture, shown_box
 
 BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
 OPAQUE = 0.75  # of the hottest places, so that the defect is still visible
+LARGEST = 2048  # pixels: memory is in proportion to what is drawn
 HOTTEST = 0.8  # of the highest heat: what is outlined where nothing reaches the threshold
 COOL, HOT, LINE = np.array([255, 225, 0]), np.array([225, 0, 30]), np.array([0, 60, 255])
 
@@ -44,9 +45,10 @@ def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> n
 def draw_heat(
     path: str | Path, heat_map: np.ndarray, resize: str, caption: str, flagged: bool = False
 ) -> Image.Image:
-    """Draw an image file, at least 240 pixels wide, under its heat map and over a caption."""
-    image = np.asarray(read_picture(path))
-    height, width = image.shape[:2]
+    """Draw an image file, 240 to 2048 pixels wide, under its heat map and over a caption."""
+    picture = read_picture(path)
+    picture.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    image, (width, height) = np.asarray(picture), picture.size
     drawn = Image.fromarray(overlay(image, at_own_size(heat_map, width, height, resize), flagged))
     wide = max(width, 240)
     size = max(12, wide // 45)

@@ -28,6 +28,8 @@ SENTENCES = {
     "detection_rate": "{detection_rate:.1%} of {n_anomaly} test defects were found"
     " at {asked:.1%} false alarms asked for.",
     "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
+    "pixel_auroc": "Heat maps against the masks: pixel AUROC {pixel_auroc:.3f}, PRO {pro:.3f}.",
+    "masks": "{masks}",
 }
 
 
@@ -40,6 +42,8 @@ class Entry(NamedTuple):
     is_anomaly: bool | None = None
     error: str = ""
     picture: bytes = b""  # see `strip`
+    remarks: tuple[str, ...] = ()  # on what of the file the image does not show
+    heat_map: str = ""  # the file it was drawn to
 
 
 def headline(anomalies: int, scored: int, rate: float | None) -> str:

@@ -5,11 +5,12 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import shutil
 import sqlite3
-from collections import namedtuple
+from collections import Counter, namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ganlib.data.folder import SUFFIXES, list_folders, list_images
-from ganlib.data.loading import decode_in_parallel
+from ganlib.data.folder import HEAT_MAPS, SUFFIXES, folders_below, list_images
+from ganlib.data.images import size_of, try_decode
+from ganlib.data.loading import in_parallel
 from ganlib.detector.detector import Detector
 from ganlib.detector.heat import draw_heat, overlay
 from ganlib.detector.report import Entry, strip, write_report
@@ -26,8 +28,9 @@ from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
 CHUNK = 128  # images that are scored at a time
+UNLIKE = "another shape or size than all pictures that were trained on"
 
-Counts = namedtuple("Counts", "scored anomalies unreadable")  # of images
+Counts = namedtuple("Counts", "scored anomalies unreadable remarks")  # of images
 
 
 class Outputs(NamedTuple):
@@ -43,6 +46,7 @@ class Scored(NamedTuple):
 
     file: str
     error: str = ""
+    remarks: tuple[str, ...] = ()  # on what of the file the image does not show
     score: np.float32 | None = None
     image: np.ndarray | None = None
     reconstruction: np.ndarray | None = None
@@ -53,7 +57,9 @@ def find_images(places: Iterable[str | Path]) -> list[str]:
     """List, each once, files with any suffix, and the images in folders and the folders in them."""
     found: list[str] = []
     for place in map(Path, places):
-        inside = list(_below(place)) if place.is_dir() else [str(place)]
+        inside = [str(place)]
+        if place.is_dir():
+            inside = [str(below / n) for below in folders_below(place) for n in list_images(below)]
         # A broken link is an image that cannot be read.
         if not inside or not (place.exists() or place.is_symlink()):
             what = "has no image" if place.exists() else "does not exist"
@@ -63,34 +69,41 @@ def find_images(places: Iterable[str | Path]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _below(folder: Path) -> Iterator[str]:
-    yield from (str(folder / name) for name in list_images(folder))
-    for name in list_folders(folder):
-        if not (folder / name).is_symlink():  # which may lead back here
-            yield from _below(folder / name)
-
-
 def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> Iterator[Scored]:
     """Score image files; the next ones are decoded meanwhile.
 
     At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
-    shape = (detector.image_size, detector.channels, detector.resize)
-    with closing(decode_in_parallel(map(Path, files), *shape)) as decoded:
-        pairs = zip(files, decoded, strict=True)
-        while images := list(itertools.islice(pairs, CHUNK)):
-            readable = [image for _, image in images if not isinstance(image, GanlibError)]
+    with closing(in_parallel(functools.partial(_read, detector), files)) as decoded:
+        while images := list(itertools.islice(decoded, CHUNK)):
+            readable = [image for _, image, _ in images if not isinstance(image, GanlibError)]
             answers = iter(())
             if readable:
                 (scores, reconstructions, _), heat = detector.examine(np.stack(readable))
                 answers = zip(scores, readable, reconstructions, heat, strict=True)
-            for file, image in images:
+            for file, image, remarks in images:
                 if not isinstance(image, GanlibError):
-                    yield Scored(file, "", *next(answers))
+                    yield Scored(file, "", remarks, *next(answers))
                 elif on_error == "raise":
                     raise image
                 else:
                     yield Scored(file, " ".join(str(image).split("\n")[0].split()))
+
+
+def _read(detector: Detector, file: str) -> tuple[str, np.ndarray | GanlibError, tuple[str, ...]]:
+    remarks: list[str] = []
+    shape = (detector.image_size, detector.channels, detector.resize)
+    image = try_decode(file, *shape, remarks=remarks)
+    if not isinstance(image, GanlibError):
+        remarks += [UNLIKE] * _is_unlike(size_of(file), **detector.card.get("pictures", {}))
+    return file, image, tuple(remarks)
+
+
+def _is_unlike(size: tuple[int, int], aspect=(0, math.inf), longest=(0, math.inf)) -> bool:
+    found, side = size[0] / size[1], max(size)
+    return not (
+        0.98 * aspect[0] <= found <= 1.02 * aspect[1] and longest[0] / 2 <= side <= 2 * longest[1]
+    )
 
 
 def score_files(
@@ -98,7 +111,7 @@ def score_files(
     files: Sequence[str],
     outputs: Outputs,
     detector_name: str,
-    scored: str,
+    places: Sequence[str | Path],
     on_error: str = "raise",
     on_scored: Callable[[Entry], object] = lambda entry: None,
 ) -> Counts:
@@ -107,12 +120,13 @@ def score_files(
     A journal beside the first output keeps all answers, so the same call continues an interrupted
     one. Files that have changed since are scored again, and all are with another detector.
 
-    `detector_name` and `scored` are for the report; `on_scored` gets all answers, old ones first.
+    `places` are those that the files were found in: heat maps are named by the paths below them.
+    `detector_name` is for the report; `on_scored` gets all answers, old ones first.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
     first = next(map(Path, filter(None, outputs)), None)
-    scores = anomalies = 0
+    scores, anomalies, remarks = 0, 0, Counter()
     place = ""  # SQLite's name for a temporary file
     with ExitStack() as stack:
         if first is not None:
@@ -122,34 +136,52 @@ def score_files(
             for path in map(Path, filter(None, outputs[:2])):
                 remove_unfinished(path.parent, path.name)
             if outputs.heat_maps is not None:
-                remove_unfinished(outputs.heat_maps)
+                _prepare(Path(outputs.heat_maps))
         with closing(_Journal(place)) as journal:
-            for entry in _answers(detector, files, outputs, on_error, journal):
+            for entry in _answers(detector, files, places, outputs, on_error, journal):
                 on_scored(entry)
                 scores += not entry.error
                 anomalies += bool(entry.is_anomaly)
+                remarks.update(entry.remarks)
             if outputs.csv is not None:
                 write_safely(outputs.csv, lambda path: _write_csv(path, map(journal.entry, files)))
             if outputs.report is not None:
-                entries = map(journal.entry, files)
+                entries, scored = map(journal.entry, files), ", ".join(map(str, places))
                 write_report(outputs.report, entries, detector, detector_name, scored)
         if first is not None:
             shutil.rmtree(folder, ignore_errors=True)
-    return Counts(scores, anomalies, len(files) - scores)
+    return Counts(scores, anomalies, len(files) - scores, remarks)
 
 
-def _answers(detector, files, outputs: Outputs, on_error: str, journal) -> Iterator[Entry]:
-    stamps = {file: _stamp(file) for file in files}
-    missing = {file: None for file in files if not journal.has(file, stamps[file])}
-    yield from (journal.entry(file) for file in files if file not in missing)
-    names = _picture_names(files)
-    for number, one in enumerate(score_images(detector, list(missing), on_error), 1):
+def _prepare(heat_maps: Path) -> None:
+    """Mark a folder of heat maps, so that they are never taken for images to be scored."""
+    if not (mark := heat_maps / HEAT_MAPS).exists():
+        if heat_maps.is_dir() and (others := list_images(heat_maps)):
+            found = f"{shown(heat_maps)} holds other images, such as {shown(others[0])}"
+            raise GanlibError(f"{found}: give a new or an empty folder for heat maps.")
+        about = "Heat maps drawn by ganlib, which does not take them for images.\n"
+        write_safely(mark, lambda path: path.write_text(about))
+    remove_unfinished(heat_maps)
+
+
+def _answers(detector, files, places, outputs: Outputs, on_error: str, journal) -> Iterator[Entry]:
+    stamps, pictures = {file: _stamp(file) for file in files}, {}
+    if outputs.heat_maps is not None:
+        names = _picture_names(files, places).items()
+        pictures = {file: Path(outputs.heat_maps, name) for file, name in names}
+    done = [file for file in files if journal.has(file, stamps[file])]
+    done = [file for file in done if not pictures or pictures[file].exists()]
+    yield from map(journal.entry, done)
+    known = set(done)
+    missing = [file for file in files if file not in known]
+    for number, one in enumerate(score_images(detector, missing, on_error), 1):
         entry = _entry(detector, one, with_picture=outputs.report is not None)
-        if outputs.heat_maps is not None and not entry.error:
+        if pictures and not entry.error:
+            entry = entry._replace(heat_map=str(pictures[one.file]))
             about = (detector.resize, _caption(entry, detector), entry.is_anomaly)
             picture = draw_heat(one.file, one.heat_map, *about)
             save = functools.partial(picture.save, compress_level=1)
-            write_safely(Path(outputs.heat_maps) / names[one.file], save)
+            write_safely(pictures[one.file], save)
         journal.add(entry, stamps[one.file])
         if number % CHUNK == 0:
             journal.database.commit()
@@ -165,7 +197,7 @@ def _entry(detector: Detector, one: Scored, with_picture: bool) -> Entry:
     if with_picture:
         hot = overlay(one.image, one.heat_map, is_anomaly)
         picture = strip(one.image, one.reconstruction, hot)
-    return Entry(one.file, score, above, is_anomaly, picture=picture)
+    return Entry(one.file, score, above, is_anomaly, "", picture, one.remarks)
 
 
 def _caption(entry: Entry, detector: Detector) -> str:
@@ -174,23 +206,39 @@ def _caption(entry: Entry, detector: Detector) -> str:
     return f"score {entry.score:.4g} · {place} · threshold {detector.threshold:.4g}: {verdict}"
 
 
-def _picture_names(files: Sequence[str]) -> dict[str, str]:
-    """Choose a different name for the heat map of every file, similar to the file's."""
-    names, taken = {}, set()
-    for file in files:
-        stem = re.sub(r"[^\w.-]+", "_", Path(file).name)[-100:]
-        tries = (f"{stem}{end}.png" for end in itertools.chain([""], itertools.count(-2, -1)))
-        names[file] = next(name for name in tries if name.casefold() not in taken)
-        taken.add(names[file].casefold())
-    return names
+def _below(file: str, places: Sequence[str | Path]) -> str:
+    for place in map(Path, places):
+        if place in (path := Path(file)).parents:
+            return str(path.relative_to(place if len(places) == 1 else place.parent))
+    return Path(file).name
+
+
+def _picture_names(files: Sequence[str], places: Sequence[str | Path]) -> dict[str, str]:
+    """Choose a different name for the heat map of every file, from its path below its place."""
+    names = {file: re.sub(r"[^\w.-]+", "_", _below(file, places)).encode() for file in files}
+    names = {file: name[-100:].decode(errors="ignore") for file, name in names.items()}
+    shared = Counter(name.casefold() for name in names.values())
+    for file, name in names.items():  # the same one for a file, whichever others there are
+        if shared[name.casefold()] > 1:
+            names[file] = f"{name}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
+    return {file: f"{name}.png" for file, name in names.items()}
 
 
 def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    # With the mark by which Excel knows UTF-8.
+    with path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", "score", "above_normals", "is_anomaly", "error"])
-        for entry in entries:  # None becomes an empty cell
-            table.writerow([entry.file, entry.score, entry.above, entry.is_anomaly, entry.error])
+        columns = ["file", "score", "above_normals", "is_anomaly", "error", "remarks", "heat_map"]
+        table.writerow(columns)
+        for one in entries:  # None becomes an empty cell
+            remarks, verdict = "; ".join(one.remarks), [one.score, one.above, one.is_anomaly]
+            words = [_harmless(words) for words in (one.file, one.error, remarks, one.heat_map)]
+            table.writerow([words[0], *verdict, *words[1:]])
+
+
+def _harmless(path: str) -> str:
+    """Keep a spreadsheet from computing a name; it remains the path of the same file."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
 def _stamp(file: str) -> str | None:

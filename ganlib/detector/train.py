@@ -79,7 +79,9 @@ def train_detector(
     """
     if method not in ("auto", *METHODS):
         raise GanlibError(f"There is no method {method!r}: choose auto, {', '.join(METHODS)}.")
-    began, notes = time.perf_counter(), [*dataset.notes, *notes]
+    began = time.perf_counter()
+    notes = [*dataset.notes, *data.remarks_on(dataset, settings.channels), *notes]
+    notes += data.tested_copies(dataset, split)
     trained: dict[str, Trained] = {}
     for name, size in sizes_for(method, dataset, settings, image_size).items():
         chosen = replace(settings, image_size=size)
@@ -111,6 +113,7 @@ def train_detector(
         card |= dict(part.about)
     card |= {name: getattr(settings, name) for name in ("channels", "latent_dim", "filters")}
     card |= {"image_size": model.image_size, "resize": dataset.resize, "seed": seed}
+    card |= {"pictures": data.shapes_of(dataset, split.train)}
     history = {name: losses for each in trained.values() for name, losses in each.history.items()}
     card |= {"epochs": max(map(len, history.values()), default=0)}
     card |= {"steps": sum(each.steps for each in trained.values())}
@@ -164,6 +167,7 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     """Measure a detector on test images, after all is trained and chosen; {} without any.
 
     AUROC, with an interval, needs both kinds; pixel AUROC and PRO of the heat maps need masks.
+    Under "masks" is a sentence on those that show nothing.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):
@@ -179,8 +183,14 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
         interval = evaluation.auroc_interval(labels, detection.scores, groups)
         metrics["auroc_low"], metrics["auroc_high"] = interval
     outlined = data.outlined(dataset, rows)
-    if outlined.any():
+    try:
         masks = data.load_masks(dataset, rows[outlined], detector.image_size)
-        metrics["pixel_auroc"] = evaluation.pixel_auroc(masks, heat[outlined])
-        metrics["pro"] = evaluation.pro(masks, heat[outlined])
+    except GanlibError as error:
+        return metrics | {"masks": f"The heat maps were not judged: {error}"}
+    shows = masks.any(axis=(1, 2)) | (labels[outlined] == 0)
+    if not shows.all():
+        metrics["masks"] = f"{(~shows).sum()} masks show no defect and were left out."
+    if masks.any():
+        metrics["pixel_auroc"] = evaluation.pixel_auroc(masks[shows], heat[outlined][shows])
+        metrics["pro"] = evaluation.pro(masks[shows], heat[outlined][shows])
     return metrics

@@ -11,7 +11,7 @@ from sets import fill, make_parts, opened, saved, write
 
 from ganlib import data
 from ganlib.data import open_dataset
-from ganlib.data.folder import called, name_of
+from ganlib.data.folder import HEAT_MAPS, called, folders_below, name_of
 
 
 def test_a_name_is_an_archives_then_a_folders(tmp_path, monkeypatch):
@@ -81,6 +81,47 @@ def test_the_layout_is_read_part_by_part_without_what_programs_leave_behind(tmp_
     assert set(files["kind"]) == {"normal", "crack", "hole"}
 
 
+def test_what_systems_leave_behind_and_own_pictures_are_no_images_and_the_rest_is_named(tmp_path):
+    root = make_parts(tmp_path / "x")
+    for name in ("#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", "@eaDir"):
+        fill(root / "test" / name, 2)
+    fill(root / "test/heat", 2)
+    (root / "test/heat" / HEAT_MAPS).write_text("")
+    for name in ("a.JFIF", "b.jpe", "c.gif"):
+        write(root / "train/good/0.png").rename(root / "train/good" / name)
+    for name in ("d.heic", "e.HEIC", "without", "Thumbs.db", ".hidden"):
+        (root / "train/good" / name).write_text("")
+    dataset = opened(root, tmp_path)
+    assert set(dataset.files["kind"]) == {"normal", "crack", "hole"}
+    assert dataset.files["part"].value_counts()["train_normal"] == 8
+    (note,) = dataset.notes
+    assert ": 2 .heic, 1 without suffix; first " in note and note.endswith("d.heic.")
+    for name in ("here", "back", "twice"):  # a link is followed once, and never up
+        (root / "test/crack" / name).symlink_to({"back": root}.get(name, tmp_path / "other"))
+    fill(tmp_path / "other/deeper", 1)
+    below = folders_below(root / "test/crack")
+    assert [path.name for path in below] == ["crack", "here", "deeper"]
+
+
+def test_validation_images_set_the_threshold_and_masks_of_one_image_are_united(
+    tmp_path,
+):
+    root = make_parts(tmp_path / "loco", good=30)
+    fill(root / "validation/good", 20, 50)
+    for number, column in enumerate((1, 3)):
+        mask = np.zeros((4, 4), "uint8")
+        mask[2, column] = 255
+        saved(mask, root / f"ground_truth/crack/001/{number:03}.png")
+    dataset = opened(root, tmp_path)
+    split, note = data.held_out_split(dataset)
+    files = dataset.files["file"].iloc[split.calibration]
+    assert files.str.startswith("validation/good/").all() and len(files) == 20
+    assert len(split.train) == 30 and "20 of 50" in note and "validation/good" in note
+    assert data.outlined(dataset, np.arange(57)).sum() == 54
+    (mask,) = data.load_masks(dataset, np.flatnonzero(dataset.files["mask"] != ""), 4)
+    assert np.argwhere(mask).tolist() == [[2, 1], [2, 3]]
+
+
 def test_good_images_alone_are_enough_and_others_are_passed_over(tmp_path):
     fill(tmp_path / "parts", 12)
     fill(tmp_path / "parts/old", 2)
@@ -113,7 +154,8 @@ STEPS = {
 }
 REFUSED = {
     "-train -test": r"x holds no image \(\.bmp, .*train/good, test/good",
-    "-train -test +good": r"x holds no image.*Images are in its folder good",
+    "-train -test +crack +ok": r"x holds no image.*Images are in its folder ok\.",
+    "-train -test +color +crack": r"x holds no image.*Images are in folders of it\.",
     "-train": r"a folder test but no folder train: put .*x/train/good",
     "-train/good +train/ok": r"x/train has no folder good, but ok: put",
     "=train/good": r"x/train/good holds no image",

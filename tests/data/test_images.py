@@ -228,6 +228,16 @@ def test_masks_lie_on_the_defects_whatever_shape_and_size_and_archives_have_none
     assert not data.outlined(dataset, np.array([0, 5, 10])).any()  # no mask among these
     with pytest.raises(GanlibError, match=r"hole/000\.png shows a defect and has no mask"):
         load_masks(dataset, np.array([10]), 10)
+    place = np.pad(np.ones((2, 2), "uint8"), 1)
+    nothing, palette = 0 * place, Image.fromarray(place, "P")
+    palette.putpalette([0, 0, 0, 0, 0, 1])
+    for shown in (
+        *(place, place.astype("uint16"), np.dstack([place, nothing, nothing])),
+        *(np.dstack([nothing, nothing, 2 * place]), np.dstack([*3 * [nothing], 255 * place])),
+        *(np.dstack([place, place, place, 0 * place + 255]), palette),
+    ):
+        saved(shown, tmp_path / "mask.png")
+        np.testing.assert_array_equal(decode_mask(tmp_path / "mask.png", 4), place)
     mask = Image.new("1", (900, 900))
     mask.putpixel((450, 10), 1)
     mask.save(tmp_path / "mask.png")

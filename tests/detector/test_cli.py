@@ -2,19 +2,23 @@
 
 import csv
 import json
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from processes import HOLD
 from tiny import save_images
 from typer.testing import CliRunner
 
 from ganlib import training
 from ganlib.__main__ import app
-from ganlib.data import held_out_split, loading, open_dataset
+from ganlib.data import held_out_split, open_dataset
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector import score as scoring
@@ -40,7 +44,7 @@ def assert_one_line(result, *words):
 
 
 def rows(path):
-    with Path(path).open(newline="", encoding="utf-8") as file:
+    with Path(path).open(newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -121,10 +125,32 @@ def test_scores_are_those_of_the_detector_image_by_image(detector, new, tmp_path
     flagged = sum(row["is_anomaly"] == "True" for row in found)
     assert f"{flagged} of 5 images flagged; about 1 (20 %) false alarms" in result.stdout
     assert "how many it finds is unknown" in result.stderr
-    names = {path.name for path in heat.iterdir()}
-    assert names == {"a.png.png", "a.png-2.png", "b.png.png", "c.png.png", "Stück_7_-_가.png.png"}
+    drawn = ["Stück_7_-_가.png.png", "a.png.png", "b.png.png", "more_a.png.png", "more_c.png.png"]
+    assert [row["heat_map"] for row in found] == [str(heat / name) for name in drawn]
+    assert sorted(path.name for path in heat.glob("*.png")) == sorted(drawn)
     assert report.read_text().count('data-picture="data:image/') == 5
     assert not list(report.parent.glob(".*"))
+
+
+def test_heat_maps_are_those_of_one_run_whatever_happened_before(detector, new, tmp_path):
+    asked = ["score", detector, new, "--csv", tmp_path / "s.csv", "--heatmaps"]
+    bad, heat, other = new / "more" / "z.png", new / "heat", tmp_path / "fresh"
+    bad.write_bytes(b"no picture")
+    (new / "more" / "a.png").rename(tmp_path / "late.png")
+    assert_one_line(run(*asked, heat), "z.png")
+    bad.unlink()
+    (heat / "b.png.png").unlink()
+    # Of names that are listed before the others, or that would be theirs.
+    (tmp_path / "late.png").rename(new / "a 1.png")
+    for name in ("a_1.png", "\N{HANGUL SYLLABLE GA}" * 80 + ".png"):
+        (new / name).write_bytes((new / "a.png").read_bytes())
+    assert run(*asked, heat).exit_code == 0
+    first = (tmp_path / "s.csv").read_text().replace(str(heat), str(other))
+    assert run(*asked, other).exit_code == 0
+    assert (tmp_path / "s.csv").read_text() == first
+    expected, found = ({p.name: p.read_bytes() for p in at.glob("*.png")} for at in (other, heat))
+    assert found == expected and len(found) == len(rows(tmp_path / "s.csv")) == 7
+    assert_one_line(run(*asked, new), "holds other images, such as")
 
 
 def test_a_line_per_image_where_nothing_is_written(detector, new):
@@ -136,6 +162,65 @@ def test_a_line_per_image_where_nothing_is_written(detector, new):
     ]
     assert [line[0] in ("normal", "ANOMALY") for line in lines] == [True, True, False]
     assert "of 2 images flagged; " in result.stderr and " 1 unreadable." in result.stderr
+
+
+def test_names_are_neither_lines_nor_formulas_and_nothing_readable_is_not_all_good(
+    detector, parts, tmp_path, monkeypatch
+):
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path / "new")
+    for name in ("a\nANOMALY\t9\tb.png", "\x1b[31mred.png", "=1+1.png", "@SUM(A1).png", "-1.png"):
+        Path(name).write_bytes((parts / "01.png").read_bytes())
+    said = run("score", detector, ".").stdout
+    assert len(said.splitlines()) == 5 and "\x1b" not in said
+    assert run("score", detector, ".", "--csv", "../s.csv").exit_code == 0
+    assert Path("../s.csv").read_bytes().startswith("\ufefffile,".encode())
+    names = [row["file"] for row in rows("../s.csv")]
+    assert all(Path(name).exists() and name[0] not in "=+-@" for name in names)
+    for path in Path().iterdir():
+        path.write_bytes(b"no picture")
+    asked = ["score", detector, ".", "--on-error", "skip", "--fail-on-anomaly"]
+    assert_one_line(run(*asked), "None of 5 images could be read")
+
+
+def test_what_the_squares_do_not_show_is_said(detector, tmp_path):
+    """The detector has learned from grey parts of 48x48 and 48x40 pixels."""
+    grey = casting_images(["normal"], 0, 48)[0, ..., 0]
+    red, wide = np.dstack([grey, grey // 2, grey]), np.pad(grey, ((0, 0), (10, 10)))
+    large, dark = np.kron(grey, np.ones((4, 4), "uint8")), grey.astype("uint16") * 16
+    new = save_images(tmp_path / "new", [grey, red, wide, large, dark])
+    pages = [Image.fromarray(grey), Image.fromarray(255 - grey)]
+    pages[0].save(new / "pages.tif", save_all=True, append_images=pages[1:])
+    (new / "z.heic").write_bytes(b"")
+    result = run("score", detector, new, "--csv", tmp_path / "s.csv")
+    remarks = [(row["remarks"].split() or [""])[0] for row in rows(tmp_path / "s.csv")]
+    assert remarks == ["", "colors,", "another", "another", "16", "several"]
+    assert "2 of 6 images have another shape or size than" in result.stderr
+    assert "want of an image's suffix: 1 .heic" in result.stderr
+
+
+def test_a_second_training_leaves_the_first_alone(parts, tmp_path):
+    cache = tmp_path / ".x.keras.unfinished" / "cache"
+    cache.mkdir(parents=True)
+    command = [sys.executable, "-c", HOLD, cache.parent]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "held\n"
+    assert_one_line(run("train", parts, "-o", tmp_path / "x.keras", *SMALL), "is in use: training")
+    assert cache.exists()
+    first.kill()
+    first.communicate()
+
+
+def test_another_console_and_another_keras_json_do_no_harm(detector, parts, tmp_path):
+    settings = {"image_data_format": "channels_first", "floatx": "float16"}
+    (tmp_path / "keras.json").write_text(json.dumps({**settings, "backend": "tensorflow"}))
+    (tmp_path / ODD).write_bytes((parts / "01.png").read_bytes())
+    asked = ["score", detector, tmp_path / ODD]
+    others = {"KERAS_HOME": str(tmp_path), "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "ganlib", *asked]
+    done = subprocess.run(command, env=os.environ | others, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(b"\t")[:2] == run(*asked).stdout.encode().split(b"\t")[:2]
 
 
 def test_thresholds_and_exit_status_for_scripts(detector, parts, tmp_path):
@@ -164,18 +249,18 @@ def test_a_killed_scoring_ends_as_if_it_had_not_been(detector, parts, tmp_path, 
     # A process that is killed commits nothing more, and leaves what it was writing.
     monkeypatch.setattr(scoring._Journal, "close", lambda journal: journal.database.close())
     (tmp_path / ".99999999.unfinished-s.csv").write_text("half")
-    plain = loading.try_decode
+    plain = scoring.try_decode
 
     def decoded(*options, killed=False):
         files = []
 
-        def decode(path, *shape):
-            if killed and path.name == "17.png":
+        def decode(path, *shape, **options):
+            if killed and Path(path).name == "17.png":
                 raise KeyboardInterrupt
-            files.append(path.name)
-            return plain(path, *shape)
+            files.append(Path(path).name)
+            return plain(path, *shape, **options)
 
-        monkeypatch.setattr(loading, "try_decode", decode)
+        monkeypatch.setattr(scoring, "try_decode", decode)
         assert run(*asked, *options).exit_code == (130 if killed else 0)
         assert table.exists() != killed
         return files
@@ -242,15 +327,34 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
     assert result.exit_code == 0, result.output
     made = load_model(out)
     metrics = made.card["test"]
+    assert "masks" not in metrics
     assert {"auroc", "auroc_low", "pixel_auroc", "pro", "detection_rate"} <= set(metrics)
     assert (metrics["n_normal"], metrics["n_anomaly"]) == (4, 4)
     images = np.stack([decode(file, 32, 1, "letterbox") for file in sorted(burrs.iterdir())])
     assert metrics["detection_rate"] == made.is_anomaly(images).mean()
     assert f"AUROC on the test images {metrics['auroc']:.3f}" in result.stderr
+    assert f"pixel AUROC {metrics['pixel_auroc']:.3f}, PRO {metrics['pro']:.3f}" in result.stderr
     assert ("Warning: " in result.stderr) == (
         metrics["detection_rate"] <= metrics["false_alarm_high"]
     )
     assert f"{metrics['detection_rate']:.1%} of 4 test defects" in run("inspect", out).stdout
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"), [("black", "4 masks show no defect"), ("cut", "maps were not judged: ")]
+)
+def test_no_training_is_lost_to_a_mask_and_copies_are_named(spoiled, said, tmp_path):
+    folder = draw(tmp_path / "set" / "train" / "good", ["normal"] * 24, 0, 32).parents[1]
+    draw(folder / "test" / "good", ["normal"] * 24, 0, 32)
+    draw(folder / "test" / "burr", ["burr"] * 4, 2, 32)
+    masks = save_images(folder / "ground_truth" / "burr", np.zeros((4, 32, 32), "uint8"))
+    if spoiled == "cut":
+        path = masks / "02.png"
+        path.write_bytes(path.read_bytes()[:60])
+    result = run("train", folder, "-o", out := tmp_path / "set.keras", *SMALL)
+    assert result.exit_code == 0 and said in result.stderr, result.output
+    assert "24 of 28 test images are copies of images that were trained on" in result.stderr
+    assert "pixel_auroc" not in load_model(out).card["test"]
 
 
 def test_one_blank_frame_among_the_good_images_is_named(tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 from refusals import refused
 from small import CARD, GOOD, SMALL
 
+import ganlib.detector.export as module
 from ganlib.data.images import decode
 from ganlib.data.synthetic import casting_images
 from ganlib.detector.detector import Detector
@@ -23,7 +24,7 @@ for package in ("tensorflow", "tf2onnx", "onnxruntime", "openvino", "ai_edge_lit
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"EXPORTING IS NOT TESTED: there is no {package}", allow_module_level=True)
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "score_onnx.py"
+EXAMPLE = [line[4:] for line in module.__doc__.splitlines() if line.startswith("    ")]
 DEFECTS = casting_images(["blow_hole", "burr", "dent"], 1, 32)
 # Black for white, and noise: far from all that the detector knows.
 STRANGE = np.concatenate([255 - GOOD[:2], np.random.default_rng(0).choice(256, (2, 32, 32, 1))])
@@ -143,11 +144,27 @@ def test_nothing_else_is_left_and_the_json_tells_what_a_program_must_know(detect
     assert sys.modules["openvino_telemetry"] is None  # it reports to nobody
 
 
+def saved_as(kind: str, picture: Image.Image, path: Path) -> None:
+    """Save a grey picture as cameras and programs do."""
+    levels = np.asarray(picture)
+    clear = np.where(levels > levels.mean(), 255, 0).astype("uint8")
+    pixels = {"16 bit": levels * np.uint16(257), "clear": np.dstack([*3 * [levels], clear])}
+    Image.fromarray(pixels.get(kind, levels)).convert(*["RGB"] * (kind == "rgb")).save(path)
+
+
 @pytest.mark.parametrize(
-    ("resize", "size"), [("squeeze", (48, 80)), ("crop", (75, 41)), ("letterbox", (64, 40))]
+    ("resize", "size", "kind"),
+    [
+        ("squeeze", (48, 80), "rgb"),
+        ("crop", (75, 41), "16 bit"),
+        ("squeeze", (48, 80), "clear"),
+        ("letterbox", (64, 40), "rgb"),
+    ],
 )
-def test_the_example_gives_the_verdict_of_the_detector(resize, size, detector, exported, tmp_path):
-    example = EXAMPLE.read_text()
+def test_the_example_gives_the_verdict_of_the_detector(
+    resize, size, kind, detector, exported, tmp_path
+):
+    example = "\n".join(EXAMPLE)
     for name in ("detector.onnx", "detector.onnx.json"):
         source = exported["onnx"].with_name(name.replace("detector", "part"))
         (tmp_path / name).write_bytes(source.read_bytes())
@@ -155,7 +172,7 @@ def test_the_example_gives_the_verdict_of_the_detector(resize, size, detector, e
     (tmp_path / "detector.onnx.json").write_text(json.dumps({**about, "resize": resize}))
     alone = "import sys\nfor name in ('ganlib', 'keras', 'tensorflow'): sys.modules[name] = None\n"
     shown = casting_images(["scratch"], 3, 128)[0, :, :, 0]
-    Image.fromarray(shown).resize(size).convert("RGB").save(tmp_path / "part.png")
+    saved_as(kind, Image.fromarray(shown).resize(size), tmp_path / "part.png")
     done = subprocess.run(
         [sys.executable, "-c", alone + example], cwd=tmp_path, capture_output=True, text=True
     )
