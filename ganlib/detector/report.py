@@ -25,7 +25,7 @@ CLIP = 4  # times the threshold; higher scores would squeeze all others into one
 GAP = 4  # pixels between the parts of a strip
 SENTENCES = {
     "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
-    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test defects were found"
+    "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies were found"
     " at {asked:.1%} false alarms asked for.",
     "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
     "pixel_auroc": "Heat maps against the masks: pixel AUROC {pixel_auroc:.3f}, PRO {pro:.3f}.",

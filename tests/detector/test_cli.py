@@ -337,7 +337,7 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
     assert ("Warning: " in result.stderr) == (
         metrics["detection_rate"] <= metrics["false_alarm_high"]
     )
-    assert f"{metrics['detection_rate']:.1%} of 4 test defects" in run("inspect", out).stdout
+    assert f"{metrics['detection_rate']:.1%} of 4 test anomalies" in run("inspect", out).stdout
 
 
 @pytest.mark.parametrize(

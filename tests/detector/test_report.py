@@ -147,7 +147,7 @@ def test_an_entry_is_its_numbers_and_what_a_test_did_not_find_is_said_first(tmp_
     test = {"n_normal": 57, "n_anomaly": 29, "asked": 0.05}
     test |= {"detection_rate": 0.0, "false_alarm_rate": 0.0, "false_alarm_high": 0.063}
     words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
-    assert words.startswith("0.0% of 29 test defects were found at 5.0% false alarms")
+    assert words.startswith("0.0% of 29 test anomalies were found at 5.0% false alarms")
     assert "Warning" in words and "Warning" not in "".join(
         findings({"test": {**test, "detection_rate": 0.1}})
     )
