@@ -81,7 +81,7 @@ def trained(
     print(f"{steps} steps in {seconds:.0f} s")
     detector = Detector(ganomaly, card={"resize": "squeeze", "false_alarm_rate": 0.05})
     held_out, usual = split.calibration, split.train[:256]
-    detector.calibrate_on(ganomaly.detect(images[held_out]), ganomaly.detect(images[usual]))
+    detector.calibrate_on(ganomaly.detect(images[held_out]), 0.05, ganomaly.detect(images[usual]))
     return detector
 
 

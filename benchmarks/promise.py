@@ -45,7 +45,7 @@ def measure(path: Path, folder: Path) -> list[dict]:
         for draw in range(DRAWS):
             held = np.isin(groups, np.random.default_rng(draw).permutation(names)[:count])
             seen, fresh = (Detection(*(part[of] for part in found)) for of in (held, ~held))
-            made.calibrate_on(seen, usual, rate, groups[held])
+            made.calibrate_on(seen, rate, usual, groups[held])
             odd += made.card["held_out_pictures"] < count
             heat = made.heat_maps(fresh.residuals).max(axis=(1, 2))
             flagged = (heat if made.by_heat else fresh.scores) >= made.threshold

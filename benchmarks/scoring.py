@@ -77,7 +77,8 @@ def work(count: int) -> None:
         files = write_files(folder / "images", count)
         detector = Detector(GANomaly(64, 1, filters=16), {"resize": "letterbox"})
         first = np.stack([decode(file, 64, 1, "letterbox") for file in files[:64]])
-        detector.calibrate_on(*[detector.model.detect(first)] * 2)
+        seen = detector.model.detect(first)
+        detector.calibrate_on(seen, 0.05, seen)
         images = np.resize(first, (BARE, *first.shape[1:]))
         detector.examine(images)  # compiles
         bare, seconds = [], []

@@ -24,8 +24,8 @@ RUNS = Path("runs/sets")
 TIMED = 64  # images that are scored to measure the time for one
 COLUMNS = """set method model family n_train n_calibration n_normal n_anomaly
 auroc auroc_low auroc_high detection_rate detection_low detection_high asked false_alarm_rate
-false_alarm_low false_alarm_high pixel_auroc pro masks train_seconds ms_per_image megabytes image_size
-seed minutes backend processor ganlib commit error""".split()  # noqa: SIM905
+false_alarm_low false_alarm_high pixel_auroc pro masks train_seconds ms_per_image megabytes
+image_size seed minutes backend processor ganlib commit error""".split()  # noqa: SIM905
 
 
 def compare(

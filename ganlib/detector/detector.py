@@ -1,6 +1,7 @@
 """A trained model with all that turns its scores into verdicts, in one file."""
 
 import functools
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -106,16 +107,21 @@ class Detector(AnomalyModel):
         return predict(self._heat, residuals)
 
     def calibrate_on(
-        self, normal: Detection, training: Detection | None, false_alarm_rate=0.05, pictures=None
+        self,
+        normal: Detection,
+        false_alarm_rate: float = 0.05,
+        training: Detection | None = None,
+        pictures: Sequence | None = None,
     ) -> None:
         """Choose threshold and unit of the heat maps by normal images that were not trained on.
 
         `normal` is what `model` detects in them, as in new ones; `training`, in images that were
-        trained on, is what is usual at every place (None for a model that has its own maps). Of
-        equal `pictures`, `(n,)` names, the highest score counts. The card says what they promise:
-        if they are few, the lowest possible rate is used; odd ones do not set the threshold.
+        trained on, is what is usual at every place: without it, and for a model that has its own
+        maps, all places are alike. Of equal `pictures`, `(n,)` names, the highest score counts. The
+        card says what they promise: if they are few, the lowest possible rate is used; odd ones do
+        not set the threshold.
         """
-        if not self.own_map:
+        if training is not None and not self.own_map:
             maps = predict(lambda part: _smooth(part, self.image_size), training.residuals)
             self.residual_mean.assign(maps.mean(axis=0, dtype="float64"))
             self.residual_deviation.assign(_floored(maps.std(axis=0, ddof=1, dtype="float64")))

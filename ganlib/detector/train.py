@@ -124,7 +124,7 @@ def train_detector(
     usual = None if detector.own_map else model.detect(images[few])
     names = dataset.files["file"].iloc[held_out]
     names = names.groupby(data.pictures_of(dataset, split)).transform("first")
-    detector.calibrate_on(model.detect(images[held_out]), usual, false_alarm_rate, names)
+    detector.calibrate_on(model.detect(images[held_out]), false_alarm_rate, usual, names)
     for path in Path(checkpoint).parent.glob(f"{Path(checkpoint).stem}-*.npz"):
         path.unlink()
     return detector, history

@@ -23,7 +23,7 @@ def ganomaly():
 @pytest.fixture
 def detector(ganomaly):
     made = Detector(ganomaly, CARD)
-    made.calibrate_on(ganomaly.detect(GOOD[30:]), ganomaly.detect(GOOD[:30]), 0.1)
+    made.calibrate_on(ganomaly.detect(GOOD[30:]), 0.1, ganomaly.detect(GOOD[:30]))
     return made
 
 

@@ -32,7 +32,7 @@ def calibrated_on(normal, rate, usual=None, pictures=None, score="heat"):
     usual = residuals(60, 99) if usual is None else usual
     scores = normal.mean(axis=(1, 2, 3))
     found = (Detection(scores, each.astype("uint8"), each) for each in (normal, usual))
-    made.calibrate_on(*found, rate, pictures)
+    made.calibrate_on(next(found), rate, next(found), pictures)
     return made
 
 
@@ -46,7 +46,7 @@ def test_any_model_becomes_one_file_with_the_same_answers(tmp_path):
     for score, model in zip(itertools.cycle(["heat", "own"]), all_models(), strict=False):
         made = Detector(model, CARD, score)
         normal = model.detect(GOOD[:12])
-        made.calibrate_on(normal, model.detect(GOOD[12:20]), 0.2)
+        made.calibrate_on(normal, 0.2, model.detect(GOOD[12:20]))
         found, heat = made.examine(few := IMAGES[:5])
         expected = heat.max(axis=(1, 2)) if score == "heat" else model.detect(few).scores
         np.testing.assert_array_equal(found.scores, expected)
@@ -109,13 +109,13 @@ def test_the_models_own_score_has_its_own_threshold_and_its_own_map_is_only_divi
     made = Detector(ganomaly, score="own")
     assert made.threshold is None
     normal = ganomaly.detect(GOOD[30:])
-    made.calibrate_on(normal, ganomaly.detect(GOOD[:30]), 0.1)
+    made.calibrate_on(normal, 0.1, ganomaly.detect(GOOD[:30]))
     assert made.threshold == quantile_threshold(normal.scores, 0.1)
     np.testing.assert_array_equal(made.normal_scores, np.sort(normal.scores))
     assert (made.examine(GOOD[30:])[1].max(axis=(1, 2)) >= 1).sum() == 3
     model = Edges(32, 1)  # its score is the highest of the map
     made, normal, new = Detector(model, score="own"), model.detect(GOOD[30:]), model.detect(IMAGES)
-    made.calibrate_on(normal, None, 0.1)
+    made.calibrate_on(normal, 0.1)
     found, heat = made.examine(np.concatenate([IMAGES, GOOD[30:]]))
     np.testing.assert_allclose(heat[:20], new.residuals[..., 0] / made.threshold, rtol=1e-6)
     np.testing.assert_array_equal(found.scores[:20], new.scores)
@@ -168,7 +168,7 @@ def test_a_defect_is_hot_where_it_is_and_an_edge_or_what_never_differs_is_not():
 
 def test_mistakes_are_refused(ganomaly):
     made, normal = Detector(ganomaly), ganomaly.detect(GOOD[:10])
-    made.calibrate_on(normal, normal, 0.05)
+    made.calibrate_on(normal, 0.05, normal)
     assert made.card["notes"][0].endswith(
         "too few for a rate of 0.05: the threshold is for 0.0909."
     )

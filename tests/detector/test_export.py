@@ -51,7 +51,7 @@ def exported(ganomaly, wide, tmp_path_factory):
 
 def calibrated(ganomaly, **options):
     made = Detector(ganomaly, {**CARD, "resize": "crop"}, **options)
-    made.calibrate_on(ganomaly.detect(GOOD[30:]), ganomaly.detect(GOOD[:30]), 0.1)
+    made.calibrate_on(ganomaly.detect(GOOD[30:]), 0.1, ganomaly.detect(GOOD[:30]))
     return made
 
 
@@ -123,7 +123,7 @@ def test_detectors_of_features_are_exported_too(cls, tmp_path):
     model = cls(64, 1)
     model.adapt(images[:5])
     made = Detector(model)
-    made.calibrate_on(model.detect(images[5:10]), None, 0.2)
+    made.calibrate_on(model.detect(images[5:10]), 0.2)
     export(made, tmp_path / "part.onnx")
     expected, found = answers(made, images[8:]), onnx(tmp_path / "part.onnx", images[8:])
     assert np.ptp(expected["score"]) > 0 and expected["heat_map"].max() > 0
