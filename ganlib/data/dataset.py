@@ -36,6 +36,7 @@ class Dataset:
         default_factory=lambda: pd.DataFrame(columns=["file", "part", "reason"])
     )
     resize: str = "squeeze"  # one of RESIZES
+    white: int = 65535  # the 16-bit grey level that is read as 255
     description: str = ""  # which images these are, the beginning of `caption`
 
     @property

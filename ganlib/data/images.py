@@ -4,7 +4,7 @@ import contextlib
 import io
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
 TOLERANCE = 8  # grey levels between the channels that still count as grey
+WHITE = 65535  # the 16-bit level that is read as 255, unless a data set uses fewer bits
 VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
 LONGEST = 1000  # how many times as long as wide a picture in a letterbox may be
 # Pillow knows forty more, and for one of them (EPS) it runs a program on what the file says.
@@ -24,7 +25,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 # What of a file its square does not show.
 PAGES = "several pages, of which the first is read"
 COLORS = "colors, of which only the grey levels are seen"
-DARK = "16 bits of which at most 12 are used, which makes them nearly black"
+BEYOND = "16-bit levels beyond those that were trained on, which are read as white"
 
 
 def decode(
@@ -32,6 +33,7 @@ def decode(
     image_size: int,
     channels: int,
     resize: str = "squeeze",
+    white: int = WHITE,
     remarks: list[str] | None = None,
 ) -> np.ndarray:
     """Read an image file as a square, uint8 `(image_size, image_size, channels)`, 0..255.
@@ -41,15 +43,16 @@ def decode(
     "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes the centre.
 
     The content counts, not the suffix: BMP, GIF, JPEG, PNG, TIFF or WebP, the first picture, turned
-    as its EXIF orientation says. Transparent pixels are laid over black; 16-bit grey levels become
-    0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be stored inverted,
-    as is customary. Colour profiles are not applied. Grey of colours is ITU-R 601-2 luma. Files
-    that are missing, damaged, too large or of unknown range (floats, 32-bit) raise a GanlibError.
-    What the square does not show is added to `remarks`: `PAGES`, `COLORS` or `DARK`.
+    as its EXIF orientation says. Transparent pixels are laid over black; 16-bit grey levels up to
+    `white` become 0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be
+    stored inverted, as is customary. Colour profiles are not applied. Grey of colours is ITU-R
+    601-2 luma. Files that are missing, damaged, too large or of unknown range (floats, 32-bit)
+    raise a GanlibError.
+    What the square does not show is added to `remarks`: `PAGES`, `COLORS` or `BEYOND`.
     """
     check_shape(image_size, channels, resize)
     with _naming(path):
-        image = _read(path, channels, [] if remarks is None else remarks)
+        image = _read(path, channels, white, [] if remarks is None else remarks)
         pixels = np.atleast_3d(_levels(_to_square(image, image_size, resize)))
     return np.repeat(pixels, channels // pixels.shape[2], axis=2)
 
@@ -62,10 +65,10 @@ def try_decode(path: Path, *shape, **options) -> np.ndarray | GanlibError:
         return error
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path, white: int = WHITE) -> Image.Image:
     """Read a picture in its own size and in RGB, otherwise as `decode` reads it."""
     with _naming(path):
-        return Image.fromarray(_levels(_read(path, 3, []))).convert("RGB")
+        return Image.fromarray(_levels(_read(path, 3, white, []))).convert("RGB")
 
 
 def decode_mask(path: str | Path, image_size: int, resize: str = "squeeze") -> np.ndarray:
@@ -91,12 +94,23 @@ def masks_in(path: str | Path) -> list[Path]:
 
 
 def _shows(path: str | Path) -> np.ndarray:
-    colours = np.atleast_3d(_read(path, 3, [])).any(axis=-1)
+    colours = np.atleast_3d(_read(path, 3, WHITE, [])).any(axis=-1)
     if colours.any():
         return colours
     with open_file(path) as file:
         image = ImageOps.exif_transpose(_open(file.read()))
     return np.asarray(image.convert("LA"))[..., 1] > 0 if image.has_transparency_data else colours
+
+
+def white_of(paths: Iterable[Path]) -> int:
+    """Return the highest level of as many bits, 8 to 16, as 16-bit grey pictures really use."""
+    highest = 0
+    for path in paths:
+        with contextlib.suppress(Exception), open_file(path) as file:  # told where it is decoded
+            image = Image.open(file, formats=FORMATS)
+            highest = max(highest, image.getextrema()[1] if image.mode[0] == "I" else 0)
+    used = (2**bits - 1 for bits in (8, 10, 12, 14, 16))
+    return next(level for level in used if highest <= level) if highest else WHITE
 
 
 def size_of(path: str | Path) -> tuple[int, int]:
@@ -148,16 +162,15 @@ def reason(error: BaseException) -> str:
     return shown(" ".join(text.split())[:200].rstrip("."))
 
 
-def _read(path: str | Path, channels: int, remarks: list[str]) -> Image.Image:
+def _read(path: str | Path, channels: int, white: int, remarks: list[str]) -> Image.Image:
     """Read a picture in its own size; of mode L, RGB, or F for grey not yet rounded."""
     with open_file(path) as file:
         image = _open(content := file.read())
     remarks += [PAGES] * _has_pages(content)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode[0] in "IF":
-        image = _from_wide(image)
-        remarks += [DARK] * (0 < image.getextrema()[1] <= 4095 / 257)
-        return image
+        remarks += [BEYOND] * (image.getextrema()[1] > white)
+        return _from_wide(image, white)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
@@ -205,14 +218,15 @@ def _levels(image: Image.Image) -> np.ndarray:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
 
 
-def _from_wide(image: Image.Image) -> Image.Image:
+def _from_wide(image: Image.Image, white: int) -> Image.Image:
     """Scale 16-bit grey levels to 0..255, to be rounded after the mean is taken."""
     # Some versions of Pillow open 16-bit PNG files with 32-bit integers.
     if not image.mode.startswith("I;16") and (image.mode, image.format) != ("I", "PNG"):
         raise ValueError("grey levels beyond 16 bit have no known range, save it with 8 or 16 bit")
     levels = np.asarray(image)
     clear = levels == image.info.get("transparency", -1)
-    return Image.fromarray(np.where(clear, 0, levels / np.float32(257)).astype(np.float32))
+    levels = np.minimum(levels, white) / np.float32(white / 255)
+    return Image.fromarray(np.where(clear, 0, levels).astype(np.float32))
 
 
 def _to_square(image: Image.Image, image_size: int, resize: str) -> Image.Image:

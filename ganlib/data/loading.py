@@ -20,6 +20,7 @@ from ganlib.data.folder import folder_of, is_folder, list_folder
 from ganlib.data.images import (
     COLORS,
     VERSION,
+    WHITE,
     check_shape,
     decode_mask,
     reason,
@@ -45,6 +46,7 @@ def load_images(
     shape = (len(dataset.files), image_size, image_size, channels)
     size = "x".join(map(str, shape[1:]))
     size += "" if dataset.resize == "squeeze" else f"-{dataset.resize}"
+    size += "" if dataset.white == WHITE else f"-{dataset.white}"
     name = f"{dataset.name}-{dataset.digest[:12]}-{size}-v{VERSION}.npy"
     path = Path(dataset.cache_dir if cache_dir is None else cache_dir) / "cache" / name
     with contextlib.suppress(OSError, ValueError, EOFError):  # absent or broken
@@ -68,7 +70,8 @@ def load_images(
 def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     failed: list[GanlibError] = []
     # Written in order, not through a memory map: on a full disk that would kill the process.
-    images = _decoded(dataset.root, dataset.files["file"], *shape[2:], dataset.resize)
+    about = (*shape[2:], dataset.resize, dataset.white)
+    images = _decoded(dataset.root, dataset.files["file"], *about)
     with path.open("wb") as out, contextlib.closing(images):
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(out, header)

@@ -12,7 +12,7 @@ from ganlib.data.archives import Archive, is_anomaly, plus
 from ganlib.data.dataset import Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
-from ganlib.data.images import check_shape, masks_in, size_of
+from ganlib.data.images import WHITE, check_shape, masks_in, size_of, white_of
 from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
@@ -110,8 +110,13 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         good = sum(counts.values()) - sum(tested)
         return "folder", f"{name}: {good} good{test} {images} in a folder", notes
 
-    draft = Dataset(name, "folder", root, files, {}, notes, data_dir, resize=resize)
-    return _sift(draft, on_error, describe)
+    white = white_of(root / file for file in files["file"].iloc[:: -(-len(files) // 64)])
+    used = f"16-bit images use {white.bit_length()} bits: level {white} is read as white, 255."
+    notes += (used,) if white < WHITE else ()
+    shape = {"resize": resize, "white": white}
+    return _sift(
+        Dataset(name, "folder", root, files, {}, notes, data_dir, **shape), on_error, describe
+    )
 
 
 def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:

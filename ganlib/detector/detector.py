@@ -55,6 +55,11 @@ class Detector(AnomalyModel):
         return self.card.get("resize", "squeeze")
 
     @property
+    def white(self) -> int:
+        """The 16-bit level that is read as 255, see `ganlib.data.images.decode`."""
+        return self.card.get("white", 65535)
+
+    @property
     def threshold(self) -> float | None:
         """Images with this score or a higher one are anomalies; None before calibration."""
         return (self.thresholds or {}).get("quantile")

@@ -13,7 +13,8 @@ what it returns, the threshold and the card. This is such a program, with ONNX:
     about = json.load(open("detector.onnx.json"))
     image = ImageOps.exif_transpose(Image.open("part.png"))
     if image.mode[0] == "I":  # 16 bit
-        image = Image.fromarray(np.asarray(image).astype("float32") / 257)
+        levels = np.minimum(np.asarray(image), about["white"])
+        image = Image.fromarray((levels / about["white"] * 255).astype("float32"))
     else:
         black = Image.new("RGBA", image.size, "black")  # where the image is clear
         image = Image.alpha_composite(black, image.convert("RGBA")).convert(about["mode"])
@@ -117,6 +118,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "image_size": size,
         "mode": "L" if channels == 1 else "RGB",
         "resize": detector.resize,
+        "white": detector.white,
         "filter": "box: a pixel is the mean of those that it covers",
         "threshold": detector.threshold,
         "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},

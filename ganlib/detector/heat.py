@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from ganlib.data.images import read_picture, shown_box
+from ganlib.data.images import WHITE, read_picture, shown_box
 
 BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
 OPAQUE = 0.75  # of the hottest places, so that the defect is still visible
@@ -43,10 +43,15 @@ def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> n
 
 
 def draw_heat(
-    path: str | Path, heat_map: np.ndarray, resize: str, caption: str, flagged: bool = False
+    path: str | Path,
+    heat_map: np.ndarray,
+    resize: str,
+    caption: str,
+    flagged: bool = False,
+    white: int = WHITE,
 ) -> Image.Image:
     """Draw an image file, 240 to 2048 pixels wide, under its heat map and over a caption."""
-    picture = read_picture(path)
+    picture = read_picture(path, white)
     picture.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
     image, (width, height) = np.asarray(picture), picture.size
     drawn = Image.fromarray(overlay(image, at_own_size(heat_map, width, height, resize), flagged))

@@ -92,7 +92,7 @@ def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> 
 
 def _read(detector: Detector, file: str) -> tuple[str, np.ndarray | GanlibError, tuple[str, ...]]:
     remarks: list[str] = []
-    shape = (detector.image_size, detector.channels, detector.resize)
+    shape = (detector.image_size, detector.channels, detector.resize, detector.white)
     image = try_decode(file, *shape, remarks=remarks)
     if not isinstance(image, GanlibError):
         remarks += [UNLIKE] * _is_unlike(size_of(file), **detector.card.get("pictures", {}))
@@ -178,8 +178,8 @@ def _answers(detector, files, places, outputs: Outputs, on_error: str, journal) 
         entry = _entry(detector, one, with_picture=outputs.report is not None)
         if pictures and not entry.error:
             entry = entry._replace(heat_map=str(pictures[one.file]))
-            about = (detector.resize, _caption(entry, detector), entry.is_anomaly)
-            picture = draw_heat(one.file, one.heat_map, *about)
+            about = (_caption(entry, detector), entry.is_anomaly, detector.white)
+            picture = draw_heat(one.file, one.heat_map, detector.resize, *about)
             save = functools.partial(picture.save, compress_level=1)
             write_safely(pictures[one.file], save)
         journal.add(entry, stamps[one.file])

@@ -51,8 +51,8 @@ def score_folder(
 
 def _score(files: list[str], detector: Path, changed: int) -> pd.DataFrame:
     model = _load(detector, changed)
-    resize = model.resize if isinstance(model, Detector) else "squeeze"
-    images = [decode(file, model.image_size, model.channels, resize) for file in files]
+    how = (model.resize, model.white) if isinstance(model, Detector) else ()
+    images = [decode(file, model.image_size, model.channels, *how) for file in files]
     table = pd.DataFrame({"file": files, "score": model.detect(np.stack(images)).scores})
     if model.thresholds:
         table["is_anomaly"] = table["score"].astype("float64") >= model.thresholds["quantile"]

@@ -112,7 +112,8 @@ def train_detector(
     for part in models.values():
         card |= dict(part.about)
     card |= {name: getattr(settings, name) for name in ("channels", "latent_dim", "filters")}
-    card |= {"image_size": model.image_size, "resize": dataset.resize, "seed": seed}
+    card |= {"image_size": model.image_size, "resize": dataset.resize, "white": dataset.white}
+    card |= {"seed": seed}
     card |= {"pictures": data.shapes_of(dataset, split.train)}
     history = {name: losses for each in trained.values() for name, losses in each.history.items()}
     card |= {"epochs": max(map(len, history.values()), default=0)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 from refusals import refused
-from sets import bare, make_parts, opened, png, saved, write
+from sets import bare, fill, make_parts, opened, png, saved, write
 
 from ganlib import data
 from ganlib.data import images as images_module
@@ -185,6 +185,22 @@ def test_whatever_goes_wrong_leaves_nothing(parts, monkeypatch, tmp_path):
     assert cache_files(tmp_path) == []
     (tmp_path / "file").write_text("")
     refused(r"file/cache.*another data_dir", load_images, parts, 4, 1, tmp_path / "file")
+
+
+def test_levels_of_as_many_bits_as_are_used_become_white(tmp_path):
+    ramp = np.linspace(0, 255, 16).reshape(4, 4)
+    for number, (bits, highest) in enumerate(((16, 65535), (12, 4095), (10, 1000), (16, 20000))):
+        root = tmp_path / f"x{number}"
+        fill(root, 11)
+        saved(np.rint(ramp / 255 * highest).astype("uint16"), root / "wide.png")
+        dataset = opened(root, tmp_path)
+        assert dataset.white == 2**bits - 1
+        assert any(f"use {bits} bits" in note for note in dataset.notes) == (bits < 16)
+        expected = np.rint(ramp * highest / (2**bits - 1))
+        assert np.abs(load_images(dataset, 4, 1)[-1, ..., 0] - expected).max() <= 1
+    remarks = []
+    image = decode(root / "wide.png", 4, 1, white=4095, remarks=remarks)
+    assert image.max() == 255 and remarks[0].startswith("16-bit levels beyond")
 
 
 def test_channels_are_told_by_the_good_images(tmp_path):
