@@ -112,14 +112,14 @@ def train(
             lengths = {"steps": steps, "dcgan_steps": steps}
             sizes = {"filters": filters, "channels": channels or data.channels_of(dataset)}
             chosen = settings("quick", f"{folder}/", **sizes, **lengths)
-            about = (dataset, split, chosen, work / "checkpoint.npz", minutes, seed)
+            about = (dataset, split, chosen, work / "training" / "checkpoint.npz", minutes, seed)
             about += (false_alarm_rate, (note,), method, image_size, weights)
             detector, _ = train_detector(*about)
             write_safely(output, detector.save)  # whatever comes of the test
             detector.card = {**detector.card, "test": judge(detector, dataset, split)}
             write_safely(output, detector.save)
         finally:
-            if not list(work.glob("checkpoint*.npz")):
+            if not list(work.glob("training/checkpoint*.npz")):
                 shutil.rmtree(work, ignore_errors=True)
     steps = "{steps} steps in {train_seconds:.0f} s.".format(**detector.card)
     lines = [steps, *chosen_from(detector.card), *detector.card["notes"], *findings(detector.card)]

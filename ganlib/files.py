@@ -102,11 +102,10 @@ def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None
     """Let one process at a time write to a folder, by a lock that ends with the process.
 
     Another one waits for `wait` seconds, then gets an error that says `what` the first one does.
-    The same process may ask for it again meanwhile.
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, other = FileLock(path, is_singleton=True), "another process"
+    lock, other = FileLock(path), "another process"
     try:
         lock.acquire(timeout=wait)
     except Timeout:
