@@ -80,10 +80,11 @@ def test_the_tables_are_the_summary_of_the_results():
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
-def test_every_auroc_and_rate_in_the_text_is_in_a_results_file(page):
+def test_every_auroc_in_the_text_is_in_a_results_file(page):
     files = [*PROJECT.glob("figures/[qp]*/*.csv"), PROJECT / "benchmarks/steps.csv"]
     tables = [pd.read_csv(published(path.relative_to(PROJECT))) for path in files]
-    numbers = [table.select_dtypes("number").to_numpy().ravel() for table in tables]
+    told = {"auroc", "sd", "low", "high", "difference", "published"}
+    numbers = [table[sorted(told.intersection(table))].to_numpy().ravel() for table in tables]
     known = {f"{abs(number):.3f}" for each in numbers for number in each if abs(number) <= 1}
     assert set(re.findall(r"\b0\.\d{3}\b", page.read_text())) <= known
 
