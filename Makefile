@@ -13,6 +13,7 @@ SEED ?= 0
 DATA ?= auto
 ON_ERROR ?= raise
 RESIZE ?= letterbox
+PUBLISH ?=
 
 # Options of make sets: folders, methods with commas between them (empty: all), minutes of each training.
 SETS ?=
@@ -31,7 +32,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Options of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze'
+	@echo 'Options of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze PUBLISH=1'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -52,8 +53,8 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@$(RUN) -m compileall -q -j 0 -x '/tests/' $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)"
+figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/<profile>-local or -generated, which git ignores; PUBLISH=1: those of real images to figures/<profile>
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)" --publish "$(PUBLISH)"
 
 sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0
 	@$(RUN) -m ganlib sets $(SETS) --methods "$(METHODS)" --minutes "$(MINUTES)" --seed "$(SEED)"

@@ -124,6 +124,7 @@ def key(step: Step) -> str:
         "parameters": step.parameters,
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "images": _images(step),
+        "publish": os.environ.get("GANLIB_PUBLISH", ""),
         "after": [key(before) for before in step.after],
     }
     return _digest(json.dumps(depends_on, sort_keys=True).encode())
@@ -185,10 +186,10 @@ def execute(step: Step) -> None:
         found = f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}"
         again = "Run make figures again: it continues from the last checkpoint."
         raise GanlibError(f"{found}. {again}") from error
-    figures = step.notebook.parent / step.parameters["figures_dir"] / step.parameters["profile"]
+    figures = (step.notebook.parent / step.parameters["figures_dir"]).resolve()
     made = [
         os.path.relpath(path, PROJECT)
-        for folder in sorted({step.output.parent, figures.resolve()})
+        for folder in sorted({step.output.parent, *figures.glob(step.parameters["profile"] + "*")})
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.stat().st_mtime >= started
     ]
@@ -220,7 +221,9 @@ def run(steps: list[Step], profile: str) -> None:
         left = _duration(pace * sum(expected[number:]))
         print(f"[{number + 1}/{len(waiting)}] {step.label} (about {left} left)", flush=True)
         execute(step)
-    print(f"Done in {_duration(time.time() - began)}.")
+    notes = [json.loads(step.note.read_text())["made"] for step in steps]
+    folders = {str(Path(made).parent) for made in itertools.chain(*notes) if made[:8] == "figures/"}
+    print(f"Done in {_duration(time.time() - began)}. Figures: {', '.join(sorted(folders))}.")
 
 
 def _duration(seconds: float) -> str:
@@ -242,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     option("--seeds", nargs="+", type=int, default=[0])
     option("--data", default="auto", help="auto, kaggle, generated or a folder")
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")
+    option("--publish", default="", help="not empty: draw real images in figures/<profile>")
     option("--resize", choices=RESIZES, default="letterbox", help="for images of a folder")
     try:
         _make_figures(**vars(parser.parse_args(arguments)))
@@ -254,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
+def _make_figures(profile, datasets, protocols, seeds, data, publish, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     has_gpu = "GPU 0" in subprocess.getoutput("nvidia-smi -L")
@@ -266,6 +270,7 @@ def _make_figures(profile, datasets, protocols, seeds, data, **options) -> None:
         data = str(Path(data).resolve())
     if folder := os.environ.get("GANLIB_DATA"):
         os.environ["GANLIB_DATA"] = str(Path(folder).resolve())
+    os.environ["GANLIB_PUBLISH"] = publish
     models = filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))
     os.environ["GANLIB_MODELS"] = os.pathsep.join(map(os.path.abspath, models))
     print("Profile {}; {}; protocol {}; seed {}; data: {}.".format(profile, *words, data))

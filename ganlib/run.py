@@ -22,7 +22,7 @@ from ganlib.models import devices
 from ganlib.models.base import AnomalyModel, Trainable
 from ganlib.models.detection import Detection
 from ganlib.models.environment import device, environment
-from ganlib.settings import settings
+from ganlib.settings import figures_folder, settings
 
 
 class Run:
@@ -63,7 +63,7 @@ class Run:
         self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
         self.split = data.split_dataset(self.dataset, protocol, seed, chosen.limit or None)
         self.profile, self.protocol, self.seed = profile, protocol, seed
-        self.figures_dir = Path(figures_dir, profile)
+        self.figures_dir = figures_folder(figures_dir, profile, [self.dataset.source])
         about = f"profile {profile}, protocol {protocol}, seed {seed}"
         self.caption = f"{self.dataset.caption} · {about}"
         self._begin(method, Path(runs_dir, profile, self.dataset.name, protocol, f"seed-{seed}"))

@@ -1,7 +1,10 @@
 """The sizes and lengths of every profile, in one table."""
 
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ganlib.errors import GanlibError
 
@@ -57,6 +60,16 @@ PROFILES = {
 }
 # Image size in `04_errata`, which trains up to seven models, where it is not the profile's.
 ERRATA_SIZE = {"quick": 32}
+
+
+def figures_folder(figures_dir: str | Path, profile: str, sources: Iterable[str]) -> Path:
+    """Return where figures of images of these sources go.
+
+    git holds `<profile>`: real images are drawn there only if `GANLIB_PUBLISH` asks for it, else in
+    `<profile>-local`. If any image is generated, the folder is `<profile>-generated`.
+    """
+    published = "" if os.environ.get("GANLIB_PUBLISH") else "-local"
+    return Path(figures_dir, profile + ("-generated" if "generated" in sources else published))
 
 
 def epochs(steps: int, images: int, batch_size: int) -> int:

@@ -8,11 +8,11 @@ from unittest import mock
 
 import nbformat
 import pytest
+from filelock import FileLock
 from refusals import refused
 
 from ganlib import data, pipeline
 from ganlib.errors import GanlibError
-from ganlib.files import only_one
 
 NAMES = "profile dataset source on_error resize protocol seed datasets protocols seeds runs_dir"
 PARAMETERS = "\n".join(f"{name} = ''" for name in [*NAMES.split(), "figures_dir"])
@@ -119,6 +119,9 @@ def test_another_own_model_source_seed_or_backend_repeats_what_depends_on_it(pro
     monkeypatch.delenv("GANLIB_MODELS")
     assert waiting(source="generated") == ALL
     assert waiting(seeds=[0, 1]) == [*ALL[1:5], "03_comparison"]
+    with monkeypatch.context() as patch:
+        patch.setenv("GANLIB_PUBLISH", "1")
+        assert waiting() == ALL
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert waiting() == ALL
 
@@ -129,6 +132,7 @@ def test_only_what_is_waiting_is_executed_and_noted(project, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "6 of 7 notebooks are up to date."
     assert said[1].startswith("[1/1] 02_ganomaly: casting, paper, seed 0 (about ")
+    assert said[-1].endswith(" s. Figures: figures/smoke.")
     note = project / "runs/smoke/casting/paper/seed-0/02_ganomaly.done.json"
     assert GANOMALY in json.loads(note.read_text())["made"]
     assert waiting() == []
@@ -227,7 +231,7 @@ def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_go(project, monke
         (project / place / f".{ended.pid}.unfinished-a.npy").touch()
         (project / place / f".{os.getpid()}.unfinished-b.npy").touch()
     asked = ["--profile", "smoke", "--datasets", "casting", "--data", "generated"]
-    with only_one(project / "runs", "make figures"):
+    with FileLock(project / "runs/.lock"):  # as another process holds it
         assert pipeline.main(asked) == 1
     assert "in use" in capsys.readouterr().err
     assert len(list(project.rglob(".*.unfinished-*"))) == 6  # it touched nothing

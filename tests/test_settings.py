@@ -1,6 +1,11 @@
+import shutil
+import subprocess
 from dataclasses import replace
 
-from ganlib.settings import epochs, settings
+import pytest
+from tracked import PROJECT
+
+from ganlib.settings import epochs, figures_folder, settings
 
 
 def test_paper_is_as_published_other_data_sets_are_as_casting_and_every_value_can_be_replaced():
@@ -22,3 +27,19 @@ def test_paper_is_as_published_other_data_sets_are_as_casting_and_every_value_ca
 def test_epochs_have_at_least_the_steps_and_no_epoch_too_many():
     asked = [(1000, 2875, 32), (1000, 620, 32), (1, 5, 10), (90, 2880, 32)]
     assert [epochs(*each) for each in asked] == [12, 50, 1, 1]
+
+
+@pytest.mark.skipif(not (PROJECT / ".git").exists() or not shutil.which("git"), reason="no git")
+def test_git_sees_the_figures_of_real_images_that_are_to_be_published_and_no_others(monkeypatch):
+    for publish, sources, folder in (
+        ("", ["kaggle"], "quick-local"),
+        ("", ["kaggle", "generated"], "quick-generated"),
+        ("1", ["kaggle", "generated"], "quick-generated"),
+        ("1", ["kaggle", "unverified"], "quick"),
+    ):
+        monkeypatch.setenv("GANLIB_PUBLISH", publish)
+        place = figures_folder(PROJECT / "figures", "quick", sources)
+        assert place == PROJECT / "figures" / folder
+        command = ["git", "check-ignore", "-q", place / "results.csv"]
+        seen = subprocess.run(command, cwd=PROJECT).returncode == 1
+        assert seen == (folder == "quick")
