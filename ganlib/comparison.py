@@ -94,7 +94,11 @@ def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFra
         seeds["pictures"] = " + ".join(map(str, pictures))
         auroc = {"auroc": mean.pop("value"), "sd": same["auroc"].std(), **mean, **seeds}
         rows.append({**same[[*RUN, "source", "family"]].iloc[0], **auroc, **counts, **times})
-    return pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
+    table = pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
+    published = ["published", "published_on"]
+    # What was published is not about generated images.
+    table[published] = table[published].mask(table["source"] == "generated")
+    return table
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -78,15 +78,16 @@ CORRECTED = Preset()
 # Of a folder of images: the bugs that both published data sets have.
 _EVERYWHERE = Preset(False, HALF_RANGE, False, "uniform", 0.3, 100)
 PUBLISHED = {"cloud": replace(_EVERYWHERE, half_range=31.5)}
-# What a wrong value is called, and which values a method looks at.
+# What a wrong value is called and what it does, and which values a method looks at.
 _NAMES = {
-    "second_encoder": "second encoder untrained",
-    "half_range": "pixels scaled by 31.5",
-    "fresh_search": "dense layer carried on",
-    "prior": "search from uniform z",
-    "negative_slope": "LeakyReLU slope 0.3",
-    "first_files": "first 100 files only",
+    "second_encoder": ("second encoder untrained", "it never learns; the score uses the first"),
+    "half_range": ("pixels scaled by 31.5", "they reach 7.1, the generator's tanh only 1"),
+    "fresh_search": ("dense layer carried on", "a score depends on the images before it"),
+    "prior": ("search from uniform z", "searched from U(0, 1), trained on N(0, 1)"),
+    "negative_slope": ("LeakyReLU slope 0.3", "Keras's default; the authors have 0.2"),
+    "first_files": ("first 100 files only", "tested on 100 files of each folder, not on all"),
 }
+MEANINGS = dict(_NAMES.values())
 BUGS = {
     "AnoGAN": ("half_range", "fresh_search", "prior", "first_files"),
     "GANomaly": ("second_encoder", "half_range", "negative_slope", "first_files"),
@@ -98,7 +99,7 @@ def presets(dataset: str, method: str) -> dict[str, Preset]:
     published = PUBLISHED.get(dataset, _EVERYWHERE)
     bugs = [name for name in BUGS[method] if name in differences(published)]
     wrong = {name: getattr(published, name) for name in bugs}
-    alone = {_NAMES[name]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
+    alone = {_NAMES[name][0]: replace(CORRECTED, **{name: wrong[name]}) for name in wrong}
     return {"corrected": CORRECTED, **alone, "published": replace(CORRECTED, **wrong)}
 
 

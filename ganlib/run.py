@@ -163,6 +163,10 @@ class Run:
         rows = few.index.to_numpy()
         examples = {"images": images[rows], "groups": few["group"].to_numpy(str)}
         examples |= {name: values[rows] for name, values in detection._asdict().items()}
+        masks = np.zeros(examples["residuals"].shape[:3], bool)
+        if (known := np.asarray(data.outlined(self.dataset, few["row"]))).any():
+            masks[known] = data.load_masks(self.dataset, few["row"][known], masks.shape[1])
+        examples["spots"] = figures.spots(examples["residuals"], masks)
         with only_one(self.folder, "writing results"):
             if hasattr(model, "save"):
                 write_safely(self.folder / f"{self.folder.name}.keras", model.save)
@@ -175,21 +179,27 @@ class Run:
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Choose rows for figures: the first of each group, and of the test images the worst.
+    """Choose rows for figures: of each group the medians, and of the test images the worst.
 
-    Normal ones with the highest scores get the `group` "false alarm", the lowest anomalies "miss".
+    The medians are the scores nearest to that of their kind, and kinds take turns. Normal ones with
+    the highest scores get the `group` "false alarm", the lowest anomalies "miss".
     """
     test = table[table["group"].str.startswith("test")]
     false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
     misses = test[test["label"] == 1].nsmallest(each, "score").assign(group="miss")
-    return pd.concat([table.groupby("group").head(each), false_alarms, misses])
+    kinds = ["group", "kind"]
+    away = (table["score"] - table.groupby(kinds)["score"].transform("median")).abs()
+    turn = away.groupby([table[name] for name in kinds]).rank(method="first")
+    medians = table.loc[turn.sort_values(kind="stable").index].groupby("group").head(each)
+    return pd.concat([medians, false_alarms, misses])
 
 
 def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, tuple]:
     """Select examples that `Run.write` returned or wrote to `examples.npz` for a figure.
 
-    `arrays` are among "images", "reconstructions", "residuals" and "scores"; `groups` are by their
-    name in the figure, without any the normal and anomalous test images.
+    `arrays` are among "images", "reconstructions", "residuals", "scores" and "spots" (of
+    `ganlib.figures`); `groups` are by their name in the figure, without any the normal and
+    anomalous test images.
     """
     groups = groups or {"normal": "test normal", "anomaly": "test anomaly"}
     rows = {k: np.flatnonzero(examples["groups"] == group)[:each] for k, group in groups.items()}

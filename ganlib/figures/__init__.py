@@ -17,6 +17,7 @@ from ganlib.figures.pictures import (
     reconstructions,
     residual_images,
     samples_over_epochs,
+    spots,
     worst_errors,
 )
 from ganlib.figures.scores import distance_histogram, score_histogram, score_scatter

@@ -1,7 +1,6 @@
 """Curves and scatter: training, search, ROC, score against complexity."""
 
 import itertools
-import math
 from collections.abc import Collection, Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,12 +10,11 @@ import seaborn as sns
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from ganlib.figures import style
-from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame, Tables
+from ganlib.figures.style import CHANCE, INK, RED, STYLE, Frame, Tables
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -94,9 +92,9 @@ def roc_and_precision_recall(
     """Draw the ROC and precision over recall, with AUROC and average precision (AP).
 
     Each method has labels `(n,)`, 1 for an anomaly, and scores `(n,)`. Baselines are thin and grey.
+    A curve's name stands where it ends, from the best down.
     """
-    columns = 2 if len(curves) > 2 else 3
-    frame = Frame(4.0, title, caption, legend_rows=math.ceil((len(curves) + 1) / columns))
+    frame = Frame(3.3, title, caption)
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
     shapes = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
@@ -106,7 +104,7 @@ def roc_and_precision_recall(
     thin = {"lw": 1.0, "ms": 5, "zorder": 2.5, "mfc": "white", "mec": INK}
     thick = {"lw": 2.0, "ms": 6, "zorder": 3, "mec": "white"}
     chance = {"plot_chance_level": True, "chance_level_kw": CHANCE | {"label": "chance"}}
-    handles = []
+    ends = {roc: [], precision: []}
     for index, (method, data) in enumerate(curves.items()):
         look = dict(zip(("ls", "marker"), next(shapes), strict=True), label=method, mew=0.5)
         # Each curve has its markers at other places, so that curves in one place still differ.
@@ -116,8 +114,9 @@ def roc_and_precision_recall(
         look = {"curve_kwargs": normalize_kwargs(look, Line2D)}
         left = RocCurveDisplay.from_predictions(*data, ax=roc, **look)
         right = PrecisionRecallDisplay.from_predictions(*data, ax=precision, **look, **chance)
-        words = f"{method}: AUROC {left.roc_auc:.3f}, AP {right.average_precision:.3f}"
-        handles.append(Line2D([], [], **look["curve_kwargs"] | {"label": words}))
+        ends[roc].append((left.roc_auc, f"{method}\nAUROC {left.roc_auc:.3f}", left.line_))
+        merit = right.average_precision
+        ends[precision].append((merit, f"{method}\nAP {merit:.3f}", right.line_))
     roc.plot([0, 1], [0, 1], label="chance", **CHANCE)
     roc.set(title="(a) ROC", ylabel="true positive rate (anomalies found / all)")
     roc.set_xlabel("false positive rate (normal images flagged / all normal)")
@@ -126,7 +125,15 @@ def roc_and_precision_recall(
     for axes in (roc, precision):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), aspect="auto", box_aspect=0.8)
         axes.get_legend().remove()
-    frame.legend([*handles, Line2D([], [], label="chance", **CHANCE)], columns)
+        order = sorted(ends[axes], key=lambda end: -end[0])
+        for y, (_, words, line) in zip(1 - 0.17 * np.arange(len(order)), order, strict=True):
+            mark = {"color": line.get_color(), "marker": line.get_marker(), "ls": line.get_ls()}
+            mark |= {"mfc": line.get_mfc(), "mec": INK, "mew": 0.5, "ms": 5.5, "lw": line.get_lw()}
+            place = {"transform": axes.transAxes, "clip_on": False}
+            axes.plot([1.03, 1.08, 1.13], [y] * 3, markevery=[1], **mark, **place)
+            look = {"color": line.get_color(), "va": "center", "size": 8.5, "weight": "bold"}
+            axes.text(1.15, y, words, **place, **look)
+        axes.text(0.97, 0.03, "dotted: chance", transform=axes.transAxes, ha="right", size=8)
     return frame.figure
 
 
@@ -134,35 +141,30 @@ def roc_and_precision_recall(
 def score_against_complexity(panels: Tables, title: str, caption: str) -> Figure:
     """Draw the `score` of every test image against its `complexity` (compressed size in bytes).
 
-    The column `kind` is "normal", or the kind of an anomaly.
+    The column `kind` is "normal", or the kind of an anomaly. The middle of a kind is marked, and
+    joined to that of the normal images. The rank correlation is that of the normal images.
     """
-    kinds = pd.concat(panels.values())["kind"].unique()
-    colours = [KIND_COLOURS["anomaly"], "#1d4e79", "#f2c14e", "#6a9a3b", "#7b4fa3"]
-    cycle = itertools.cycle(zip(colours, "^vDPX", strict=True))
-    looks = {"normal": (KIND_COLOURS["normal"], "s")}
-    looks |= dict(zip(kinds[kinds != "normal"], cycle, strict=False))
-    legend_rows = 1 if len(kinds) <= 2 else 2
-    frame, axes_of = style.panel_axes(len(panels), 2, 3.15, title, caption, legend_rows)
-    corner = {"fc": "#ececec", "ec": INK, "lw": 0.9, "ls": ":"}
+    looks = style.kind_looks(pd.concat(panels.values())["kind"])
+    frame, axes_of = style.panel_axes(len(panels), 2, 2.9, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
+        normal = panel.loc[panel["kind"] == "normal", ["complexity", "score"]]
+        middle = normal.median().to_numpy()
         for kind, (colour, marker) in looks.items():
-            x, y = panel.loc[panel["kind"] == kind, ["complexity", "score"]].to_numpy(float).T
-            look = {"marker": marker, "color": colour, "edgecolors": INK}
-            axes.scatter(x, y, 15, lw=0.3, alpha=0.75, gid=kind, **look)
-            large = {"lw": 1.6, "zorder": 5, "gid": f"{kind} median"} | look
-            axes.scatter(np.median(x), np.median(y), 150, **large)
-        if panel["score"].min() > 0 and panel["score"].max() > 15 * panel["score"].median():
+            points = panel.loc[panel["kind"] == kind, ["complexity", "score"]].to_numpy(float)
+            look = {"marker": marker, "color": colour}
+            axes.scatter(*points.T, 12, lw=0, alpha=0.35, gid=kind, **look)
+            end = np.median(points, axis=0)
+            axes.plot(*np.transpose([middle, end]), color=INK, lw=1.2, zorder=4)
+            large = {"lw": 1.4, "ec": INK, "zorder": 5, "gid": f"{kind} median"}
+            axes.scatter(*end, 130, **large, **look)
+        axes.axhline(middle[1], color=INK, lw=0.9, ls=(0, (2, 2)), zorder=2)
+        if panel["score"].min() > 0 and panel["score"].max() > 5 * panel["score"].median():
             axes.set_yscale("log")
-        (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
-        x, y = panel.loc[panel["kind"] == "normal", ["complexity", "score"]].median()
-        size = x - left, y - bottom
-        axes.add_patch(Rectangle((left, bottom), *size, zorder=0.5, gid="simpler", **corner))
-        axes.set(xlim=(left, right), ylim=(bottom, top), title=style.panel_heading(panels, method))
-        axes.set(xlabel="size of the compressed image (bytes)", ylabel="anomaly score (no unit)")
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-    large = {"marker": "o", "mfc": "white", "mec": INK, "mew": 1.6, "ms": 11, "ls": ""}
-    words = "simpler than the median normal image, and scored as more normal"
-    median = Line2D([], [], label="median of the kind", **large)
-    handles = [*style.symbols(looks), median, Patch(label=words, **corner)]
-    frame.legend(handles, math.ceil(len(handles) / legend_rows))
+        axes.set(title=style.panel_heading(panels, method), xticks=[], ylabel="anomaly score")
+        tied = normal.corr("spearman").iloc[0, 1]
+        axes.set_title(f"rank correlation {tied:+.2f}", loc="right", fontweight="normal")
+        arrows = "simple \N{LEFTWARDS ARROW}{}image{}\N{RIGHTWARDS ARROW} complex"
+        axes.set_xlabel(arrows.format(*[" " * 12] * 2), weight="bold")
+    line = Line2D([], [], color=INK, lw=0.9, ls=(0, (2, 2)), label="below: more normal than normal")
+    frame.legend([*style.symbols(looks), line])
     return frame.figure

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame
+from ganlib.figures.style import CHANCE, INK, KIND_COLOURS, RED, STYLE, Frame, kind_looks
 
 _DASH = "\N{EN DASH}"
 _LINE = {"color": INK, "linewidth": 1}
@@ -27,6 +27,7 @@ _FAMILIES = {
     "baseline": {"marker": "s", "mfc": "#b5b5b5", "mec": INK, "ms": 6},
 }
 _ASKED = {"color": INK, "marker": "|", "markeredgewidth": 2.4, "ms": 11, "ls": ""}
+_LIMIT = {"color": RED, "linewidth": 1.6, "linestyle": (0, (5, 2)), "zorder": 2}
 _ALARM = _LINE | {"marker": "s", "mfc": KIND_COLOURS["normal"], "mec": INK, "ms": 7}
 _DETECTION = _ALARM | {"marker": "^", "mfc": KIND_COLOURS["anomaly"]}
 
@@ -44,8 +45,14 @@ class _Row(NamedTuple):
     marks: Sequence[tuple] = ()  # values, how far below the line, look
 
 
-def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure, np.ndarray]:
-    """Draw a panel per dataset and column, with rows of y 0, 1, ... downwards, under headings."""
+def _forest(
+    rows, title, caption, legend, heads, sharex="none", notes: Mapping[str, str] | None = None
+) -> tuple[Figure, np.ndarray]:
+    """Draw a panel per dataset and column, with rows of y 0, 1, ... downwards, under headings.
+
+    `notes` has a line for a row's name, which stands below it.
+    """
+    notes = notes or {}
     table = pd.DataFrame(rows)
     panels, layouts, heights = table["panel"].unique(), [], []
     for dataset, part in table.groupby("dataset", sort=False):
@@ -56,12 +63,13 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
             for name in part.loc[part["group"] == group, "name"].unique():
                 lines[group, name] = y = y + 1
         layouts.append((dataset, groups, lines))
-        heights.append(0.24 * y + 0.94)
+        heights.append((0.33 if notes else 0.24) * y + 0.94)
     frame = Frame(sum(heights) + 0.2, title, caption, legend_rows=1)
     grid = frame.grid(len(heights), len(panels), sharex=sharex, height_ratios=heights)
     for (i, j), axes in np.ndenumerate(grid):
         dataset, groups, lines = layouts[i]
-        axes.set_yticks(list(lines.values()), [name for _, name in lines])
+        axes.set_yticks([y - 0.18 * (name in notes) for (_, name), y in lines.items()])
+        axes.set_yticklabels([name for _, name in lines])
         axes.set_yticks(list(groups.values()), list(groups), minor=True)
         plt.setp(axes.get_yticklabels(minor=True), weight="bold")
         axes.tick_params(axis="y", which="both", length=0, labelleft=j == 0)
@@ -70,7 +78,11 @@ def _forest(rows, title, caption, legend, heads, sharex="none") -> tuple[Figure,
         here = [row for row in rows if (row.dataset, row.panel) == (dataset, panels[j])]
         axes.set_visible(bool(here))
         at = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-        at |= {"ha": "center", "va": "center", "annotation_clip": False}
+        at |= {"va": "center", "annotation_clip": False}
+        for (_, name), y in lines.items():
+            small = {"ha": "right", "size": 7, "color": "#555555"}
+            axes.annotate(notes.get(name, ""), (0, y + 0.26), (-3.5, 0), **small, **at)
+        at |= {"ha": "center"}
         numbers = [{p: n for p, n in row.numbers.items() if "nan" not in n} for row in here]
         columns = sorted({place for each in numbers for place in each})
         for place in columns:
@@ -141,7 +153,7 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     frame = Frame(0.5 + 0.36 * len(heights) + 0.44 * heights.sum(), title, caption, legend_rows=1)
     grid = frame.grid(len(heights), 1, height_ratios=heights)[:, 0]
     for axes, (dataset, part) in zip(grid, parts, strict=True):
-        kinds = list(part["kind"].unique())
+        kinds, looks = list(part["kind"].unique()), kind_looks(part["kind"])
         cells = part.pivot_table("auroc", "kind", "method").reindex(index=kinds, columns=methods)
         bold = {"weight": "bold", "size": 9.5, "va": "bottom", "color": INK}
         look = {"cmap": colours, "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 3}
@@ -155,11 +167,16 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
         counts = part.drop_duplicates("kind")["n"].astype(int)
         words = [f"{kind} ({n:,})" for kind, n in zip(kinds, counts, strict=True)]
         axes.set_yticklabels([each.replace("_", " ") for each in words], rotation=0, size=9)
+        axes.tick_params(axis="y", pad=16)
+        for y, kind in enumerate(kinds):
+            look = {"c": looks[kind][0], "marker": looks[kind][1], "ec": INK, "lw": 0.5}
+            place = axes.get_yaxis_transform()
+            axes.scatter(-0.012, y + 0.5, 40, transform=place, clip_on=False, **look)
         names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
         axes.set_xticklabels(names if axes is grid[0] else [], weight="bold")
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.set(xlabel="", ylabel="", title=dataset)
-    legend = {1.0: "1: found every time", 0.75: "0.75", 0.5: "0.5: chance"}
+    legend = {1.0: "1: all above all normal images", 0.75: "0.75", 0.5: "0.5: chance"}
     handles = [Patch(fc=colours(x), ec="#999999", lw=0.6, label=word) for x, word in legend.items()]
     words = "below chance: scored as more normal than normal images"
     frame.legend([*handles, Patch(facecolor=colours(0.2), label=words, **hatch)])
@@ -171,11 +188,11 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw how many normal images and how many anomalies each rule for a threshold flags.
 
     The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
-    `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN).
+    `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN):
+    a line.
     """
     rows = []
     for line in table.to_dict("records"):
-        marks = [(line["asked"], 0, _ASKED | {"ms": 15, "zorder": 2, "gid": "asked"})]
         for rate, panel, look in (("false_alarm", "{}", _ALARM), ("detection", "", _DETECTION)):
             point = value, *_ = [line[f"{rate}_{end}"] for end in ("rate", "low", "high")]
             look = look | ({"mfc": "white", "gid": "oracle"} if line["oracle"] else {"gid": rate})
@@ -183,15 +200,19 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
             numbers = {20: f"{value:.{1 if value < 0.0995 else 0}%}".replace("%", " %")}
             name = line["rule"] + " (oracle)" * line["oracle"]
             place = line["dataset"], panel, line["method"], name
-            rows.append(_Row(*place, point, look, numbers, marks if panel else ()))
+            rows.append(_Row(*place, point, look, numbers))
     hollow = {"marker": "o", "mfc": "white", "mec": INK, "ms": 7, "ls": ""}
-    legend = {"false alarms": _ALARM, "detections": _DETECTION, "false alarms asked for": _ASKED}
+    rates = sorted(table["asked"].dropna().unique())
+    legend = {"false alarms": _ALARM, "detections": _DETECTION}
+    legend |= {f"asked for: {' and '.join(f'{100 * rate:g} %' for rate in rates)}": _LIMIT}
     legend["oracle: knows the test labels"] = hollow
     figure, grid = _forest(rows, title, caption, legend, {})
     parts = table.groupby("dataset", sort=False)
     for (alarms, detections), (_, part) in zip(grid, parts, strict=True):
         ends = part[["false_alarm_rate", "false_alarm_high", "asked"]].to_numpy(float)
         highest = 1.08 * float(np.nanmax(ends, initial=0.1))
+        for rate in rates:
+            alarms.axvline(rate, gid="asked", **_LIMIT)
         alarms.set(xlabel="normal images flagged (false alarms)", xlim=(-0.03 * highest, highest))
         detections.set(xlabel="anomalies flagged (detected)", xlim=(-0.03, 1.03))
     for axes in grid.flat:
@@ -242,8 +263,9 @@ def methods_on_sets(table: pd.DataFrame, title: str, caption: str) -> Figure:
 def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw how much AUROC each bug alone costs or gives, and all of them together.
 
-    The columns are `method`, `preset` ("corrected", "published" for all bugs, or one bug), `auroc`,
-    `difference` (to the corrected AUROC), `difference_low` and `difference_high`.
+    The columns are `method`, `preset` ("corrected", "published" for all bugs, or one bug),
+    `meaning` (a few words on the bug, or NaN), `auroc`, `difference` (to the corrected AUROC),
+    `difference_low` and `difference_high`.
     """
     alone = _LINE | {"marker": "o", "mfc": RED, "mec": INK, "ms": 7}
     together = _LINE | {"marker": "D", "mfc": "white", "mec": INK, "ms": 7.5, "mew": 1.4}
@@ -262,7 +284,8 @@ def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
     legend = {"one bug alone, 95 % interval": alone, "all together, as published": together}
     legend["corrected: no change"] = {"color": INK, "lw": 1.3}
     heads = {22: "AUROC", 68: "change", 136: "95 % interval"}
-    figure, grid = _forest(rows, title, caption, legend, heads, "all")
+    notes = table.dropna(subset="meaning").set_index("preset")["meaning"].to_dict()
+    figure, grid = _forest(rows, title, caption, legend, heads, "all", notes)
     ends = table[columns].to_numpy(float)
     reach = 0.3 * max(0.02, 1.1 * float(np.nanmax(np.abs(ends))))
     low, high = min(-reach, 1.1 * np.nanmin(ends)), max(reach, 1.1 * np.nanmax(ends))

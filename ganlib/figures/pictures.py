@@ -11,14 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
+from scipy import ndimage
 
 from ganlib.figures import style
 from ganlib.figures.style import INK, KIND_COLOURS, MARGIN, RED, STYLE, WIDTH, Frame, short
 
 Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one entry an image
 _HEADING = {"weight": "bold", "size": 10}
+_RINGS = {
+    True: ("ring: the defect, as outlined", "-"),
+    False: ("ring: where the residual is highest", (0, (2, 1))),
+}
+_COLLAPSED = 0.3  # what a generator made is more alike than real images by so much
 
 
 class _Table:
@@ -76,6 +82,44 @@ def _first(panels: Panels) -> np.ndarray:
     return next(iter(next(iter(panels.values())).values()))[0]
 
 
+def spots(residuals: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Find what to ring in images, float32 `(n, 4)`: x, y, radius, and 1 where a mask tells it.
+
+    `masks` are bool `(n, h, w)`. Without an outlined defect it is the place where the residuals,
+    `(n, h, w, channels)`, are the highest on average.
+    """
+    side, found = residuals.shape[1], []
+    heat = ndimage.gaussian_filter(residuals.mean(axis=-1), (0, side / 24, side / 24))
+    for mask, each in zip(masks, heat, strict=True):
+        place = np.argwhere(mask) if mask.any() else np.argwhere(each == each.max())[:1]
+        low, high = place.min(axis=0), place.max(axis=0)
+        radius = max(np.hypot(*(high - low)) / 2 + side / 32, side / 10)
+        found.append([*(low + high)[::-1] / 2, radius, mask.any()])
+    return np.array(found, "float32").reshape(-1, 4)
+
+
+def _ring(drawn: Iterable, spot: np.ndarray) -> None:
+    *middle, radius, outlined = spot
+    for axes in drawn:
+        for look in ({"color": INK, "lw": 3}, {"color": "#ffe600", "lw": 1.6}):
+            style = _RINGS[bool(outlined)][1]
+            axes.add_patch(Circle(middle, radius, fill=False, ls=style, gid="ring", **look))
+
+
+def _ring_handles(spots: Iterable[np.ndarray]) -> list[Patch]:
+    known = {bool(outlined) for each in spots for *_, outlined in each}
+    look = {"fill": False, "ec": "#c9b400", "lw": 1.6}
+    return [Patch(label=_RINGS[each][0], ls=_RINGS[each][1], **look) for each in sorted(known)]
+
+
+def _alike(images: np.ndarray) -> float:
+    """Return the mean correlation of images in pairs: 1 for one image, whatever its brightness."""
+    pixels = images.astype(float) - images.mean(axis=(1, 2), keepdims=True)
+    pixels = pixels.reshape(len(images), -1)
+    pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-9)
+    return float((pixels @ pixels.T)[np.triu_indices(len(images), 1)].mean())
+
+
 def _kind_handles(**anomaly) -> list[Patch]:
     looks, edge = {"normal": {}, "anomaly": anomaly}, {"ec": INK, "lw": 0.5}
     return [Patch(fc=KIND_COLOURS[k], label=f"test {k}", **edge, **looks[k]) for k in looks]
@@ -83,7 +127,11 @@ def _kind_handles(**anomaly) -> list[Patch]:
 
 @plt.rc_context(STYLE)
 def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
-    """Draw "normal" and "anomaly" images, reconstructions and scores `(n,)`: figures 4 and 6."""
+    """Draw "normal" and "anomaly" images, reconstructions and scores `(n,)`: figures 4 and 6.
+
+    With `spots` as a fourth array, anomalies get a ring. Where reconstructions are much more alike
+    than the images, the figure says "mode collapse".
+    """
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
     pairs = max(1, min(5, max(counts)))
     table = _Table(_first(panels), [2] * pairs, 0.86, gap=0.015, between=0.16, widest=1.5)
@@ -92,31 +140,40 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     frame = Frame(len(panels) * heading + rows * pitch, title, caption, legend_rows=1)
     top = 0.0
     for method, kinds in panels.items():
-        frame.text(MARGIN, top + 0.22, style.panel_heading(panels, method), **_HEADING)
+        images, made = (np.concatenate([parts[i] for parts in kinds.values()]) for i in (0, 1))
+        heading_words = style.panel_heading(panels, method)
+        if len(images) > 2 and _alike(made) > _alike(images) + _COLLAPSED:
+            heading_words += ": mode collapse (one picture for every image)"
+        frame.text(MARGIN, top + 0.22, heading_words, **_HEADING)
         table.write(frame, top + 0.43, ("image", "reconstruction"), size=7.5, color="#555555")
         top += heading - pitch
         for kind, parts in kinds.items():
             look = {"fc": KIND_COLOURS[kind], "ls": "-" if kind == "normal" else "--"}
-            for i, (*pair, score) in enumerate(zip(*parts, strict=True)):
+            for i, (*pair, score) in enumerate(zip(*parts[:3], strict=True)):
                 group = i % pairs
                 top += 0 if group else pitch
                 left, width = table.span(group)
                 frame.rectangle(left - 0.03, top - 0.03, width + 0.06, table.height + 0.06, **look)
-                for axes in table.draw(frame, top, pair, "" if group else kind, group):
+                drawn = table.draw(frame, top, pair, "" if group else kind, group)
+                for axes in drawn:
                     axes.spines[:].set_visible(False)
+                if kind == "anomaly" and len(parts) > 3:
+                    _ring(drawn, parts[3][i])
                 below = top + table.height + 0.17
                 frame.text(left + width / 2, below, f"score {short(score)}", ha="center")
         top += pitch
-    frame.legend(_kind_handles(ls="--"))
+    ringed = [each["anomaly"][3] for each in panels.values() if len(each["anomaly"]) > 3]
+    frame.legend([*_kind_handles(ls="--"), *_ring_handles(ringed)])
     return frame.figure
 
 
 def _residual_tables(
-    panels, kinds, rows, meaning, title, caption, across=1, own_maps=False
+    panels, kinds, rows, meaning, title, caption, across=1, own_maps=False, rings=None
 ) -> Figure:
     """Draw images row by row, the mean of their residuals over the channels last.
 
-    A panel's entries, by a key of `kinds`, may end with scores and words for each column.
+    A panel's entries, by a key of `kinds`, may end with scores and words for each column. `rings`
+    are the spots to ring, by panel, in its last group.
     """
     kinds = {key: kinds[key] for key in kinds if any(key in panel for panel in panels.values())}
     counts = [max(len(p[key][0]) for p in panels.values() if key in p) for key in kinds]
@@ -152,6 +209,9 @@ def _residual_tables(
                 name = rows[row] if across == 1 and group == 0 else ""
                 y = top + row * table.pitch
                 drawn = table.draw(frame, y, images, name, group, shift, highest)
+                if rings and kind == "anomaly":
+                    for axes, spot in zip(drawn, rings[method], strict=True):
+                        _ring([axes], spot)
             if below:
                 table.write(frame, end + 0.13, [short(each) for each in panel[key][-2]], group)
                 small = {"va": "top", "size": 7.2, "color": "#444444"}
@@ -165,7 +225,8 @@ def _residual_tables(
         bar.set_label("" if own_maps else "grey levels", fontsize=8.5)
     what = "how unusual each place is" if own_maps else "|image \N{MINUS SIGN} reconstruction|"
     words = f"{meaning}: {what}"
-    frame.legend([*_kind_handles(hatch="////"), Patch(fc="none", ec="none", label=words)])
+    handles = [*_kind_handles(hatch="////"), *_ring_handles((rings or {}).values())]
+    frame.legend([*handles, Patch(fc="none", ec="none", label=words)])
     return frame.figure
 
 
@@ -173,11 +234,15 @@ def _residual_tables(
 def residual_images(panels: Panels, title: str, caption: str, own_maps=False) -> Figure:
     """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper.
 
-    With `own_maps` the residuals are no grey levels, but what each method makes of them.
+    With `own_maps` the residuals are no grey levels, but what each method makes of them. With
+    `spots` as a third array, anomalies get a ring.
     """
     kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
     across = min(len(panels), 2)
-    return _residual_tables(panels, kinds, rows, "lower row", title, caption, across, own_maps)
+    rings = {name: p["anomaly"][2] for name, p in panels.items() if len(p["anomaly"]) > 2}
+    panels = {name: {k: each[:2] for k, each in panel.items()} for name, panel in panels.items()}
+    about = (panels, kinds, rows, "lower row", title, caption, across, own_maps, rings)
+    return _residual_tables(*about)
 
 
 @plt.rc_context(STYLE)
@@ -233,15 +298,25 @@ def leaks(
 
 
 @plt.rc_context(STYLE)
-def samples_over_epochs(samples, epochs: Sequence[int], title: str, caption: str) -> Figure:
-    """Draw images, `samples[epoch, latent vector]`, a row per epoch."""
+def samples_over_epochs(
+    samples, epochs: Sequence[int], title: str, caption: str, real: np.ndarray | None = None
+) -> Figure:
+    """Draw images, `samples[epoch, latent vector]`, a row per epoch, and `real` ones below.
+
+    If the last samples are much more alike than the real images, the title says "mode collapse".
+    """
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
-    frame = Frame(0.3 + len(samples) * table.pitch, title, caption)
+    if real is not None and _alike(samples[-1]) > _alike(real) + _COLLAPSED:
+        title += ". Mode collapse: nearly one picture for every z"
+    count = len(samples) + (real is not None)
+    frame = Frame(0.3 + count * table.pitch, title, caption)
     frame.text(MARGIN, 0.22, "latent vector")
     names = [f"$z_{{{column}}}$" for column in range(1, samples.shape[1] + 1)]
     table.write(frame, 0.22, names, size=9)
     for row, (epoch, images) in enumerate(zip(epochs, samples, strict=True)):
         table.draw(frame, 0.3 + row * table.pitch, images, f"epoch {epoch}")
+    if real is not None:
+        table.draw(frame, 0.3 + len(samples) * table.pitch, real, "training\nimages")
     return frame.figure
 
 

@@ -21,15 +21,22 @@ _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 
 
 @plt.rc_context(STYLE)
-def score_scatter(panels: Tables, title: str, caption: str, auroc: Mapping[str, float]) -> Figure:
+def score_scatter(
+    panels: Tables, title: str, caption: str, auroc: Mapping[str, float], scaled: str = ""
+) -> Figure:
     """Draw every image's `score` by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
 
     Scores far above the others lie beyond a dashed line. The AUROC is that over the test images.
+    `scaled` is the method whose scores were brought to 0..1.
     """
     frame, axes_of = style.panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
         _scatter_groups(axes, panel)
-        axes.set_title(textwrap.fill(style.panel_heading(panels, method), 30))
+        heading = style.panel_heading(panels, method)
+        if method == scaled:
+            heading += ", scaled to 0..1"
+            axes.set_ylabel("anomaly score, scaled to 0..1")
+        axes.set_title(textwrap.fill(heading, 32))
         axes.set_title(f"AUROC {auroc[method]:.3f}", loc="right", fontweight="normal")
     present = set(pd.concat(panels.values())["group"])
     looks = {g: (c, style.GROUP_MARKERS[g]) for g, c in GROUP_COLOURS.items() if g in present}

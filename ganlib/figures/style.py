@@ -1,9 +1,10 @@
 """Colours, style, the frame with title and caption, and saving."""
 
 import functools
+import itertools
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -25,6 +26,9 @@ RED = "#c8102e"
 GROUP_COLOURS = {"train normal": RED, "test normal": "#ffa9c6", "test anomaly": "#2f9fd8"}
 GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
 KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anomaly")}
+# Of kinds of anomaly, in the order of their names.
+_KIND_LOOKS = [(KIND_COLOURS["anomaly"], "^"), ("#f2c14e", "D"), ("#6a9a3b", "v")]
+_KIND_LOOKS += [("#7b4fa3", "P"), ("#1d4e79", "X")]
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
@@ -57,16 +61,26 @@ class Frame:
     """A figure `WIDTH` wide: title, legend, a body of `height`, caption. All in inches."""
 
     def __init__(self, height: float, title: str, caption: str, legend_rows: int = 0):
-        title, caption = textwrap.fill(title, 82), textwrap.fill(caption, 148)
+        generated = "GENERATED" in caption
+        # No line ends within a short part: "seeds 0 1 2" stays whole.
+        parts = [p.replace(" ", "\xa0") if len(p) < 40 else p for p in caption.split(" · ")]
+        title, caption = textwrap.fill(title, 82), textwrap.fill(" · ".join(parts), 148)
         self.height = height
         self.bottom = MARGIN + 0.15 * (caption.count("\n") + 1) + 0.08
         self.top = self.bottom + height
         legend = 0.08 + 0.2 * legend_rows if legend_rows else 0
-        self.total = self.top + legend + 0.06 + 0.25 * (title.count("\n") + 1) + MARGIN
+        stripe = 0.26 * generated
+        self.total = self.top + legend + 0.06 + 0.25 * (title.count("\n") + 1) + MARGIN + stripe
         self.figure = plt.figure(figsize=(WIDTH, self.total))
         left, edge = MARGIN / WIDTH, MARGIN / self.total
+        if generated:
+            self.rectangle(0, self.top - self.total, WIDTH, stripe, fc="#f2c14e", gid="generated")
+            words = "GENERATED IMAGES, drawn by ganlib: these numbers are not about real ones"
+            place = {"ha": "center", "va": "center", "weight": "bold"}
+            self.text(WIDTH / 2, self.top - self.total + stripe / 2, words, **place)
         look, small = {"ha": "left", "linespacing": 1.15}, {"size": 7.5, "color": "#555555"}
-        self.figure.suptitle(title, x=left, y=1 - edge, va="top", size=12, weight="bold", **look)
+        top = 1 - edge - stripe / self.total
+        self.figure.suptitle(title, x=left, y=top, va="top", size=12, weight="bold", **look)
         self.figure.text(left, edge, caption, va="bottom", **small, **look)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
@@ -94,6 +108,13 @@ class Frame:
         look = {"borderaxespad": 0.1, "handletextpad": 0.4, "columnspacing": 1.4}
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, self.top / self.total)}
         self.figure.legend(handles=handles, ncols=columns or len(handles), **place, **look)
+
+
+def kind_looks(kinds: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Give every kind the color and marker that it has in all figures of a data set."""
+    anomalies = sorted(set(kinds) - {"normal"})
+    looks = zip(anomalies, itertools.cycle(_KIND_LOOKS), strict=False)
+    return {"normal": (KIND_COLOURS["normal"], "s"), **dict(looks)}
 
 
 def short(score: float) -> str:
