@@ -100,7 +100,7 @@ def roc_and_precision_recall(
     shapes = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
     # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
     colours = itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"])
-    greys = itertools.cycle(["#3c3c3c", "#8c8c8c", "#636363"])
+    greys = itertools.cycle(["#3c3c3c", "#777777", "#999999"])
     thin = {"lw": 1.0, "ms": 5, "zorder": 2.5, "mfc": "white", "mec": INK}
     thick = {"lw": 2.0, "ms": 6, "zorder": 3, "mec": "white"}
     chance = {"plot_chance_level": True, "chance_level_kw": CHANCE | {"label": "chance"}}
@@ -118,12 +118,12 @@ def roc_and_precision_recall(
         merit = right.average_precision
         ends[precision].append((merit, f"{method}\nAP {merit:.3f}", right.line_))
     roc.plot([0, 1], [0, 1], label="chance", **CHANCE)
-    roc.set(title="(a) ROC", ylabel="true positive rate (anomalies found / all)")
-    roc.set_xlabel("false positive rate (normal images flagged / all normal)")
-    precision.set(title="(b) precision and recall", ylabel="precision (anomalies / images flagged)")
-    precision.set_xlabel("recall (anomalies found / all anomalies)")
+    roc.set(title="(a) ROC", xlabel="false positive rate (false alarms)")
+    roc.set_ylabel("true positive rate (anomalies found)")
+    precision.set(title="(b) precision and recall", xlabel="recall (anomalies found)")
+    precision.set_ylabel("precision (anomalies / flagged)")
     for axes in (roc, precision):
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), aspect="auto", box_aspect=0.8)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), aspect="auto")
         axes.get_legend().remove()
         order = sorted(ends[axes], key=lambda end: -end[0])
         for y, (_, words, line) in zip(1 - 0.17 * np.arange(len(order)), order, strict=True):
@@ -152,7 +152,7 @@ def score_against_complexity(panels: Tables, title: str, caption: str) -> Figure
         for kind, (colour, marker) in looks.items():
             points = panel.loc[panel["kind"] == kind, ["complexity", "score"]].to_numpy(float)
             look = {"marker": marker, "color": colour}
-            axes.scatter(*points.T, 12, lw=0, alpha=0.35, gid=kind, **look)
+            axes.scatter(*points.T, 16, lw=0, alpha=0.5, gid=kind, **look)
             end = np.median(points, axis=0)
             axes.plot(*np.transpose([middle, end]), color=INK, lw=1.2, zorder=4)
             large = {"lw": 1.4, "ec": INK, "zorder": 5, "gid": f"{kind} median"}
@@ -160,7 +160,10 @@ def score_against_complexity(panels: Tables, title: str, caption: str) -> Figure
         axes.axhline(middle[1], color=INK, lw=0.9, ls=(0, (2, 2)), zorder=2)
         if panel["score"].min() > 0 and panel["score"].max() > 5 * panel["score"].median():
             axes.set_yscale("log")
-        axes.set(title=style.panel_heading(panels, method), xticks=[], ylabel="anomaly score")
+        axes.tick_params(which="both", left=False, labelleft=False, labelbottom=False)
+        axes.set(title=style.panel_heading(panels, method))
+        axes.set_ylabel("anomaly score" + " (log scale)" * (axes.get_yscale() == "log"))
+        axes.grid(False)
         tied = normal.corr("spearman").iloc[0, 1]
         axes.set_title(f"rank correlation {tied:+.2f}", loc="right", fontweight="normal")
         arrows = "simple \N{LEFTWARDS ARROW}{}image{}\N{RIGHTWARDS ARROW} complex"

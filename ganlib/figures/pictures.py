@@ -22,7 +22,7 @@ Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one e
 _HEADING = {"weight": "bold", "size": 10}
 _RINGS = {
     True: ("ring: the defect, as outlined", "-"),
-    False: ("ring: where the residual is highest", (0, (2, 1))),
+    False: ("ring: the highest residual (no outline is known)", (0, (2, 1))),
 }
 _COLLAPSED = 0.3  # what a generator made is more alike than real images by so much
 
@@ -143,7 +143,7 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
         images, made = (np.concatenate([parts[i] for parts in kinds.values()]) for i in (0, 1))
         heading_words = style.panel_heading(panels, method)
         if len(images) > 2 and _alike(made) > _alike(images) + _COLLAPSED:
-            heading_words += ": mode collapse (one picture for every image)"
+            heading_words += ": nearly one picture for every image (mode collapse)"
         frame.text(MARGIN, top + 0.22, heading_words, **_HEADING)
         table.write(frame, top + 0.43, ("image", "reconstruction"), size=7.5, color="#555555")
         top += heading - pitch
