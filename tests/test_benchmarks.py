@@ -100,3 +100,11 @@ def test_the_tables_and_numbers_of_the_page_are_those_of_the_results():
     differences = pd.read_csv(BENCHMARKS / "exports.csv")[["score_difference", "heat_difference"]]
     assert f"{differences['score_difference'].max():.0e}" == said["parity"]
     assert (differences.max() < 1e-3).all()
+
+
+def test_the_figure_has_a_bar_for_each_pair_that_was_asked_for():
+    (axes,) = draw.ratios(RESULTS, "one machine").axes
+    told = RESULTS.set_index("what")["ratio"]
+    asked = [told[name] for name in (*TOLD[:1], TOLD[2], TOLD[1])]
+    widths = [bar.get_width() for bar in axes.patches]
+    assert len(widths) == 6 and set(asked) < set(widths)

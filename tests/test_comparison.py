@@ -80,6 +80,8 @@ def test_summary_is_over_seeds_and_differences_answer_two_questions(runs_and_tab
     assert summary["published"].dropna().to_dict() == {"AnoGAN": 0.552, "GANomaly": 0.907}
     grouped = comparison.summarise(runs.assign(protocol="grouped"), tables)
     assert grouped["published"].isna().all()
+    generated = comparison.summarise(runs.assign(source="generated"), tables)
+    assert generated[["published", "published_on"]].isna().all(axis=None)
     runs, tables = runs_and_tables
     table = comparison.differences(runs, tables).set_index("question")
     means = runs.groupby("method")["auroc"].mean()

@@ -54,6 +54,12 @@ def pairs(n=3, channels=1):
     return {kind: (images, 255 - images, np.arange(n)) for kind in ("normal", "anomaly")}
 
 
+def ringed(n=3):
+    """Pairs, with a place to ring: the first image's is outlined."""
+    spots = np.array([[3, 4, 2, i == 0] for i in range(n)], "f4")
+    return {kind: (*each, spots) for kind, each in pairs(n).items()}
+
+
 def errors(n=3, channels=1, scale=1.0):
     images, rests = pictures(n, channels), random().random((n, 8, 8, channels)) * scale
     words = [f"partly cloudy, above {i} % of normals" for i in range(n)]
@@ -104,7 +110,8 @@ def effects():
     table["difference"] = [0.0, -0.05, 0.03, -0.14] * 4
     changed = table["difference"].where(table["preset"] != "corrected")
     ends = {"difference_low": changed - 0.02, "difference_high": changed + 0.01}
-    return table.assign(auroc=0.8 + table["difference"], **ends)
+    meaning = table["preset"].map({"E never trained": "it is called as a global"})
+    return table.assign(auroc=0.8 + table["difference"], meaning=meaning, **ends)
 
 
 def by_kind():
@@ -146,7 +153,7 @@ FIGURES = {
     "ganomaly_architecture": [ENCODER, DECODER, ENCODER, DISCRIMINATOR, {"weights": (2, 30, 0.5)}],
     "score_scatter": [
         {"AnoGAN": score_panel(), "GANomaly": score_panel([500.0])},
-        {"auroc": {"AnoGAN": 0.123, "GANomaly": 0.9876}},
+        {"auroc": {"AnoGAN": 0.123, "GANomaly": 0.9876}, "scaled": "GANomaly"},
     ],
     "score_histogram": [{"good images": random().gamma(4, 1, 64)}, {"threshold": 8.0}],
     "distance_histogram": [
@@ -154,15 +161,17 @@ FIGURES = {
         {"threshold": 12.0},
     ],
     "reconstructions": [dict.fromkeys(GANS, pairs()), {}],
+    "reconstructions, ringed": [dict.fromkeys(GANS, ringed()), {}],
     "residual_images": [{"AnoGAN": residuals(3), "GANomaly": residuals(3, 0.5)}, {}],
     "residual_images, one method": [{"AnoGAN": residuals()}, {}],
     "worst_errors": [{"AnoGAN": errors(), "GANomaly": errors(scale=0.5)}, {}],
     "leaks": [strips(), {"shares": {"paper": "64 of 262 identical"}, "threshold": 10.0}],
     "samples_over_epochs": [pictures(6).reshape(2, 3, 8, 8, 1), [1, 20], {}],
+    "samples_over_epochs, real": [np.stack([pictures(3)] * 2), [1, 20], {"real": pictures(3)}],
     "image_grid": [pictures(10, 3), [f"image {i}" for i in range(10)], {}],
     "training_curves": [HISTORY, {}],
     "search_loss": [random().random((5, 4)) + 0.1, ["test normal", "test anomaly"] * 2, {}],
-    "roc_and_precision_recall": [curves(), {"baselines": BASELINES}],
+    "roc_and_precision_recall": [curves(METHODS[:4]), {"baselines": BASELINES}],
     "auroc_by_kind": [by_kind(), {}],
     "score_against_complexity": [dict.fromkeys([*GANS, "PCA"], complexity()), {}],
     "score_against_complexity, six kinds": [{"PCA": complexity(SIX_KINDS)}, {}],

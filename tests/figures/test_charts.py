@@ -3,6 +3,7 @@ from drawn import CAPTION, HISTORY, SIX_KINDS, complexity, draw, score_panel, te
 from matplotlib.colors import to_hex
 
 from ganlib import figures
+from ganlib.figures import style
 
 RED = figures.GROUP_COLOURS["train normal"]
 
@@ -86,8 +87,12 @@ def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity
     labels = np.array([0, 0, 0, 1])
     methods = {"perfect": (labels, [1, 2, 3, 4]), "reversed": (labels, [4, 3, 2, 1])}
     figure = figures.roc_and_precision_recall(methods, "t", CAPTION)
-    words = {"perfect: AUROC 1.000, AP 1.000", "reversed: AUROC 0.000, AP 0.250"}
-    assert words <= set(texts_of(figure))
+    for axes, merit, best, worst in zip(
+        figure.axes, ("AUROC", "AP"), (1, 1), (0, 0.25), strict=True
+    ):
+        words = [text.get_text() for text in axes.texts[:2]]  # best first, right of the ends
+        assert words == [f"perfect\n{merit} {best:.3f}", f"reversed\n{merit} {worst:.3f}"]
+        assert axes.texts[0].get_position()[0] > 1
     chance = [line for line in figure.axes[1].get_lines() if line.get_label() == "chance"]
     assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
     panel, (axes,) = complexity(SIX_KINDS), draw("score_against_complexity, six kinds").axes
@@ -96,3 +101,7 @@ def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity
         values = part[["complexity", "score"]]
         np.testing.assert_allclose(drawn[kind].get_offsets(), values)
         np.testing.assert_allclose(drawn[f"{kind} median"].get_offsets(), [values.median()])
+    few = style.kind_looks(["normal", "stain", "blowhole"])
+    assert few == style.kind_looks(["blowhole", "stain"])  # whatever comes first
+    assert len(set(style.kind_looks(SIX_KINDS).values())) == len(SIX_KINDS)
+    assert "(b) GANomaly, scaled to 0..1" in texts_of(draw("score_scatter"))

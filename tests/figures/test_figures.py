@@ -45,6 +45,17 @@ def test_title_caption_and_words_are_whole_inside_and_apart(name):
         assert not box.overlaps(other), (words, others)
 
 
+def test_generated_images_get_a_stripe_and_seeds_stay_on_one_line():
+    for words in ("casting, Kaggle images", "GENERATED images (casting-like)"):
+        caption = " · ".join([words, "x" * 110, "seeds 0 1 2"])
+        figure = figures.image_grid(pictures(1), None, "t", caption)
+        stripes = figure.findobj(lambda each: each.get_gid() == "generated")
+        assert len(stripes) == words.startswith("GENERATED")
+        said = " ".join(text.get_text() for text in figure.texts)
+        assert ("these numbers are not about real ones" in said) == len(stripes)
+        assert "seeds\xa00\xa01\xa02" in said
+
+
 def test_the_same_figure_is_the_same_file_and_drawing_changes_nothing_else(tmp_path):
     contents = []
     for folder in ("one", "two"):

@@ -42,7 +42,7 @@ def test_thresholds_draw_rates_hollow_for_oracles_and_effects_are_changes():
             np.testing.assert_allclose(ends, part[[f"{rate}_low", f"{rate}_high"]])
             hollow = {to_hex(line.get_markerfacecolor()) for line in lines_of(axes, "oracle")}
             assert hollow == {"#ffffff"}
-            assert values_of(axes, "asked") == [0.05] * 4 * (rate == "false_alarm")
+            assert values_of(axes, "asked") == [0.05] * (rate == "false_alarm")  # a line
     assert {"best accuracy (oracle)", "0.4 %", "98 %"} <= set(texts_of(figure))
     figure, table = draw("errata_effects"), effects()
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["casting", "cloud"]
@@ -55,6 +55,7 @@ def test_thresholds_draw_rates_hollow_for_oracles_and_effects_are_changes():
         low, high = axes.get_xlim()
         assert low < -0.16 < 0.04 < high
     texts = texts_of(figure)
+    assert texts.count("it is called as a global") == 4
     assert {f"{MINUS}0.050", "+0.030", "0.660", f"{MINUS}0.160 to {MINUS}0.130"} <= set(texts)
 
 

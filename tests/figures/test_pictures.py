@@ -63,3 +63,30 @@ def test_samples_have_a_row_per_epoch_and_leaks_are_above_their_training_image_n
     above, below, *_ = arrays_of(draw("leaks"))
     np.testing.assert_array_equal(above, images[[1, 2, 0], ..., 0])
     np.testing.assert_array_equal(below, nearest[[1, 2, 0], ..., 0])
+
+
+def test_what_is_alike_for_every_z_or_image_is_called_mode_collapse():
+    one, many = np.repeat(pictures(1) // 2, 3, axis=0), pictures(3)
+    one += np.array([0, 40, 90], np.uint8)[:, None, None, None]  # brightness is no variety
+    for made, collapsed in ((one, True), (many, False)):
+        figure = figures.samples_over_epochs(np.stack([one, made]), [1, 9], "t", CAPTION, many)
+        assert ("Mode collapse" in figure.get_suptitle()) == collapsed
+        kinds = {kind: (many, made, np.arange(3)) for kind in ("normal", "anomaly")}
+        figure = figures.reconstructions({"A": kinds}, "t", CAPTION)
+        assert any("mode collapse" in text for text in texts_of(figure)) == collapsed
+
+
+def test_a_ring_is_around_the_outlined_defect_else_the_highest_residual():
+    residuals, masks = np.zeros((2, 64, 64, 3), "f4"), np.zeros((2, 64, 64), bool)
+    residuals[:, 50, 12] = 9
+    masks[0, 10:21, 30:41] = True
+    (x, y, radius, outlined), second = figures.spots(residuals, masks)
+    assert (x, y, outlined) == (35, 15, 1)
+    assert np.hypot(5, 5) < radius < 14  # all of it, and little more
+    assert second.tolist()[:2] + second.tolist()[3:] == [12, 50, 0]
+    figure = draw("reconstructions, ringed")
+    rings = figure.findobj(lambda each: each.get_gid() == "ring")
+    assert len(rings) == 2 * 2 * 2 * 3  # dark and bright, two methods, pairs, anomalies alone
+    said = texts_of(figure)
+    assert "ring: the defect, as outlined" in said
+    assert "ring: the highest residual (no outline is known)" in said
