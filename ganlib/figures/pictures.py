@@ -98,12 +98,11 @@ def spots(residuals: np.ndarray, masks: np.ndarray) -> np.ndarray:
     return np.array(found, "float32").reshape(-1, 4)
 
 
-def _ring(drawn: Iterable, spot: np.ndarray) -> None:
+def _ring(axes, spot: np.ndarray) -> None:
     *middle, radius, outlined = spot
-    for axes in drawn:
-        for look in ({"color": INK, "lw": 3}, {"color": "#ffe600", "lw": 1.6}):
-            style = _RINGS[bool(outlined)][1]
-            axes.add_patch(Circle(middle, radius, fill=False, ls=style, gid="ring", **look))
+    look = {"fill": False, "ls": _RINGS[bool(outlined)][1], "gid": "ring"}
+    for colour, width in ((INK, 3), ("#ffe600", 1.6)):
+        axes.add_patch(Circle(middle, radius, color=colour, lw=width, **look))
 
 
 def _ring_handles(spots: Iterable[np.ndarray]) -> list[Patch]:
@@ -141,10 +140,10 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     top = 0.0
     for method, kinds in panels.items():
         images, made = (np.concatenate([parts[i] for parts in kinds.values()]) for i in (0, 1))
-        heading_words = style.panel_heading(panels, method)
+        words = style.panel_heading(panels, method)
         if len(images) > 2 and _alike(made) > _alike(images) + _COLLAPSED:
-            heading_words += ": nearly one picture for every image (mode collapse)"
-        frame.text(MARGIN, top + 0.22, heading_words, **_HEADING)
+            words += ": nearly one picture for every image (mode collapse)"
+        frame.text(MARGIN, top + 0.22, words, **_HEADING)
         table.write(frame, top + 0.43, ("image", "reconstruction"), size=7.5, color="#555555")
         top += heading - pitch
         for kind, parts in kinds.items():
@@ -154,11 +153,10 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
                 top += 0 if group else pitch
                 left, width = table.span(group)
                 frame.rectangle(left - 0.03, top - 0.03, width + 0.06, table.height + 0.06, **look)
-                drawn = table.draw(frame, top, pair, "" if group else kind, group)
-                for axes in drawn:
+                for axes in table.draw(frame, top, pair, "" if group else kind, group):
                     axes.spines[:].set_visible(False)
-                if kind == "anomaly" and len(parts) > 3:
-                    _ring(drawn, parts[3][i])
+                    if kind == "anomaly" and len(parts) > 3:
+                        _ring(axes, parts[3][i])
                 below = top + table.height + 0.17
                 frame.text(left + width / 2, below, f"score {short(score)}", ha="center")
         top += pitch
@@ -211,7 +209,7 @@ def _residual_tables(
                 drawn = table.draw(frame, y, images, name, group, shift, highest)
                 if rings and kind == "anomaly":
                     for axes, spot in zip(drawn, rings[method], strict=True):
-                        _ring([axes], spot)
+                        _ring(axes, spot)
             if below:
                 table.write(frame, end + 0.13, [short(each) for each in panel[key][-2]], group)
                 small = {"va": "top", "size": 7.2, "color": "#444444"}

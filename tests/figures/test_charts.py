@@ -87,11 +87,9 @@ def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity
     labels = np.array([0, 0, 0, 1])
     methods = {"perfect": (labels, [1, 2, 3, 4]), "reversed": (labels, [4, 3, 2, 1])}
     figure = figures.roc_and_precision_recall(methods, "t", CAPTION)
-    for axes, merit, best, worst in zip(
-        figure.axes, ("AUROC", "AP"), (1, 1), (0, 0.25), strict=True
-    ):
+    for axes, (merit, worst) in zip(figure.axes, (("AUROC", 0), ("AP", 0.25)), strict=True):
         words = [text.get_text() for text in axes.texts[:2]]  # best first, right of the ends
-        assert words == [f"perfect\n{merit} {best:.3f}", f"reversed\n{merit} {worst:.3f}"]
+        assert words == [f"perfect\n{merit} 1.000", f"reversed\n{merit} {worst:.3f}"]
         assert axes.texts[0].get_position()[0] > 1
     chance = [line for line in figure.axes[1].get_lines() if line.get_label() == "chance"]
     assert {tuple(line.get_ydata()) for line in chance} == {(0.25, 0.25)}
