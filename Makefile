@@ -53,7 +53,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@$(RUN) -m compileall -q -j 0 -x '/tests/' $(VENV)/lib >/dev/null 2>&1 || true
 	@touch $@
 
-figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/<profile>-local or -generated, which git ignores; PUBLISH=1: those of real images to figures/<profile>
+figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/<profile>-local (-generated without real images); PUBLISH=1: to figures/<profile>, which git holds
 	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)" --publish "$(PUBLISH)"
 
 sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0

@@ -24,7 +24,7 @@ _RINGS = {
     True: ("ring: the defect, as outlined", "-"),
     False: ("ring: the highest residual (no outline is known)", (0, (2, 1))),
 }
-_COLLAPSED = 0.3  # what a generator made is more alike than real images by so much
+_COLLAPSED = 0.2  # what a generator made is more alike than real images by so much
 
 
 class _Table:
