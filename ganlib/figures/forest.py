@@ -150,7 +150,9 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
     methods = list(table["method"].unique())
     parts = table.groupby("dataset", sort=False)
     heights = parts["kind"].nunique()
-    frame = Frame(0.5 + 0.36 * len(heights) + 0.44 * heights.sum(), title, caption, legend_rows=1)
+    many = len(methods) > 8  # names side by side would touch
+    height = 0.5 + 0.7 * many + 0.36 * len(heights) + 0.44 * heights.sum()
+    frame = Frame(height, title, caption, legend_rows=1)
     grid = frame.grid(len(heights), 1, height_ratios=heights)[:, 0]
     for axes, (dataset, part) in zip(grid, parts, strict=True):
         kinds, looks = list(part["kind"].unique()), kind_looks(part["kind"])
@@ -173,7 +175,8 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
             place = axes.get_yaxis_transform()
             axes.scatter(-0.012, y + 0.5, 40, transform=place, clip_on=False, **look)
         names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
-        axes.set_xticklabels(names if axes is grid[0] else [], weight="bold")
+        turned = {"rotation": 90 * many}
+        axes.set_xticklabels(names if axes is grid[0] else [], weight="bold", **turned)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
         axes.set(xlabel="", ylabel="", title=dataset)
     legend = {1.0: "1: all above all normal images", 0.75: "0.75", 0.5: "0.5: chance"}

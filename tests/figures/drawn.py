@@ -114,8 +114,8 @@ def effects():
     return table.assign(auroc=0.8 + table["difference"], meaning=meaning, **ends)
 
 
-def by_kind():
-    table = rows(kind=["cloudy", "partly_cloudy", "chipped_edge"], method=METHODS)
+def by_kind(methods=METHODS):
+    table = rows(kind=["cloudy", "partly_cloudy", "chipped_edge"], method=methods)
     table["dataset"] = np.where(table["kind"].str.contains("cloudy"), "cloud", "casting")
     auroc = np.linspace(0.04, 0.98, len(table))
     return table.assign(n=40, auroc=auroc, low=auroc - 0.02, high=auroc + 0.02)
@@ -173,6 +173,7 @@ FIGURES = {
     "search_loss": [random().random((5, 4)) + 0.1, ["test normal", "test anomaly"] * 2, {}],
     "roc_and_precision_recall": [curves(METHODS[:4]), {"baselines": BASELINES}],
     "auroc_by_kind": [by_kind(), {}],
+    "auroc_by_kind, many": [by_kind([*METHODS, *(f"{name} again" for name in METHODS[:6])]), {}],
     "score_against_complexity": [dict.fromkeys([*GANS, "PCA"], complexity()), {}],
     "score_against_complexity, six kinds": [{"PCA": complexity(SIX_KINDS)}, {}],
     "auroc_forest": [forest(), {}],
