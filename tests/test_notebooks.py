@@ -2,10 +2,13 @@
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
+from noise import noise
 
 from ganlib import pipeline
 
@@ -30,7 +33,6 @@ def test_notebook_is_clean_short_and_explains_its_parameters(path):
     source = "\n".join(cell.source for cell in cells)
     assert not re.search(r"^\s*class ", source, re.M)
     assert len(re.findall(r"^\s*def ", source, re.M)) <= 1
-    assert ("fetch=True" in source) == (path.stem == "00_download")  # the only one to download
     (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
     assert all("  # " in line for line in parameters.source.splitlines())
     # Unknown parameters are refused before anything is done; `Run` checks them too.
@@ -44,3 +46,24 @@ def test_there_are_these_and_their_code_is_short():
     assert {path.stem for path in NOTEBOOKS} == {*pipeline.NOTEBOOKS, pipeline.YOUR_IMAGES}
     lines = [line for path in NOTEBOOKS for c in code_cells(path) for line in c.source.splitlines()]
     assert sum(bool(line.strip()) for line in lines) <= 670
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset"), [("01_dcgan_anogan", "casting"), ("02_ganomaly", "cloud")]
+)
+def test_one_opened_first_in_a_fresh_clone_gets_its_images_and_is_quiet(
+    name, dataset, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")  # set for tests alone
+    clone = shutil.copytree(PROJECT / "notebooks", tmp_path / "notebooks")
+    given = {"dataset": dataset, "profile": "smoke", "source": "generated", "limit": 24}
+    place = {"cwd": clone, "kernel_name": "python3", "progress_bar": False}
+    executed = papermill.execute_notebook(clone / f"{name}.ipynb", None, given, **place)
+    assert len(list(tmp_path.glob("data/generated/*"))) == 1
+    assert len(list(tmp_path.glob(f"runs/smoke/{dataset}/paper/seed-0/*/result.json"))) == 1
+    assert noise(executed) == []
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "runs").glob("**/*.ipynb")), ids=str)
+def test_what_make_figures_has_executed_is_quiet(path):
+    assert noise(nbformat.read(path, 4)) == [], "if it is old, run make figures again"
