@@ -14,7 +14,6 @@ import pytest
 from refusals import refused
 from tiny import save_images
 
-from ganlib.errors import GanlibError
 from ganlib.files import write_json
 from ganlib.models import BASELINES, METHODS, Autoencoder, environment
 from ganlib.models.detection import Detection
