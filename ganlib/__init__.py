@@ -3,6 +3,7 @@
 The names below are loaded when they are first used, so `import ganlib` is quick.
 """
 
+import contextlib
 import importlib
 import os
 
@@ -26,11 +27,13 @@ __all__ = sorted(_HOME)
 
 
 def import_keras() -> None:
-    """Import Keras without what TensorFlow then says of oneDNN, whatever its log's level."""
+    """Import Keras, without what TensorFlow then says of oneDNN at any level of its log."""
     from ganlib.files import standard_error_in
 
     with standard_error_in(os.devnull):
         importlib.import_module("keras")
+        with contextlib.suppress(ImportError):  # of which Keras makes use on JAX, too
+            importlib.import_module("tensorflow")
 
 
 def __getattr__(name: str):
