@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Options of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
 PROFILE ?=

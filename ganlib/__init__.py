@@ -3,13 +3,16 @@
 The names below are loaded when they are first used, so `import ganlib` is quick.
 """
 
+import contextlib
 import importlib
 import os
 
 __version__ = "0.1.0"
 
-# TensorFlow leaves its faster kernels off on processors without AVX-512.
+# TensorFlow leaves its faster kernels off on processors without AVX-512, and logs a lot: what
+# fails reaches Python as an exception.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _MODULES = {
     "ganlib.data": ("load_images", "open_dataset", "split_dataset"),
@@ -23,10 +26,22 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOME)
 
 
+def import_keras() -> None:
+    """Import Keras, without what TensorFlow then says of oneDNN at any level of its log."""
+    from ganlib.files import standard_error_in
+
+    with standard_error_in(os.devnull):
+        importlib.import_module("keras")
+        with contextlib.suppress(ImportError):  # of which Keras makes use on JAX, too
+            importlib.import_module("tensorflow")
+
+
 def __getattr__(name: str):
     """Import a public name from its module."""
     if name not in _HOME:
         raise AttributeError(f"module 'ganlib' has no attribute {name!r}")
+    if _HOME[name] != "ganlib.data":
+        import_keras()
     return getattr(importlib.import_module(_HOME[name]), name)
 
 

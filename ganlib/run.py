@@ -24,6 +24,10 @@ from ganlib.models.detection import Detection
 from ganlib.models.environment import device, environment
 from ganlib.settings import figures_folder, settings
 
+# The notebook that trains a method, by the name of its folder; the others are in 02b_baselines.
+TRAINED_IN = {"anogan": "01_dcgan_anogan", "ganomaly": "02_ganomaly"}
+TRAINED_IN |= dict.fromkeys(("grdnet", "patchcore", "gaussian"), "06_recent_models")
+
 
 class Run:
     """Open what a method is trained and tested on, train it, and write what it found.
@@ -47,7 +51,6 @@ class Run:
         data_dir: str | Path = "../data",
         on_error: str = "raise",
         resize: str = "letterbox",
-        fetch: bool = False,
         runs_dir: str | Path = "../runs",
         figures_dir: str | Path = "../figures",
         **overrides,
@@ -56,7 +59,7 @@ class Run:
         overrides["channels"] = overrides.get("channels") or data.channels_of(dataset)
         self.settings = chosen = settings(profile, dataset, **overrides)
         keras.utils.set_random_seed(seed)
-        options = {"on_error": on_error, "fetch": fetch, "resize": resize}
+        options = {"on_error": on_error, "resize": resize}
         self.dataset = data.open_dataset(dataset, source, data_dir, **options)
         names = ("image_size", "channels", "latent_dim", "filters")
         self.sizes = {name: getattr(chosen, name) for name in names}
@@ -212,18 +215,27 @@ def read_runs(
     """Read the rows of all runs of some methods, and of their models untrained, GANs first.
 
     `folders` are those of the seeds; the column `folder` says where a row was read. A method
-    without any run is left out; one that is `required`, or that another folder has, is an error.
+    without any run is left out; one that is `required`, or that another folder has, is an error,
+    and so are runs of one data set on different images.
     """
-    folders, rows = list(folders), []
+    folders, methods = list(folders), list(methods)
     names = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]
     found = {path.parent.name for folder in folders for path in folder.glob("*/result.json")}
     names = [name for name in names if name in found | set(map(slug, required))]
-    for path in [folder / name / "result.json" for folder in folders for name in names]:
-        if not path.is_file():
-            first = "run the notebook that trains this model first, with the same parameters"
-            raise GanlibError(f"{path} is not there: {first}, or run make figures.")
-        rows.append({**json.loads(path.read_text()), "folder": str(path.parent)})
-    return pd.DataFrame(sorted(rows, key=lambda row: row["family"] != "GAN"))
+    paths = [folder / name / "result.json" for folder in folders for name in names]
+    if missing := [path.parent for path in paths if not path.is_file()]:
+        first = ", ".join(sorted({TRAINED_IN.get(path.name, "02b_baselines") for path in missing}))
+        others = f" and in {len(missing) - 1} other folders" if missing[1:] else ""
+        lacks = f"There is no result.json in {missing[0]}{others}: run {first} first"
+        raise GanlibError(f"{lacks}, with the same parameters, or make figures.")
+    rows = [{**json.loads(path.read_text()), "folder": str(path.parent)} for path in paths]
+    table = pd.DataFrame(sorted(rows, key=lambda row: row["family"] != "GAN"))
+    for name, same in table.groupby("dataset"):
+        if len(images := same.drop_duplicates("digest")) > 1:
+            seen = " and ".join(f"{row.caption} ({row.folder})" for row in images.itertuples())
+            again = "run the notebooks of one of them again, or make figures"
+            raise GanlibError(f"The runs of {name} saw different images: {seen}. {again}.")
+    return table
 
 
 def check_parameters() -> None:

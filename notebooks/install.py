@@ -1,4 +1,7 @@
-"""Make `import ganlib` work where a notebook is opened by itself, as in Jupyter or Colab."""
+"""Make `import ganlib` work where a notebook is opened by itself, as in Jupyter or Colab.
+
+Keras is imported here, so that nothing of TensorFlow's log stands below a notebook's first cells.
+"""
 
 import subprocess
 import sys
@@ -12,3 +15,7 @@ if find_spec("ganlib") is None:
         project += "[tensorflow]"  # never in place of the TensorFlow that is there
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", project], check=True)
     invalidate_caches()
+
+import ganlib
+
+ganlib.import_keras()

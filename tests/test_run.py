@@ -14,7 +14,7 @@ import pytest
 from refusals import refused
 from tiny import save_images
 
-from ganlib.errors import GanlibError
+from ganlib.files import write_json
 from ganlib.models import BASELINES, METHODS, Autoencoder, environment
 from ganlib.models.detection import Detection
 from ganlib.run import Run, check_parameters, pick_examples, pictures, read_runs
@@ -147,16 +147,23 @@ def test_a_model_of_your_own_is_among_the_baselines(make_run, monkeypatch):
     }
 
 
-def test_a_missing_run_is_named(tmp_path):
+def test_missing_runs_and_their_notebooks_are_named_on_one_line(tmp_path):
+    row = {"dataset": "x", "digest": "1", "caption": "drawn", "family": "baseline"}
     for seed, methods in {"seed-0": ("pca", "untrained-ganomaly"), "seed-1": ("pca",)}.items():
         for method in methods:
-            (tmp_path / seed / method).mkdir(parents=True)
-            (tmp_path / seed / method / "result.json").write_text('{"family": "baseline"}')
-    assert len(read_runs([tmp_path / "seed-0"], ["GANomaly", "PCA"])) == 2
-    with pytest.raises(GanlibError, match=r"seed-1.untrained-ganomaly.result.json is not there"):
-        read_runs([tmp_path / "seed-0", tmp_path / "seed-1"], ["GANomaly", "PCA"])
-    with pytest.raises(GanlibError, match=r"seed-0.ganomaly.result.json is not there: run the"):
-        read_runs([tmp_path / "seed-0"], ["GANomaly", "PCA"], required=["GANomaly"])
+            write_json(tmp_path / seed / method / "result.json", row)
+    first, second = folders = tmp_path / "seed-0", tmp_path / "seed-1"
+    assert len(read_runs([first], ["GANomaly", "PCA"])) == 2
+    message = r"no result.json in .*seed-1.untrained-ganomaly: run 02b_baselines first, with the"
+    refused(message, read_runs, folders, ["GANomaly", "PCA"])
+    needed = ["AnoGAN", "GANomaly", *BASELINES]
+    message = r"^.* other folders: run 01_dcgan_anogan, 02_ganomaly, 02b_baselines first.*\.$"
+    refused(message, read_runs, folders, [*METHODS, *BASELINES], needed)  # as in 03_comparison
+    # One data set of a comparison is the same images, whoever fetched them.
+    write_json(second / "pca" / "result.json", row | {"digest": "2", "caption": "real"})
+    refused(r"runs of x saw different images: .*drawn .*seed-0.*real", read_runs, folders, ["PCA"])
+    write_json(second / "pca" / "result.json", row | {"digest": "2", "dataset": "y"})
+    assert len(read_runs(folders, ["PCA"])) == 2
 
 
 def test_examples_are_the_medians_of_their_kinds_and_the_worst():
