@@ -33,7 +33,7 @@ def on_config(config):
     guide = [page for page in PAGES if page.startswith("docs/")]
     known = ("README.md", "api/", "docs/", "notebooks/")
     others = [page for page in PAGES if not page.startswith(known)]
-    config.nav = [{"ganlib": "README.md"}, {"Guide": guide}, {"Notebooks": notebooks}]
+    config.nav = [{"Start": "README.md"}, {"Guide": guide}, {"Notebooks": notebooks}]
     config.nav += [{"Command line": "command-line.md"}, {"Python": modules}, {"More": others}]
     return config
 
