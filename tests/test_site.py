@@ -1,12 +1,7 @@
 """The site that `make docs` builds, if it is there, and how its pages are gathered."""
 
-import functools
-import http.server
 import importlib.util
-import json
 import os
-import shutil
-import threading
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +15,9 @@ from browser import console_errors
 PROJECT = Path(__file__).parent.parent
 SITE = PROJECT / "site"
 NO_SITE = "no site: its pages were not looked at; make docs builds it"
+BROKEN = "return [...document.images].filter(i => !i.naturalWidth).map(i => i.src.slice(0, 200))"
+LINKS = "return [...document.links].map(link => link.href)"
+COUNT = "return document.querySelectorAll(arguments[0]).length"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +33,7 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.path, self.ids, self.links, self.shown = path, {""}, [], []
+        self.ids, self.links, self.shown = {""}, [], []
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attributes):
@@ -47,80 +45,37 @@ class Page(HTMLParser):
 
 def test_all_that_is_linked_and_shown_is_there_and_nothing_is_fetched(pages):
     read = {path: Page(path) for path in pages}
-    missing, fetched = [], []
-
-    def ids_of(target):
-        return read[target].ids if target in read else {""}
-
-    for page in read.values():
+    ids = {path: page.ids for path, page in read.items()}
+    missing = []
+    for path, page in read.items():
         for address in page.links + page.shown:
             parts = urlsplit(address)
-            target = page.path.parent.joinpath(unquote(parts.path)).resolve()
-            target = page.path if not parts.path else target
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if parts.scheme or parts.netloc:
-                fetched += [address] * (address in page.shown and parts.scheme != "data")
-            elif not target.is_file() or unquote(parts.fragment) not in ids_of(target):
-                missing.append((str(page.path.relative_to(SITE)), address))
+                is_there = parts.scheme == "data" or address not in page.shown
+            else:
+                is_there = target.is_file() and unquote(parts.fragment) in ids.get(target, {""})
+            missing += [] if is_there else [(path.name, address)]
     assert missing == []
-    assert fetched == []
-    assert len(read) > 30  # a page for each module at least
-
-
-@pytest.fixture
-def address():
-    """Where a server shows the site: the search does not work from the disk."""
-    handler = functools.partial(Quiet, directory=SITE)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
+    assert len(pages) > 30  # a page for each module at least
 
 
 @pytest.mark.browser
-def test_every_page_opens_in_a_browser_with_all_its_images(pages, browser, address):
+def test_every_page_opens_in_a_browser_with_all_its_images(pages, browser):
     for path in pages:
-        browser.get(f"{address}{path.relative_to(SITE).as_posix()}")
-        said = console_errors(browser)
-        broken = browser.execute_script(
-            "return [...document.images].filter(i => !i.naturalWidth).map(i => i.src.slice(0, 200))"
-        )
-        gone = [
-            link
-            for link in browser.execute_script("return [...document.links].map(a => a.href)")
-            if link.startswith(address)
-            and not (SITE / file_of(link.removeprefix(address))).is_file()
-        ]
-        assert (said, broken, gone) == ([], [], []), path
+        browser.get(path.as_uri())
+        links = [urlsplit(link) for link in browser.execute_script(LINKS)]
+        files = [Path(unquote(link.path)) for link in links if link.scheme == "file"]
+        gone = [file for file in files if not file.is_file()]
+        found = console_errors(browser), browser.execute_script(BROKEN), gone
+        assert found == ([], [], []), path
         source = PROJECT / "build" / "docs" / path.relative_to(SITE).with_suffix(".ipynb")
         if source.exists():
             cells = nbformat.read(source, 4).cells
             drawn = [o for cell in cells for o in cell.get("outputs", []) if "image/png" in str(o)]
+            assert browser.execute_script(COUNT, ".jp-OutputArea img") == len(drawn) > 0
             formulas = sum(cell.source.count("<math") for cell in cells)
-            count = "return document.querySelectorAll(arguments[0]).length"
-            assert browser.execute_script(count, ".jp-OutputArea img") == len(drawn) > 0
-            assert browser.execute_script(count, "math") == formulas
-
-
-def file_of(address):
-    return SITE / unquote(urlsplit(address).path)
-
-
-@pytest.fixture
-def gather(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("site_hook", PROJECT / "docs" / "site.py")
-    hook = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hook)
-    monkeypatch.setattr(hook, "PROJECT", tmp_path)
-    monkeypatch.setattr(hook, "SITE", tmp_path / "build" / "docs")
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return lambda: hook.on_config(SimpleNamespace()).nav
+            assert browser.execute_script(COUNT, "math") == formulas
 
 
 FILES = {
@@ -129,45 +84,48 @@ FILES = {
     "docs/unlinked.md": "# b",
     "LICENSE": "mine",
     "figures/quick/one.png": "",
-    "ganlib/__init__.py": "",
     "ganlib/b.py": "",
     "build/docs/command-line.md": "`a <path>` of <kind>",
 }
+RUNS = ["smoke/c/grouped/seed-0", "smoke/c/paper/seed-0", "old/c/paper/seed-0"]
+EXECUTED = ["notebooks/02_x.ipynb", "notebooks/c/paper/seed-0/02_x.ipynb"]
 
 
-def test_without_a_run_the_site_says_so_and_has_every_page(gather, tmp_path):
-    nav = {title: pages for entry in gather() for title, pages in entry.items()}
-    assert nav["Guide"] == ["docs/a.md", "docs/unlinked.md"]
-    assert nav["Python"] == [
-        {"ganlib": [{"ganlib": "api/ganlib.md"}, {"ganlib.b": "api/ganlib.b.md"}]}
-    ]
-    assert nav["More"] == ["figures/quick/README.md"]
+@pytest.mark.parametrize("has_run", [False, True])
+def test_pages_are_gathered_with_what_they_link_to(has_run, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("site_hook", PROJECT / "docs" / "site.py")
+    hook = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hook)
     site = tmp_path / "build" / "docs"
-    assert "No notebook has been run" in (site / "notebooks" / "README.md").read_text()
-    links = "[a](docs/a.md#b) [n](notebooks/README.md) [m](api/ganlib.b.md) "
-    assert (site / "README.md").read_text() == f"{links}[f](figures/quick/README.md)"
+    monkeypatch.setattr(hook, "PROJECT", tmp_path)
+    monkeypatch.setattr(hook, "SITE", site)
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    cell = nbformat.v4.new_markdown_cell("[code](../ganlib/b.py) [home](../README.md)")
+    for time, folder in enumerate([tmp_path / "runs" / place for place in RUNS] * has_run):
+        folder.mkdir(parents=True)
+        for name in ("02_x", "03_failed"):
+            nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / f"{name}.ipynb")
+        (folder / "02_x.done.json").touch()
+        os.utime(folder / "02_x.done.json", (time % 2, time % 2))  # the last but one is the last
+    nav = hook.on_config(SimpleNamespace()).nav
+    pages = {name: each for entry in nav for name, each in entry.items()}
+
+    assert pages["Guide"] == ["docs/a.md", "docs/unlinked.md"]
+    assert pages["Python"] == [{"ganlib": [{"ganlib.b": "api/ganlib.b.md"}]}]
+    assert pages["More"] == ["figures/quick/README.md"]
+    notebook = EXECUTED[0] if has_run else "notebooks/README.md"
+    links = f"[a](docs/a.md#b) [n]({notebook}) [m](api/ganlib.b.md) [f](figures/quick/README.md)"
+    assert (site / "README.md").read_text() == links
     assert (site / "docs" / "a.md").read_text() == FILES["docs/a.md"]
-    assert "![one.png](one.png)" in (site / "figures" / "quick" / "README.md").read_text()
     assert (site / "LICENSE").exists() and (site / "figures" / "quick" / "one.png").exists()
     assert (site / "command-line.md").read_text() == "`a <path>` of &lt;kind>"
-
-
-def test_notebooks_are_those_of_the_last_run_and_their_links_lead_to_pages(gather, tmp_path):
-    for place in ("smoke/c/paper/seed-0", "smoke/c/grouped/seed-0", "old/c/paper/seed-0"):
-        folder = tmp_path / "runs" / place
-        folder.mkdir(parents=True)
-        cell = nbformat.v4.new_markdown_cell("[code](../ganlib/b.py) [home](../README.md)")
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "02_x.ipynb")
-        (folder / "02_x.done.json").write_text(json.dumps({}))
-        shutil.copy(folder / "02_x.ipynb", folder / "03_failed.ipynb")
-    os.utime(tmp_path / "runs/old/c/paper/seed-0/02_x.done.json", (1, 1))
-    nav = {title: pages for entry in gather() for title, pages in entry.items()}
-    first, second = "notebooks/02_x.ipynb", "notebooks/c/paper/seed-0/02_x.ipynb"
-    folders = [{"c, grouped, seed-0": [{"02_x": first}]}, {"c, paper, seed-0": [{"02_x": second}]}]
-    assert nav["Notebooks"] == ["notebooks/README.md", *folders]
-    site = tmp_path / "build" / "docs"
-    assert "[n](notebooks/02_x.ipynb)" in (site / "README.md").read_text()
-    (cell,) = nbformat.read(site / first, 4).cells
-    assert cell.source == "[code](../api/ganlib.b.html) [home](../index.html)"
-    (cell,) = nbformat.read(site / second, 4).cells
-    assert cell.source == "[code](../../../../api/ganlib.b.html) [home](../../../../index.html)"
+    says_so = "No notebook has been run" in (site / "notebooks" / "README.md").read_text()
+    assert says_so is not has_run
+    found = sorted(str(path.relative_to(site)) for path in site.rglob("*.ipynb"))
+    assert found == EXECUTED * has_run
+    for name in EXECUTED * has_run:
+        up = "../" * name.count("/")
+        (cell,) = nbformat.read(site / name, 4).cells
+        assert cell.source == f"[code]({up}api/ganlib.b.html) [home]({up}index.html)"
