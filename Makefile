@@ -61,7 +61,7 @@ sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my fo
 example: $(VENV)/ready ## draw castings, train a small detector on good ones and judge others, in example/
 	@rm -rf example
 	@$(RUN) -m benchmarks.example
-	@$(RUN) -m ganlib train example/good --output example/castings.keras --method segmentator --image-size 64 --filters 8 --minutes 0.4
+	@$(RUN) -m ganlib train example/good --output example/castings.keras --method segmentator --image-size 64 --filters 8 --steps 150 --minutes 2
 	@echo "Try next, as is done here once:"
 	$(VENV)/bin/ganlib score example/castings.keras example/parts
 	$(VENV)/bin/ganlib score example/castings.keras example/parts --report example/report.html
