@@ -28,7 +28,7 @@ REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures sets test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
+.PHONY: help setup figures sets docs example test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -58,6 +58,25 @@ figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures
 
 sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0
 	@$(RUN) -m ganlib sets $(SETS) --methods "$(METHODS)" --minutes "$(MINUTES)" --seed "$(SEED)"
+
+example: $(VENV)/ready ## draw castings, train a small detector on good ones and judge others, in example/
+	@rm -rf example
+	@$(RUN) -m benchmarks.example
+	@$(RUN) -m ganlib train example/good --output example/castings.keras --method segmentator --image-size 64 --filters 8 --steps 150 --minutes 2
+	@echo "Try next, as is done here once:"
+	$(VENV)/bin/ganlib score example/castings.keras example/parts
+	$(VENV)/bin/ganlib score example/castings.keras example/parts --report example/report.html
+
+$(VENV)-docs/ready: docs/requirements.txt
+	@$(PYTHON) -m venv $(VENV)-docs
+	@$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+docs: $(VENV)/ready $(VENV)-docs/ready ## put pages, executed notebooks, the API and the command line's help into site/
+	@rm -rf build/docs && mkdir -p build/docs
+	@$(RUN) -m typer ganlib.__main__ utils docs --name ganlib > build/docs/command-line.md
+	@NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html; for the search too: python3 -m http.server -d site"
 
 test: $(VENV)/ready ## run the tests
 	@$(RUN) -m pytest -n 2 --dist worksteal
@@ -99,9 +118,9 @@ format: $(VENV)/ready ## mend style and strip notebooks
 lab: $(VENV)/ready ## open the notebooks in JupyterLab
 	@$(RUN) -m jupyter lab notebooks
 
-clean: ## delete runs, decoded images and caches; keep figures, .venv and the images
-	@rm -rf runs data/cache .pytest_cache .ruff_cache .coverage build *.egg-info
+clean: ## delete runs, site, example, decoded images and caches; keep figures, .venv and the images
+	@rm -rf runs data/cache .pytest_cache .ruff_cache .coverage build site example *.egg-info
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 clean-all: clean ## also delete .venv and generated images
-	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-audit data/generated
+	@rm -rf $(VENV) $(VENV)-oldest $(VENV)-audit $(VENV)-docs data/generated

@@ -11,8 +11,10 @@ from pathlib import Path
 
 if find_spec("ganlib") is None:
     project = str(Path(__file__).resolve().parent.parent)
+    extras = "notebooks,kaggle"
     if not any(map(find_spec, ("tensorflow", "jax", "torch"))):
-        project += "[tensorflow]"  # never in place of the TensorFlow that is there
+        extras += ",tensorflow"  # never in place of the TensorFlow that is there
+    project += f"[{extras}]"
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", project], check=True)
     invalidate_caches()
 

@@ -1,8 +1,8 @@
 """The notebooks as files: what they promise before they are run."""
 
 import ast
-import re
 import os
+import re
 import shutil
 from pathlib import Path
 

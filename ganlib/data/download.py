@@ -16,6 +16,7 @@ from ganlib.files import unfinished
 SILENCE_SECONDS = 60.0  # Kaggle's client has no limit, and on a full disk tries again and again
 # By the client's last line, the first that fits. Never its own words: they may hold the user's key.
 REASONS = {
+    "No module named": "Kaggle's client is not installed; pip install 'ganlib[kaggle]'",
     "ConnectionPool|Connection (aborted|broken)|timed out|IncompleteRead|file size": (
         "Kaggle is out of reach or the connection broke; check the network and try again"
     ),

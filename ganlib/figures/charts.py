@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -98,8 +97,10 @@ def roc_and_precision_recall(
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
     shapes = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
-    # Not the palette's grey, which is chance's, nor its yellow, which is lost on white.
-    colours = itertools.cycle([*sns.color_palette("colorblind", 7), INK, "#56b4e9"])
+    # Of seaborn's palette for the color-blind, without its grey, which is chance's, and its yellow,
+    # which is lost on white.
+    colours = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4"]
+    colours = itertools.cycle([*colours, INK, "#56b4e9"])
     greys = itertools.cycle(["#3c3c3c", "#777777", "#999999"])
     thin = {"lw": 1.0, "ms": 5, "zorder": 2.5, "mfc": "white", "mec": INK}
     thick = {"lw": 2.0, "ms": 6, "zorder": 3, "mec": "white"}

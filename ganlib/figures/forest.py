@@ -10,7 +10,6 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -158,27 +157,31 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
         kinds, looks = list(part["kind"].unique()), kind_looks(part["kind"])
         cells = part.pivot_table("auroc", "kind", "method").reindex(index=kinds, columns=methods)
         bold = {"weight": "bold", "size": 9.5, "va": "bottom", "color": INK}
-        look = {"cmap": colours, "vmin": 0, "vmax": 1, "cbar": False, "linewidths": 3}
-        sns.heatmap(cells, ax=axes, annot=True, fmt=".3f", annot_kws=bold, **look)
+        axes.pcolormesh(cells, cmap=colours, vmin=0, vmax=1, edgecolors="w", linewidths=3)
+        axes.invert_yaxis()
         for line in part.itertuples():
             x, y = methods.index(line.method), kinds.index(line.kind)
+            axes.text(x + 0.5, y + 0.5, f"{line.auroc:.3f}", ha="center", **bold)
             words = f"{line.low:.2f}{_DASH}{line.high:.2f}" if line.low == line.low else ""
             axes.text(x + 0.5, y + 0.73, words, ha="center", va="center", size=7.5)
             if line.auroc < 0.5:
                 axes.add_patch(Rectangle((x + 0.02, y + 0.04), 0.96, 0.92, fill=False, **hatch))
         counts = part.drop_duplicates("kind")["n"].astype(int)
         words = [f"{kind} ({n:,})" for kind, n in zip(kinds, counts, strict=True)]
-        axes.set_yticklabels([each.replace("_", " ") for each in words], rotation=0, size=9)
+        words = [each.replace("_", " ") for each in words]
+        axes.set_yticks(np.arange(len(kinds)) + 0.5, words, size=9)
         axes.tick_params(axis="y", pad=16)
         for y, kind in enumerate(kinds):
             look = {"c": looks[kind][0], "marker": looks[kind][1], "ec": INK, "lw": 0.5}
             place = axes.get_yaxis_transform()
             axes.scatter(-0.012, y + 0.5, 40, transform=place, clip_on=False, **look)
         names = ["\n".join(method.rsplit(" ", 1)) for method in methods]
+        names = names if axes is grid[0] else [""] * len(names)
         turned = {"rotation": 90 * many}
-        axes.set_xticklabels(names if axes is grid[0] else [], weight="bold", **turned)
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, weight="bold", **turned)
         axes.tick_params(length=0, labeltop=True, labelbottom=False)
-        axes.set(xlabel="", ylabel="", title=dataset)
+        axes.spines[:].set_visible(False)
+        axes.set_title(dataset)
     legend = {1.0: "1: all above all normal images", 0.75: "0.75", 0.5: "0.5: chance"}
     handles = [Patch(fc=colours(x), ec="#999999", lw=0.6, label=word) for x, word in legend.items()]
     words = "below chance: scored as more normal than normal images"

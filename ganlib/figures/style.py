@@ -10,7 +10,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -37,7 +36,10 @@ Arrays = Mapping[str, np.ndarray]
 
 WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels an inch
 
-STYLE = sns.axes_style("whitegrid") | {"grid.color": "#e4e4e4", "axes.edgecolor": "#888888"}
+STYLE = {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e4e4"}
+STYLE |= {"axes.edgecolor": "#888888", "patch.edgecolor": "w", "patch.force_edgecolor": True}
+STYLE |= {"xtick.bottom": False, "ytick.left": False, "lines.solid_capstyle": "round"}
+STYLE |= dict.fromkeys(("xtick.color", "ytick.color"), "#262626")
 STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # matplotlib brings this font along
 STYLE |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left"}
 STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "axes.labelsize": 9}
