@@ -14,10 +14,10 @@ from typing import Literal
 import typer
 import typer.core
 
+from ganlib import import_keras
 from ganlib.errors import GanlibError
-from ganlib.files import only_one, remove_unfinished, shown, standard_error_in, write_safely
+from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow logs a lot
 warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
 
 EPILOG = """
@@ -149,11 +149,12 @@ def sets(
 
 def _import_keras() -> None:
     try:
-        with standard_error_in(os.devnull):  # where TensorFlow 2.21 speaks of oneDNN at any level
-            import keras
+        import_keras()
     except (ImportError, ValueError) as error:
         asked = "the environment variable KERAS_BACKEND, and keras.json in ~/.keras or KERAS_HOME"
         raise GanlibError(f"Keras cannot start: {error}. See {asked}.") from error
+    import keras
+
     keras.config.set_image_data_format("channels_last")  # whatever keras.json has for others
     keras.config.set_floatx("float32")
 
