@@ -133,7 +133,7 @@ def sets(
     methods: str = typer.Option("", help="Names, as auto,GANomaly.  [default: all]"),
     minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for each training."),
     seed: int = typer.Option(0, help="Of weights, order and what is held out."),
-    output: Path = typer.Option("figures/sets", file_okay=False, help="Folder to write to."),
+    output: Path = typer.Option("runs/sets", file_okay=False, help="Folder to write to."),
 ) -> None:
     """Compare methods on folders with test images. The same command continues, by runs/sets/."""
     _import_keras()
