@@ -72,6 +72,7 @@ def _bring(path: Path) -> Path:
         return _write(name / "README.md", "\n\n".join([f"# {name}", *lines]))
     if path.suffix == ".md":
         return _write(name, path.read_text())
+    name = Path(*(part.lstrip(".") for part in name.parts))  # MkDocs leaves out what is hidden
     if path.exists() and not (SITE / name).exists():
         (SITE / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, SITE / name)

@@ -53,7 +53,8 @@ def ganlib(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    # -I: a checkout on PYTHONPATH counts as installed.
+    install = [python, "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(install, check=True)
     (folder / "needs").mkdir()
     for name in needs(metadata_of(wheel).get_all("Requires-Dist"), "jax"):

@@ -80,9 +80,9 @@ def test_every_page_opens_in_a_browser_with_all_its_images(pages, browser):
 
 FILES = {
     "README.md": "[a](docs/a.md#b) [n](notebooks/02_x.ipynb) [m](ganlib/b.py) [f](figures/quick/)",
-    "docs/a.md": "[back](../README.md), `[no](link.md)` [licence](../LICENSE)",
+    "docs/a.md": "[back](../README.md), `[no](link.md)` [ci](../.ci/run)",
     "docs/unlinked.md": "# b",
-    "LICENSE": "mine",
+    ".ci/run": "",
     "figures/quick/one.png": "",
     "ganlib/b.py": "",
     "build/docs/command-line.md": "`a <path>` of <kind>",
@@ -118,8 +118,8 @@ def test_pages_are_gathered_with_what_they_link_to(has_run, tmp_path, monkeypatc
     notebook = EXECUTED[0] if has_run else "notebooks/README.md"
     links = f"[a](docs/a.md#b) [n]({notebook}) [m](api/ganlib.b.md) [f](figures/quick/README.md)"
     assert (site / "README.md").read_text() == links
-    assert (site / "docs" / "a.md").read_text() == FILES["docs/a.md"]
-    assert (site / "LICENSE").exists() and (site / "figures" / "quick" / "one.png").exists()
+    assert (site / "docs" / "a.md").read_text() == FILES["docs/a.md"].replace(".ci", "ci")
+    assert (site / "ci" / "run").exists() and (site / "figures" / "quick" / "one.png").exists()
     assert (site / "command-line.md").read_text() == "`a <path>` of &lt;kind>"
     says_so = "No notebook has been run" in (site / "notebooks" / "README.md").read_text()
     assert says_so is not has_run
