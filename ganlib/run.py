@@ -66,6 +66,7 @@ class Run:
         self.images = data.load_images(self.dataset, chosen.image_size, chosen.channels)
         self.split = data.split_dataset(self.dataset, protocol, seed, chosen.limit or None)
         self.profile, self.protocol, self.seed = profile, protocol, seed
+        self.on_cpu = device().startswith("CPU")
         self.figures_dir = figures_folder(figures_dir, profile, [self.dataset.source])
         about = f"profile {profile}, protocol {protocol}, seed {seed}"
         self.caption = f"{self.dataset.caption} · {about}"
