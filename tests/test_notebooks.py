@@ -49,12 +49,9 @@ def test_there_are_these_and_their_code_is_short():
     assert sum(bool(line.strip()) for line in lines) <= 780
 
 
-@pytest.mark.parametrize(
-    ("name", "dataset"), [("01_dcgan_anogan", "casting"), ("02_ganomaly", "cloud")]
-)
-def test_one_opened_first_in_a_fresh_clone_gets_its_images_and_is_quiet(
-    name, dataset, tmp_path, monkeypatch
-):
+def test_one_opened_first_in_a_fresh_clone_gets_its_images_and_is_quiet(tmp_path, monkeypatch):
+    """With castings; .ci/run has looked at those of clouds before."""
+    name, dataset = "02_ganomaly", "casting"
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")  # set for tests alone
     clone = shutil.copytree(PROJECT / "notebooks", tmp_path / "notebooks")
     given = {"dataset": dataset, "profile": "smoke", "source": "generated", "limit": 24}
