@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from ganlib.data.dataset import RESIZES
+from ganlib.data.dataset import RESIZES, WHITE
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
 TOLERANCE = 8  # grey levels between the channels that still count as grey
-WHITE = 65535  # the 16-bit level that is read as 255, unless a data set uses fewer bits
 VERSION = 1  # in the cache's file name: raise it with every change to what `decode` returns
 LONGEST = 1000  # how many times as long as wide a picture in a letterbox may be
 # Pillow knows forty more, and for one of them (EPS) it runs a program on what the file says.
@@ -46,9 +45,9 @@ def decode(
     as its EXIF orientation says. Transparent pixels are laid over black; 16-bit grey levels up to
     `white` become 0..255, of 16-bit colours the upper byte is kept; CMYK in a JPEG is taken to be
     stored inverted, as is customary. Colour profiles are not applied. Grey of colours is ITU-R
-    601-2 luma. Files that are missing, damaged, too large or of unknown range (floats, 32-bit)
-    raise a GanlibError.
-    What the square does not show is added to `remarks`: `PAGES`, `COLORS` or `BEYOND`.
+    601-2 luma. What the square does not show is added to `remarks`: `PAGES`, `COLORS` or `BEYOND`.
+    Files that are missing, damaged, too large or of unknown range (floats, 32-bit) raise a
+    GanlibError.
     """
     check_shape(image_size, channels, resize)
     with _naming(path):

@@ -15,12 +15,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ganlib.data.dataset import Dataset, digest_of, part_digests
+from ganlib.data.dataset import WHITE, Dataset, digest_of, part_digests
 from ganlib.data.folder import folder_of, is_folder, list_folder
 from ganlib.data.images import (
     COLORS,
     VERSION,
-    WHITE,
     check_shape,
     decode_mask,
     reason,
@@ -187,7 +186,7 @@ def channels_of(dataset: str | Path | Dataset) -> int | None:
 def remarks_on(dataset: Dataset, channels: int) -> list[str]:
     """Say what images of so many channels do not show of some pictures, see `images.decode`."""
     remarks, files = [], _some(dataset, 256)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda file: try_decode(file, 1, channels, remarks=remarks), files))
+    shape = (1, channels, "squeeze", dataset.white)
+    deque(in_parallel(lambda file: try_decode(file, *shape, remarks=remarks), files), maxlen=0)
     found = Counter(remarks).items()
     return [f"{count} of {len(files)} images looked at have {what}." for what, count in found]

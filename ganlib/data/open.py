@@ -9,10 +9,10 @@ import pandas as pd
 
 from ganlib.data import archives
 from ganlib.data.archives import Archive, is_anomaly, plus
-from ganlib.data.dataset import Dataset, part_digests
+from ganlib.data.dataset import WHITE, Dataset, part_digests
 from ganlib.data.download import download
 from ganlib.data.folder import Images, folder_of, images_in, is_folder, list_folder, name_of
-from ganlib.data.images import WHITE, check_shape, masks_in, size_of, white_of
+from ganlib.data.images import check_shape, masks_in, size_of, white_of
 from ganlib.data.loading import unreadable
 from ganlib.data.synthetic import write_dataset
 from ganlib.errors import GanlibError
@@ -113,10 +113,8 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
     white = white_of(root / file for file in files["file"].iloc[:: -(-len(files) // 64)])
     used = f"16-bit images use {white.bit_length()} bits: level {white} is read as white, 255."
     notes += (used,) if white < WHITE else ()
-    shape = {"resize": resize, "white": white}
-    return _sift(
-        Dataset(name, "folder", root, files, {}, notes, data_dir, **shape), on_error, describe
-    )
+    draft = Dataset(name, "folder", root, files, {}, notes, data_dir, resize=resize, white=white)
+    return _sift(draft, on_error, describe)
 
 
 def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:

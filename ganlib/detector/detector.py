@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from keras import ops
 
+from ganlib.data.dataset import WHITE
 from ganlib.errors import GanlibError
 from ganlib.evaluation import count_odd, quantile_threshold
 from ganlib.models.base import AnomalyModel, along_both, gaussian, predict, scale
@@ -57,7 +58,7 @@ class Detector(AnomalyModel):
     @property
     def white(self) -> int:
         """The 16-bit level that is read as 255, see `ganlib.data.images.decode`."""
-        return self.card.get("white", 65535)
+        return self.card.get("white", WHITE)
 
     @property
     def threshold(self) -> float | None:

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from ganlib.data.images import WHITE, read_picture, shown_box
+from ganlib.data.dataset import WHITE
+from ganlib.data.images import read_picture, shown_box
 
 BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
 OPAQUE = 0.75  # of the hottest places, so that the defect is still visible

@@ -30,7 +30,7 @@ from ganlib.files import only_one, remove_unfinished, shown, write_safely
 CHUNK = 128  # images that are scored at a time
 UNLIKE = "another shape or size than all pictures that were trained on"
 
-Counts = namedtuple("Counts", "scored anomalies unreadable remarks")  # of images
+Counts = namedtuple("Counts", "scored anomalies unreadable remarks")  # of images; and a Counter
 
 
 class Outputs(NamedTuple):

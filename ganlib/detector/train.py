@@ -168,7 +168,7 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     """Measure a detector on test images, after all is trained and chosen; {} without any.
 
     AUROC, with an interval, needs both kinds; pixel AUROC and PRO of the heat maps need masks.
-    Under "masks" is a sentence on those that show nothing.
+    Under "masks" is a sentence on those that show nothing, or cannot be read.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):
