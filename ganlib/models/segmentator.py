@@ -64,7 +64,7 @@ class Segmentator(AnomalyModel):
         """Outline what is foreign, and fill it in."""
         logits = self.segmentator(images, training=training)
         normal = ops.sigmoid(-logits) + 1e-6  # where nothing around is normal, all is taken
-        around = _mean(images * normal, self.image_size // 4) / _mean(normal, self.image_size // 4)
+        around = _sum(images * normal, self.image_size // 4) / _sum(normal, self.image_size // 4)
         filled = normal * images + (1.0 - normal) * around
         return {"reconstruction": filled, "residual": foreign(logits), "logits": logits}
 
@@ -84,14 +84,13 @@ def foreign(logits):
     As in DRAEM, around are 21 of 256 pixels. The odds rank as p does, but also where p rounds to 1.
     """
     size = logits.shape[1] * 21 // 256
-    odds = _mean(ops.sigmoid(logits), size) / (_mean(ops.sigmoid(-logits), size) + 1e-30)
+    odds = _sum(ops.sigmoid(logits), size) / (_sum(ops.sigmoid(-logits), size) + 1e-30)
     return ops.softplus(ops.log(odds))  # log(1 + odds), to the last digit of small ones
 
 
-def _mean(maps, size: int):
-    """Average over the square around each place, of an odd side, as far as it is in the image."""
+def _sum(maps, size: int):
+    """Add up the square around each place, of an odd side, as far as it is in the image."""
     # Two matrix products: TensorFlow pools for longer than the network takes.
     places = np.arange(maps.shape[1])
     near = (abs(np.subtract.outer(places, places)) <= size // 2).astype("float32")
-    near /= near.sum(axis=1, keepdims=True)
     return ops.moveaxis(along_both(near, ops.moveaxis(maps, -1, 1)), 1, -1)

@@ -62,6 +62,15 @@ def test_odds_tell_apart_what_probabilities_do_not():
     np.testing.assert_allclose(odds.mean(axis=(1, 2, 3)), expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_a_place_is_judged_by_the_square_around_it_and_at_an_edge_by_what_is_there(size):
+    logits = np.random.default_rng(0).normal(size=(2, size, size, 1), scale=3).astype("float32")
+    side = 2 * (size * 21 // 256 // 2) + 1
+    p = ops.average_pool(ops.sigmoid(logits), side, strides=1, padding="same")
+    expected = -np.log1p(-ops.convert_to_numpy(p))  # log(1 + odds)
+    np.testing.assert_allclose(ops.convert_to_numpy(foreign(logits)), expected, rtol=1e-4)
+
+
 def test_training_sees_forged_images_turned_if_asked():
     seen = []
     model = GRDNet.train(lambda model, cooling: seen.append(model), **SIZES, turns=True)
