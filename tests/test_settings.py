@@ -18,6 +18,8 @@ def test_paper_is_as_published_other_data_sets_are_as_casting_and_every_value_ca
         assert (each.steps, each.learning_rate) == (1000, 1e-3)
         assert (each.dcgan_learning_rate, each.search_steps, each.limit) == (1e-4, 200, 0)
     for profile in ("smoke", "quick", "paper"):
+        ways = [settings(profile, name).dcgan_upsampling for name in ("casting", "cloud")]
+        assert ways == ["transposed", "resize"]
         assert settings(profile, "/my/parts", channels=1) == settings(profile, "casting")
         assert settings(profile, "/my/parts").channels == 3
     changed = settings("quick", "casting", filters=7, image_size=None)

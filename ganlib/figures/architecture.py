@@ -40,14 +40,18 @@ def _shape(model) -> str:
 def read_blocks(model) -> list[Block]:
     """Read the blocks of a Keras model whose layers follow one another."""
     blocks: list[Block] = []
+    enlarged = ""
     for layer in model.layers:
         name, shape = type(layer).__name__, layer.output.shape[1:]
         extra = layer.activation.__name__ if name == "Activation" else _EXTRAS.get(name)
-        if "Conv2D" in name:
+        if name == "UpSampling2D":  # is drawn with the convolution after it
+            enlarged = "up, "
+        elif "Conv2D" in name:
             kind = "convT" if "Transpose" in name else "conv"
             stride = f" /{layer.strides[0]}" if max(layer.strides) > 1 else ""
-            operation = f"{kind} {_times(layer.kernel_size)}{stride}"
+            operation = f"{enlarged}{kind} {_times(layer.kernel_size)}{stride}"
             blocks.append(Block(shape, kind, operation, (), False))
+            enlarged = ""
         elif blocks and np.prod(shape) != np.prod(blocks[-1].shape):
             blocks.append(Block(shape, "other", name, (), False))
         elif blocks and extra:

@@ -71,8 +71,7 @@ def decoder(
     if upsampling == "transposed":
         x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", **_weights())(x)
     else:
-        x = layers.UpSampling2D(interpolation="bilinear")(x)
-        x = layers.Conv2D(channels, 3, padding="same", **_weights())(x)
+        x = layers.Conv2D(channels, 3, padding="same", **_weights())(layers.UpSampling2D()(x))
     image = layers.Activation("tanh", dtype="float32", name="image")(x)
     return keras.Model(latent, image, name=name)
 
@@ -171,7 +170,7 @@ def _upwards(x, depth: int, strides: int, padding: str):
 
 
 def _enlarged(x, depth: int, residual: bool):
-    enlarged = layers.UpSampling2D(interpolation="bilinear")(x)
+    enlarged = layers.UpSampling2D()(x)
     x = layers.Conv2D(depth, 3, padding="same", **_weights())(enlarged)
     x = layers.ReLU()(_batch_normalization()(x))
     if not residual:

@@ -3,6 +3,7 @@ import pytest
 from drawn import DECODER, DISCRIMINATOR, draw, texts_of
 
 from ganlib.figures import architecture
+from ganlib.models import networks
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -27,3 +28,6 @@ def test_blocks_hold_what_follows_a_convolution():
     assert [block.is_feature for block in blocks] == [False, False, True, False]
     assert blocks[0].operation == f"conv 4{TIMES}4 /2"
     assert architecture.read_blocks(DECODER)[-1].extras == ("tanh",)
+    enlarging = architecture.read_blocks(networks.decoder(32, 1, 5, 2, "resize"))
+    assert [block.shape for block in enlarging] == [(4, 4, 8), (8, 8, 4), (16, 16, 2), (32, 32, 1)]
+    assert [block.operation for block in enlarging[1:]] == 3 * [f"up, conv 3{TIMES}3"]
