@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-# Options of make figures. PROFILE: smoke, quick or paper; empty: paper with an NVIDIA card, else quick.
+# Options of make figures. PROFILE: smoke, quick, paper or published; empty: paper with an NVIDIA card, else quick.
 PROFILE ?=
 # Handed over by the environment, which leaves quotes in it as they are.
 export DATASETS ?= casting cloud
@@ -32,7 +32,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Options of make figures: PROFILE=smoke|quick|paper DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze PUBLISH=1'
+	@echo 'Options of make figures: PROFILE=smoke|quick|paper|published DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze PUBLISH=1'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
