@@ -247,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")
     option("--publish", default="", help="not empty: draw real images in figures/<profile>")
     option("--resize", choices=RESIZES, default="letterbox", help="for images of a folder")
+    option("--notebooks", nargs="*", choices=MINUTES, default=[], help="these alone; none: all")
     try:
         _make_figures(**vars(parser.parse_args(arguments)))
     except GanlibError as error:
@@ -258,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(profile, datasets, protocols, seeds, data, publish, **options) -> None:
+def _make_figures(profile, datasets, protocols, seeds, data, publish, notebooks, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     has_gpu = "GPU 0" in subprocess.getoutput("nvidia-smi -L")
@@ -277,7 +278,8 @@ def _make_figures(profile, datasets, protocols, seeds, data, publish, **options)
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for name in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / name)
-        run(plan(profile, datasets, protocols, seeds, source=data, **options), profile)
+        steps = plan(profile, datasets, protocols, seeds, source=data, **options)
+        run([step for step in steps if step.notebook.stem in (notebooks or MINUTES)], profile)
 
 
 if __name__ == "__main__":

@@ -250,10 +250,23 @@ def test_wrong_arguments_are_one_line_and_status_1(capsys):
         (["--seeds", "one"], "'one'"),
         (["--protocols"], "--protocols"),
         (["--resize", "stretch"], "'stretch'"),
+        (["--notebooks", "03"], "00_download"),  # and the others that there are
     ):
         assert pipeline.main(["--profile", "smoke", *arguments]) == 1
         error = capsys.readouterr().err
         assert error.startswith("Error: ") and word in error
+
+
+def test_named_notebooks_are_executed_alone(monkeypatch, tmp_path):
+    plans = []
+    monkeypatch.setattr(pipeline, "run", lambda steps, profile: plans.append(steps))
+    monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
+    asked = ["--profile", "smoke", "--datasets", "casting cloud"]
+    for named in (["--notebooks"], ["--notebooks", "03_comparison"], []):
+        assert pipeline.main([*asked, *named]) == 0
+    every, (comparison,), default = plans
+    assert every == default
+    assert comparison == every[-1]  # its parameters and what it depends on are the same
 
 
 def test_real_notebooks_depend_on_the_library_they_use():
