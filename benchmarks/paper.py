@@ -48,6 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what is not done yet and fits the time; return 1 if anything failed, else 0."""
     given = options(arguments)
     plt.switch_backend("Agg")
+    if keras.backend.backend() == "jax":  # what the first seed has compiled, the others find
+        import jax
+
+        jax.config.update("jax_compilation_cache_dir", str(given.runs.resolve() / "compiled"))
     print(f"Profile {given.profile}: {device()} with {keras.backend.backend()}.", flush=True)
     ends, took, failed = time.monotonic() + 60 * given.minutes, {}, 0
     for note, kind, run in tasks(given):
