@@ -25,6 +25,8 @@ from ganlib.settings import Settings, settings
 
 CPU = Path(__file__).with_name("results.csv")  # of the published loops, at 128x128
 STEPS, TURNS = 100, 5
+# How many of the profile's batches are searched at once, and in what numbers.
+SEARCHES = ((1, "float32"), (8, "float32"), (8, "mixed_bfloat16"))
 SIDE = 8192  # of the matrices that say what the card can do
 
 
@@ -39,9 +41,10 @@ def measure(profile: str, path: Path) -> None:
 
 
 def search(chosen: Settings, sizes: dict) -> list[dict]:
-    """Search z of images by all steps, a batch as the profile says, and larger ones."""
-    dcgan, rows, batch = DCGAN(**sizes), [], chosen.search_batch_size
-    for n, dtype in ((batch, "float32"), (8 * batch, "float32"), (8 * batch, "mixed_bfloat16")):
+    """Search z of images by all steps."""
+    dcgan, rows = DCGAN(**sizes), []
+    for batches, dtype in SEARCHES:
+        n = batches * chosen.search_batch_size
         anogan = AnoGAN(dcgan, **{**chosen.search, "batch_size": n}, dtype=dtype)
         seconds = median(partial(anogan.search, noise(n, sizes)))
         what = f"AnoGAN's search, {chosen.search_steps} steps, {n} images at once, {dtype}"
