@@ -1,4 +1,4 @@
-"""Used by test_benchmarks: the job for a graphics card, tiny, where notebooks cannot be executed."""
+"""Used by test_benchmarks: the job for a graphics card, tiny, and where no notebook can be run."""
 
 import json
 import os
