@@ -5,6 +5,7 @@ RUN := $(VENV)/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 # Options of make figures. PROFILE: smoke, quick, paper or published; empty: paper with an NVIDIA card, else quick.
+# NOTEBOOKS: these alone, as NOTEBOOKS=03_comparison; empty: all.
 PROFILE ?=
 # Handed over by the environment, which leaves quotes in it as they are.
 export DATASETS ?= casting cloud
@@ -14,6 +15,7 @@ DATA ?= auto
 ON_ERROR ?= raise
 RESIZE ?= letterbox
 PUBLISH ?=
+NOTEBOOKS ?=
 
 # Options of make sets: folders, methods with commas between them (empty: all), minutes of each training.
 SETS ?=
@@ -32,7 +34,7 @@ TRAIN ?= 100
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
-	@echo 'Options of make figures: PROFILE=smoke|quick|paper|published DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze PUBLISH=1'
+	@echo 'Options of make figures: PROFILE=smoke|quick|paper|published DATASETS="casting cloud FOLDER" PROTOCOL="paper grouped" SEED=0 DATA=auto|kaggle|generated|FOLDER ON_ERROR=raise|skip RESIZE=letterbox|crop|squeeze PUBLISH=1 NOTEBOOKS=03_comparison'
 
 setup: $(VENV)/ready ## make .venv and install what is needed (the other targets do it by themselves)
 
@@ -54,7 +56,7 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	@touch $@
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/<profile>-local (-generated without real images); PUBLISH=1: to figures/<profile>, which git holds
-	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)" --publish "$(PUBLISH)"
+	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)" --publish "$(PUBLISH)" --notebooks $(NOTEBOOKS)
 
 sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0
 	@$(RUN) -m ganlib sets $(SETS) --methods "$(METHODS)" --minutes "$(MINUTES)" --seed "$(SEED)"

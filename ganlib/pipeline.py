@@ -251,6 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")
     option("--publish", default="", help="not empty: draw real images in figures/<profile>")
     option("--resize", choices=RESIZES, default="letterbox", help="for images of a folder")
+    option("--notebooks", nargs="*", choices=MINUTES, default=[], help="these alone; none: all")
     try:
         _make_figures(**vars(parser.parse_args(arguments)))
     except GanlibError as error:
@@ -262,7 +263,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _make_figures(profile, datasets, protocols, seeds, data, publish, **options) -> None:
+def _make_figures(profile, datasets, protocols, seeds, data, publish, notebooks, **options) -> None:
     if not datasets:
         raise GanlibError("argument --datasets: give at least one name or folder.")
     has_gpu = "GPU 0" in subprocess.getoutput("nvidia-smi -L")
@@ -281,7 +282,14 @@ def _make_figures(profile, datasets, protocols, seeds, data, publish, **options)
     with only_one(PROJECT / "runs", "make figures", wait=0):
         for name in ("runs", "figures", "data"):
             remove_unfinished(PROJECT / name)
-        run(plan(profile, datasets, protocols, seeds, source=data, **options), profile)
+        steps = plan(profile, datasets, protocols, seeds, source=data, **options)
+        steps = [step for step in steps if step.notebook.stem in (notebooks or MINUTES)]
+        hours = sum(minutes(step, profile) for step in steps if not is_done(step)) / 60
+        if hours > 12 and not has_gpu:  # profile paper
+            print(f"Without a graphics card this takes about {hours:.0f} hours.", flush=True)
+            if sys.stdin.isatty() and input('Type "yes" to begin: ').strip() != "yes":
+                raise GanlibError("Nothing was begun. PROFILE=quick is for processors.")
+        run(steps, profile)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ import ast
 import contextlib
 import copy
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import IPython
 import keras
 import numpy as np
 import pandas as pd
@@ -241,7 +241,8 @@ def read_runs(
 
 def check_parameters() -> None:
     """Refuse a parameter that this notebook does not have: papermill only warns."""
-    shell = IPython.get_ipython()
+    ipython = sys.modules.get("IPython")  # in a notebook it is there
+    shell = ipython and ipython.get_ipython()
     cells = shell.user_ns["In"] if shell else []
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]
     known = _assigned(cells[injected[0] - 1]) if injected else []

@@ -93,16 +93,9 @@ def fit(
     with only_one(checkpoint.parent, f"training to {checkpoint.name}"):
         done = batches.epoch = writer.restore(model)
         if done < epochs and writer.seconds < writer.most_seconds:
-            callbacks = [keras.callbacks.TerminateOnNaN(raise_error=True), *callbacks, writer]
-            span = {"initial_epoch": done, "epochs": epochs}
-            try:  # the batches are shuffled already
-                model.fit(
-                    feed(batches), shuffle=False, callbacks=callbacks, verbose=verbose, **span
-                )
-            except RuntimeError as error:
-                if "NaN" not in str(error) and "Inf" not in str(error):
-                    raise
-                raise _not_finite(model, str(error).rstrip(".")) from error
+            span = {"initial_epoch": done, "epochs": epochs, "callbacks": [*callbacks, writer]}
+            # The batches are shuffled already.
+            model.fit(feed(batches), shuffle=False, verbose=verbose, **span)
     return Training(writer.history, writer.seconds)
 
 
@@ -123,6 +116,8 @@ class _Checkpoint(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.seconds = self._cost = 0.0
         self.cooled_from: float | None = None
+        if minutes is not None:  # Keras waits for every step if something is done at its end
+            self.on_train_batch_end = self._look_at_the_time
 
     def restore(self, model: keras.Model) -> int:
         """Load the checkpoint's state into the model; return the epochs that it has seen."""
@@ -158,12 +153,14 @@ class _Checkpoint(keras.callbacks.Callback):
             rate = self.cooled_from * (1 + math.cos(math.pi * done)) / 2
             self.model.optimizer.learning_rate = rate
 
-    def on_train_batch_end(self, batch, logs=None):
+    def _look_at_the_time(self, batch, logs=None):
         self.seconds = self._before + time.perf_counter() - self._began
         if self.seconds > self.most_seconds:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise _not_finite(self.model, f"the loss is {logs['loss']} in epoch {epoch + 1}")
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
         now = time.perf_counter()

@@ -1,13 +1,21 @@
 """What the benchmark counts and writes; how fast anything is, no test asks."""
 
+import importlib.util
 import re
+import tarfile
+from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import tracked
+from processes import answer_of
+from tiny import save_images
 
 from benchmarks import ceiling, draw
+from ganlib.models import BASELINES, METHODS
 from ganlib.models.ganomaly import GANomaly
+from ganlib.run import read_runs
 
 
 def test_operations_of_a_network_and_of_a_step_of_ganomaly_are_those_counted_by_hand():
@@ -107,3 +115,38 @@ def test_the_figure_has_a_bar_for_each_pair_that_was_asked_for():
     told = RESULTS.set_index("what")["ratio"]
     widths = [bar.get_width() for bar in axes.patches]
     assert sorted(widths) == sorted(told[name] for name in TOLD[:6])
+
+
+def test_the_job_for_a_card_needs_no_notebook_and_packs_what_the_comparison_reads(tmp_path):
+    """With generated images and JAX, where there is one; little is optimized: steps are few."""
+    random = np.random.default_rng(0)
+    for name, count in {"train/good": 24, "test/good": 8, "test/hole": 8}.items():
+        images = random.integers(0, 256, (count, 32, 32), "uint8")
+        save_images(tmp_path / "parts" / name, images)
+    backend = "jax" if importlib.util.find_spec("jax") else keras.backend.backend()
+    quick = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    given = {"KERAS_BACKEND": backend, "XLA_FLAGS": quick, "GANLIB_PUBLISH": ""}
+    answer = answer_of(Path(__file__).with_name("paper_job.py"), tmp_path, **given)
+    assert answer == {"too late": 0, "begun": False, "first": 0, "again": 0}
+    with tarfile.open(tmp_path / "paper-results.tar.gz") as archive:
+        archive.extractall(tmp_path / "here", filter="data")
+    seed = tmp_path / "here/runs/smoke/parts/paper/seed-0"
+    rows = read_runs([seed], [*METHODS, *BASELINES], ["AnoGAN", "GANomaly", *BASELINES])
+    learnt = {"AnoGAN", "GANomaly", "autoencoder", "untrained GANomaly"}
+    assert set(rows["method"]) == learnt | set(BASELINES)
+    assert set(rows["keras_backend"]) == {backend}
+    for folder in map(Path, rows["folder"]):
+        scores = pd.read_csv(folder / "scores.csv").query("role == 'test'")
+        assert scores["label"].value_counts().tolist() == [8, 8] and scores["score"].nunique() > 8
+    for name in ("anogan", "ganomaly"):
+        examples = np.load(seed / name / "examples.npz")
+        assert {"images", "reconstructions", "residuals", "scores", "spots"} <= set(examples)
+    figures = tmp_path / "here/figures/smoke-local"
+    drawn = {path.name for path in figures.glob("*.png")}
+    assert {"dcgan_samples_parts.png", "figure_2_ganomaly_architecture_parts.png"} <= drawn
+    speed = pd.read_csv(figures / "speed.csv")
+    assert (speed["value"] > 0).all() and speed["device"].notna().all()
+    ratio = speed.set_index("compared")["ratio"]
+    assert (ratio[["matrix product, float32", "matrix product, bfloat16"]] > 0).all()
+    assert ratio["published loop, CPU"].isna().all()  # its networks are larger
+    assert backend != "jax" or ratio["jitted by hand"] > 0

@@ -241,6 +241,25 @@ def test_two_runs_at_once_are_refused_and_leavings_of_the_dead_go(project, monke
     assert left == {f".{os.getpid()}.unfinished-b.npy"}
 
 
+@pytest.mark.parametrize(
+    ("asked", "answer", "begins"),
+    [("paper", "", False), ("paper", "yes", True), ("smoke", None, True)],
+)
+def test_what_takes_days_on_a_processor_is_begun_on_a_word(
+    project, monkeypatch, capsys, asked, answer, begins
+):
+    ran = mock.Mock()
+    monkeypatch.setattr(pipeline, "run", ran)
+    monkeypatch.setattr(pipeline.subprocess, "getoutput", lambda command: "")
+    monkeypatch.setattr("sys.stdin", mock.Mock(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", mock.Mock(return_value=answer))
+    assert pipeline.main(["--profile", asked, "--data", "generated"]) == (not begins)
+    assert ran.called == begins
+    output = capsys.readouterr()
+    assert ("takes about" in output.out) == (asked == "paper")
+    assert ("Nothing was begun" in output.err) == (not begins)
+
+
 def test_wrong_arguments_are_one_line_and_status_1(capsys):
     for arguments, word in (
         (["--profile", "fast"], "'fast'"),
@@ -250,10 +269,23 @@ def test_wrong_arguments_are_one_line_and_status_1(capsys):
         (["--seeds", "one"], "'one'"),
         (["--protocols"], "--protocols"),
         (["--resize", "stretch"], "'stretch'"),
+        (["--notebooks", "03"], "00_download"),  # and the others that there are
     ):
         assert pipeline.main(["--profile", "smoke", *arguments]) == 1
         error = capsys.readouterr().err
         assert error.startswith("Error: ") and word in error
+
+
+def test_named_notebooks_are_executed_alone(monkeypatch, tmp_path):
+    plans = []
+    monkeypatch.setattr(pipeline, "run", lambda steps, profile: plans.append(steps))
+    monkeypatch.setattr(pipeline, "PROJECT", tmp_path)
+    asked = ["--profile", "smoke", "--datasets", "casting cloud"]
+    for named in (["--notebooks"], ["--notebooks", "03_comparison"], []):
+        assert pipeline.main([*asked, *named]) == 0
+    every, (comparison,), default = plans
+    assert every == default
+    assert comparison == every[-1]  # its parameters and what it depends on are the same
 
 
 def test_real_notebooks_depend_on_the_library_they_use():

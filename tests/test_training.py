@@ -214,3 +214,16 @@ def test_weights_that_are_not_finite_end_training_and_the_last_checkpoint_stays(
         assert all(np.isfinite(file[name]).all() for name in file.files if name != "state")
     model, _ = train(tmp_path / "c.npz", weights=1)
     assert_equal(state(model), whole()[0])
+
+
+def test_a_loss_that_is_not_finite_ends_training_with_its_epoch_and_what_to_do(tmp_path):
+    spoilt = np.full(IMAGES.shape, np.nan, "float32")
+    with pytest.raises(GanlibError, match=r"loss is nan in epoch 1\. Choose a learning rate below"):
+        train(tmp_path / "c.npz", images=spoilt)
+    assert not (tmp_path / "c.npz").exists()
+
+
+def test_keras_waits_for_each_step_only_where_time_is_limited(tmp_path):
+    for minutes in (None, 1):
+        writer = training._Checkpoint(tmp_path / "c.npz", "", minutes)
+        assert keras.callbacks.CallbackList([writer])._async_train == (minutes is None)
