@@ -116,7 +116,7 @@ class _Checkpoint(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.seconds = self._cost = 0.0
         self.cooled_from: float | None = None
-        if minutes is not None:  # Keras waits for every step if something is done at its end
+        if minutes is not None:  # Keras waits for steps at whose end something is done
             self.on_train_batch_end = self._look_at_the_time
 
     def restore(self, model: keras.Model) -> int:
