@@ -37,12 +37,13 @@ class DCGAN(Trainable):
         latent_dim: int = 100,
         filters: int = 64,
         seed: int = 0,
+        upsampling: str = "transposed",
         **kwargs,
     ):
         super().__init__({"generator": 1.0, "discriminator": 1.0}, **kwargs)
         self.latent_dim = latent_dim
         sizes = image_size, channels
-        self.generator = networks.decoder(*sizes, latent_dim, filters, name="generator")
+        self.generator = networks.decoder(*sizes, latent_dim, filters, upsampling, "generator")
         self.discriminator = networks.discriminator(*sizes, filters // 2, sees_batch=True)
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -20,6 +20,7 @@ class GANomaly(AnomalyModel):
         image_size, channels, latent_dim, filters: see `ganlib.models.networks`.
         score: "l1", the paper's anomaly score, or "l2", that of the authors' code.
         negative_slope: of LeakyReLU in the encoders and the discriminator.
+        upsampling: of the decoder, see `ganlib.models.networks.decoder`.
 
     Reference: paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: scoring uses
     the averages of batch normalization (the authors' scores depend on the batch), and a
@@ -39,6 +40,7 @@ class GANomaly(AnomalyModel):
         encoder_weight: float = 1.0,
         score: str = "l1",
         negative_slope: float = 0.2,
+        upsampling: str = "transposed",
         **kwargs,
     ):
         weights = {
@@ -53,7 +55,7 @@ class GANomaly(AnomalyModel):
         self.distance = SCORES[score]
         sizes = (image_size, channels, latent_dim, filters)
         self.encoder = networks.encoder(*sizes, negative_slope)
-        self.decoder = networks.decoder(*sizes)
+        self.decoder = networks.decoder(*sizes, upsampling)
         self.encoder2 = networks.encoder(*sizes, negative_slope, name="encoder2")
         self.discriminator = networks.discriminator(image_size, channels, filters, negative_slope)
 

@@ -17,6 +17,7 @@ from ganlib.errors import GanlibError
 from ganlib.models import devices, fast
 
 SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
+UPSAMPLINGS = ("transposed", "resize", "residual")
 IMAGE_SIZES = (32, 64, 128, 256)
 
 
@@ -38,22 +39,40 @@ def encoder(
 
 
 def decoder(
-    image_size: int, channels: int, latent_dim: int = 100, filters: int = 64, name: str = "decoder"
+    image_size: int,
+    channels: int,
+    latent_dim: int = 100,
+    filters: int = 64,
+    upsampling: str = "transposed",
+    name: str = "decoder",
 ) -> keras.Model:
     """Build the network from z to an image -1..1: G of DCGAN, G_D of GANomaly.
+
+    `upsampling` is how a map is doubled: by a "transposed" convolution; by enlarging it before a
+    3x3 convolution ("resize", Odena et al. 2016, against checkerboards); or by two of these beside
+    a 1x1 convolution of the enlarged map ("residual", He et al. 2016).
 
     Reference: paper, sections 2 and 4; Decoder of the GANomaly authors' code. The dense layer that
     the published AnoGAN notebook begins with is the same function.
     """
     _check(image_size, channels)
+    if upsampling not in UPSAMPLINGS:
+        raise GanlibError(f"upsampling is {upsampling!r}: choose one of {', '.join(UPSAMPLINGS)}.")
     latent = keras.Input((latent_dim,), name="latent")
     x = layers.Reshape((1, 1, latent_dim))(latent)
     depth = filters * image_size // (2 * SMALLEST_MAP)
     x = _upwards(x, depth, strides=1, padding="valid")  # (4, 4, depth)
     while depth > filters:
         depth //= 2
-        x = _upwards(x, depth, strides=2, padding="same")
-    x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", **_weights())(x)
+        if upsampling == "transposed":
+            x = _upwards(x, depth, strides=2, padding="same")
+        else:
+            x = _enlarged(x, depth, residual=upsampling == "residual")
+    if upsampling == "transposed":
+        x = layers.Conv2DTranspose(channels, 4, strides=2, padding="same", **_weights())(x)
+    else:
+        x = layers.UpSampling2D(interpolation="bilinear")(x)
+        x = layers.Conv2D(channels, 3, padding="same", **_weights())(x)
     image = layers.Activation("tanh", dtype="float32", name="image")(x)
     return keras.Model(latent, image, name=name)
 
@@ -149,6 +168,16 @@ def _downwards(image_size, channels, filters, negative_slope, normalize=True):
 def _upwards(x, depth: int, strides: int, padding: str):
     x = fast.Conv2DTranspose(depth, 4, strides=strides, padding=padding, **_weights())(x)
     return layers.ReLU()(_batch_normalization()(x))
+
+
+def _enlarged(x, depth: int, residual: bool):
+    enlarged = layers.UpSampling2D(interpolation="bilinear")(x)
+    x = layers.Conv2D(depth, 3, padding="same", **_weights())(enlarged)
+    x = layers.ReLU()(_batch_normalization()(x))
+    if not residual:
+        return x
+    x = _batch_normalization()(layers.Conv2D(depth, 3, padding="same", **_weights())(x))
+    return layers.ReLU()(layers.Add()([x, layers.Conv2D(depth, 1, **_weights())(enlarged)]))
 
 
 def _weights(normalize: bool = True) -> dict:

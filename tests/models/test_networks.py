@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 from refusals import refused
 
+from ganlib import models
 from ganlib.models import fast, networks
 
 CONVOLUTIONS = layers.Conv2D | layers.Conv2DTranspose
@@ -52,6 +53,54 @@ def test_other_sizes_are_refused_with_the_nearest_good_ones():
     for asked, message in {**sizes, (32, 2): "channels is 2"}.items():
         for build in (networks.encoder, networks.decoder, networks.discriminator):
             refused(message, build, *asked)
+
+
+def test_a_decoder_doubles_maps_in_three_ways_and_by_default_as_the_authors():
+    shapes = {
+        how: [v.shape for v in networks.decoder(32, 3, 5, 2, how).weights]
+        for how in networks.UPSAMPLINGS
+    }
+    normalization = [(4,)] * 4
+    first = [(4, 4, 8, 5), *[(8,)] * 4]
+    assert shapes["transposed"] == [
+        *first,
+        (4, 4, 4, 8),
+        *normalization,
+        (4, 4, 2, 4),
+        *[(2,)] * 4,
+        (4, 4, 3, 2),
+    ]
+    assert shapes["resize"] == [
+        *first,
+        (3, 3, 8, 4),
+        *normalization,
+        (3, 3, 4, 2),
+        *[(2,)] * 4,
+        (3, 3, 2, 3),
+    ]
+    assert len(shapes["residual"]) == len(shapes["resize"]) + 2 * (1 + 4 + 1)
+    names = [layer.name for layer in networks.decoder(32, 3, 5, 2).layers]
+    assert names[-1] == "image" and not any("sampling" in name for name in names)
+    z = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    for how in networks.UPSAMPLINGS:
+        decoder = networks.decoder(32, 3, 5, 2, how)
+        image = ops.convert_to_numpy(decoder(z))
+        assert image.shape == (4, 32, 32, 3) and abs(image).max() <= 1
+        copy = networks.frozen_copy(decoder)  # as of the search
+        np.testing.assert_allclose(ops.convert_to_numpy(copy(z)), image, atol=1e-5)
+        for build in (models.GANomaly, models.DCGAN):
+            model = build(32, 1, 6, 4, upsampling=how)
+            again = build.from_config(model.get_config())
+            assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
+    refused(
+        "upsampling is 'nearest': choose one of transposed",
+        networks.decoder,
+        32,
+        1,
+        5,
+        2,
+        "nearest",
+    )
 
 
 def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
