@@ -68,7 +68,7 @@ experiments: SEED = 0 1 2
 experiments: $(VENV)/ready ## execute 07_experiments, which judges the paper's claims, and go on where it stopped: BUDGET=20 (minutes) STEPS=300 DCGAN_STEPS=600 QUESTIONS="size latent" SEED="0 1 2"; other options as of make figures
 	@mkdir -p $(PLACE)
 	@echo "Trainings of $(BUDGET) minutes at most, then figures; see $(PLACE)/07_experiments.ipynb ..."
-	@cd notebooks && GANLIB_PUBLISH="$(PUBLISH)" ../$(RUN) -m papermill 07_experiments.ipynb ../$(PLACE)/07_experiments.ipynb --kernel python3 --no-progress-bar -r profile "$(or $(PROFILE),quick)" -r datasets "$$DATASETS" -r protocols "$(PROTOCOL)" -r seeds "$(SEED)" -r source "$(DATA)" -r questions "$(QUESTIONS)" -p budget_minutes "$(BUDGET)" -p steps "$(STEPS)" -p dcgan_steps "$(DCGAN_STEPS)" 2> ../$(PLACE)/07_experiments.log || { grep . ../$(PLACE)/07_experiments.log | tail -n 1 >&2; exit 1; }
+	@cd notebooks && GANLIB_PUBLISH="$(PUBLISH)" GANLIB_DATA="$(abspath $(GANLIB_DATA))" ../$(RUN) -m papermill 07_experiments.ipynb ../$(PLACE)/07_experiments.ipynb --kernel python3 --no-progress-bar -r profile "$(or $(PROFILE),quick)" -r datasets "$$DATASETS" -r protocols "$(PROTOCOL)" -r seeds "$(SEED)" -r source "$(if $(filter auto kaggle generated,$(DATA)),$(DATA),$(abspath $(DATA)))" -r questions "$(QUESTIONS)" -p budget_minutes "$(BUDGET)" -p steps "$(STEPS)" -p dcgan_steps "$(DCGAN_STEPS)" 2> ../$(PLACE)/07_experiments.log || { grep . ../$(PLACE)/07_experiments.log | tail -n 1 >&2; exit 1; }
 	@touch $(PLACE)/07_experiments.done.json  # for make docs
 	@echo "Figures: figures/$(or $(PROFILE),quick)*/experiment*"
 

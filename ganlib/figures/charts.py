@@ -171,12 +171,11 @@ def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
                 look = {"marker": marker, "mfc": face, "mec": colour, "ms": 10.5, "mew": 1.4}
                 axes.plot(place, line.auroc, zorder=4, gid="differs" if full else "same", **look)
                 axes.text(place, line.auroc, int(line.n_seeds), color=ink, **words)
-            found = ", ".join(
-                f"{level} {word}" for level, word in lines["verdict"][differs].items()
-            )
+            found = [f"{level} {word}" for level, word in lines["verdict"][differs].items()]
             few = lines["verdict"].str.contains("seeds").any()
             other = "too few seeds to tell" if few else "no clear difference"
-            answers.append(f"{protocol}: {f'{found} than {usual}' if found else other}")
+            found = f"{', '.join(found)} than {usual}" if found else other
+            answers.append(f"{protocol}: {found}")
         axes.axhline(0.5, **CHANCE)
         axes.set_title("\n".join([dataset, *answers]))
         axes.set_xticks(range(len(levels)), [str(level).removesuffix(".0") for level in levels])
