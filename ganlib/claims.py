@@ -103,13 +103,17 @@ def summarize(rows: pd.DataFrame, scores: Mapping) -> pd.DataFrame:
     """
     points, names = [], ["question", "factor", "dataset", "protocol"]
     for place, part in rows.groupby(names, sort=False):
-        tables = {level: dict(zip(same["seed"], same["file"].map(scores), strict=True))
-                  for level, same in part.groupby("level", sort=False)}  # fmt: skip
+        levels = part.groupby("level", sort=False)
+        tables = {
+            level: {row.seed: scores[row.file] for row in same.itertuples()}
+            for level, same in levels
+        }
         usual = part["usual"].iloc[0]
         for level, found in tables.items():
             auroc = evaluation.over_seeds(list(found.values()), draw_runs=True)
             about = dict(zip(names, place, strict=True)) | {"level": level, "usual": usual}
             point = about | {"auroc": auroc["value"], "low": auroc["low"], "high": auroc["high"]}
+            point["verdict"] = None
             if level != usual:
                 effect = gain(found, tables.get(usual, {}))
                 point |= effect._asdict()

@@ -172,8 +172,8 @@ def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
                 axes.plot(place, line.auroc, zorder=4, gid="differs" if full else "same", **look)
                 axes.text(place, line.auroc, int(line.n_seeds), color=ink, **words)
             found = [f"{level} {word}" for level, word in lines["verdict"][differs].items()]
-            few = lines["verdict"].str.contains("seeds").any()
-            other = "too few seeds to tell" if few else "no clear difference"
+            few = len(lines) < 2 or lines["verdict"].astype(str).str.contains("seeds").any()
+            other = "too few results to tell" if few else "no clear difference"
             found = f"{', '.join(found)} than {usual}" if found else other
             answers.append(f"{protocol}: {found}")
         axes.axhline(0.5, **CHANCE)

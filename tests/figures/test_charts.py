@@ -127,5 +127,5 @@ def test_levels_of_a_factor_are_full_where_they_differ_and_the_answer_stands_abo
     np.testing.assert_allclose(drawn, sorted(table["auroc"]))
     few = levels().assign(verdict=["unclear: 1 of 3 seeds", np.nan, "unclear: 1 of 3 seeds"] * 4)
     figure = figures.levels_of_factor(few, "t", CAPTION)
-    assert "paper: too few seeds to tell" in figure.axes[0].get_title("left")
+    assert "paper: too few results to tell" in figure.axes[0].get_title("left")
     assert not lines_of(figure.axes[0], "differs")
