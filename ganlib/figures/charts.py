@@ -172,7 +172,7 @@ def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
                 axes.plot(place, line.auroc, zorder=4, gid="differs" if full else "same", **look)
                 axes.text(place, line.auroc, int(line.n_seeds), color=ink, **words)
             found = [f"{level} {word}" for level, word in lines["verdict"][differs].items()]
-            few = len(lines) < 2 or lines["verdict"].astype(str).str.contains("seeds").any()
+            few = lines["verdict"].dropna().astype(str).str.contains("seeds").all()
             other = "too few results to tell" if few else "no clear difference"
             found = f"{', '.join(found)} than {usual}" if found else other
             answers.append(f"{protocol}: {found}")
