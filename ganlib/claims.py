@@ -173,7 +173,8 @@ def better(at: Split) -> Effect:
     """
     rows = at.rows[(at.rows["method"] == "GANomaly") & (at.rows["question"] != "latent")]
     usual = rows[rows["level"] == rows["usual"]].drop_duplicates("seed").set_index("seed")["auroc"]
-    levels = rows.pivot_table("auroc", "seed", ["question", "level"]).dropna(axis=1)
+    names = rows["question"] + " " + rows["level"].astype(str)  # numbers and words do not sort
+    levels = rows.assign(level=names).pivot_table("auroc", "seed", "level").dropna(axis=1)
     seeds = levels.index if len(levels) > 1 else []
     return mean([levels.loc[s, levels.drop(s).mean().idxmax()] - usual[s] for s in seeds])
 
