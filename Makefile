@@ -22,6 +22,12 @@ SETS ?=
 METHODS ?=
 MINUTES ?= 5
 
+# Options of make experiments: minutes, steps of GANomaly and of DCGAN, names of questions.
+BUDGET ?= 20
+STEPS ?= 300
+DCGAN_STEPS ?= 600
+QUESTIONS ?= all
+
 # Option of make torture: how often a run is killed.
 KILLS ?= 20
 
@@ -30,7 +36,7 @@ REPEATS ?= 3
 TRAIN ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help setup figures sets docs example test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
+.PHONY: help setup figures experiments sets docs example test test-browser coverage torture test-oldest audit bench lint format lab clean clean-all
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -57,6 +63,16 @@ $(VENV)/ready: requirements.txt pyproject.toml
 
 figures: $(VENV)/ready ## execute the notebooks that are not up to date; figures go to figures/<profile>-local (-generated without real images); PUBLISH=1: to figures/<profile>, which git holds
 	@$(RUN) -m ganlib.pipeline --profile "$(PROFILE)" --datasets "$$DATASETS" --protocols $(PROTOCOL) --seeds $(SEED) --data "$(DATA)" --on-error "$(ON_ERROR)" --resize "$(RESIZE)" --publish "$(PUBLISH)" --notebooks $(NOTEBOOKS)
+
+# The kernel's noise goes to the log; of an error, its last line is shown.
+experiments: PLACE = runs/$(or $(PROFILE),quick)
+experiments: SEED = 0 1 2
+experiments: $(VENV)/ready ## execute 07_experiments, which judges the paper's claims, and go on where it stopped: BUDGET=20 (minutes) STEPS=300 DCGAN_STEPS=600 QUESTIONS="size latent" SEED="0 1 2"; other options as of make figures
+	@mkdir -p $(PLACE)
+	@echo "Trainings of $(BUDGET) minutes at most, then figures; see $(PLACE)/07_experiments.ipynb ..."
+	@cd notebooks && GANLIB_PUBLISH="$(PUBLISH)" GANLIB_DATA="$(abspath $(GANLIB_DATA))" ../$(RUN) -m papermill 07_experiments.ipynb ../$(PLACE)/07_experiments.ipynb --kernel python3 --no-progress-bar -r profile "$(or $(PROFILE),quick)" -r datasets "$$DATASETS" -r protocols "$(PROTOCOL)" -r seeds "$(SEED)" -r source "$(if $(filter auto kaggle generated,$(DATA)),$(DATA),$(abspath $(DATA)))" -r questions "$(QUESTIONS)" -p budget_minutes "$(BUDGET)" -p steps "$(STEPS)" -p dcgan_steps "$(DCGAN_STEPS)" 2> ../$(PLACE)/07_experiments.log || { grep . ../$(PLACE)/07_experiments.log | tail -n 1 >&2; exit 1; }
+	@touch $(PLACE)/07_experiments.done.json  # for make docs
+	@echo "Figures: figures/$(or $(PROFILE),quick)*/experiment*"
 
 sets: $(VENV)/ready ## compare methods on folders of images: SETS="folder 'my folder'" METHODS=auto,GANomaly MINUTES=5 SEED=0
 	@$(RUN) -m ganlib sets $(SETS) --methods "$(METHODS)" --minutes "$(MINUTES)" --seed "$(SEED)"

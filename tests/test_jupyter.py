@@ -29,6 +29,7 @@ NOTEBOOKS = {
     "02b_baselines": (DRAWN, 1),
     "06_recent_models": (DRAWN, 3),
     "04_errata": (DRAWN, 1),
+    "07_experiments": ({**DRAWN, "questions": "latent", "datasets": "casting", "steps": 1}, 1),
     "03_comparison": ({"profile": "smoke", "datasets": "casting", "protocols": "paper"}, 8),
     "05_your_images": ({"profile": "smoke", "minutes": 1.0, "image_size": 64}, 4),
 }

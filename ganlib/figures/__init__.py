@@ -5,6 +5,7 @@ from), and returns a `matplotlib.figure.Figure` made with pyplot. The caller clo
 """
 
 from ganlib.figures.charts import (
+    levels_of_factor,
     roc_and_precision_recall,
     score_against_complexity,
     search_loss,

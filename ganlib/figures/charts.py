@@ -1,4 +1,4 @@
-"""Curves and scatter: training, search, ROC, score against complexity."""
+"""Curves and scatter: training, search, ROC, levels of a factor, score against complexity."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +14,8 @@ from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 from ganlib.figures import style
 from ganlib.figures.style import CHANCE, INK, RED, STYLE, Frame, Tables
+
+_PROTOCOL_LOOKS = {"paper": (RED, "s", "-"), "grouped": ("#1b6fa8", "o", (0, (5, 2)))}
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
@@ -135,6 +137,58 @@ def roc_and_precision_recall(
             look = {"color": line.get_color(), "va": "center", "size": 8.5, "weight": "bold"}
             axes.text(1.15, y, words, **place, **look)
         axes.text(0.97, 0.03, "dotted: chance", transform=axes.transAxes, ha="right", size=8)
+    return frame.figure
+
+
+@plt.rc_context(STYLE)
+def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
+    """Draw the AUROC of the levels of one factor, a panel for each data set, with the answer above.
+
+    The columns are those of `ganlib.claims.summarize`, of one question. A symbol holds the number
+    of seeds; it is full where the level differs from the usual one, which has a grey band.
+    """
+    parts, protocols = dict(list(points.groupby("dataset", sort=False))), {*points["protocol"]}
+    frame, axes_of = style.panel_axes(len(parts), 2, 3.1, title, caption, legend_rows=1)
+    looks = {p: look for p, look in _PROTOCOL_LOOKS.items() if p in protocols}
+    looks |= dict.fromkeys(sorted(protocols - {*looks}), (INK, "D", ":"))
+    words = {"ha": "center", "va": "center", "size": 7, "weight": "bold", "zorder": 5}
+    for axes, (dataset, part) in zip(axes_of, parts.items(), strict=True):
+        usual, levels, answers = part["usual"].iloc[0], list(part["level"].unique()), []
+        levels = levels if isinstance(usual, str) else sorted(levels)
+        if usual in levels:
+            middle = levels.index(usual)
+            axes.axvspan(middle - 0.4, middle + 0.4, color="#ededed", lw=0, gid="usual")
+        for number, (protocol, (colour, marker, dash)) in enumerate(looks.items()):
+            lines = part[part["protocol"] == protocol].set_index("level")
+            lines = lines.loc[[level for level in levels if level in lines.index]]
+            x = np.array([levels.index(level) for level in lines.index])
+            x = x + 0.1 * (2 * number - len(looks) + 1)
+            axes.plot(x, lines["auroc"], color=colour, lw=1.2, ls=dash, zorder=2)
+            axes.vlines(x, lines["low"], lines["high"], color=colour, lw=1.6, gid="interval")
+            differs = lines["verdict"].isin(["higher", "lower"])
+            for place, line, full in zip(x, lines.itertuples(), differs, strict=True):
+                ink, face = ("white", colour) if full else (colour, "white")
+                look = {"marker": marker, "mfc": face, "mec": colour, "ms": 10.5, "mew": 1.4}
+                axes.plot(place, line.auroc, zorder=4, gid="differs" if full else "same", **look)
+                axes.text(place, line.auroc, int(line.n_seeds), color=ink, **words)
+            found = [f"{level} {word}" for level, word in lines["verdict"][differs].items()]
+            few = lines["verdict"].dropna().astype(str).str.contains("seeds").all()
+            other = "too few results to tell" if few else "no clear difference"
+            found = f"{', '.join(found)} than {usual}" if found else other
+            answers.append(f"{protocol}: {found}")
+        axes.axhline(0.5, **CHANCE)
+        axes.set_title("\n".join([dataset, *answers]))
+        axes.set_xticks(range(len(levels)), [str(level).removesuffix(".0") for level in levels])
+        axes.set(xlim=(-0.5, len(levels) - 0.5), ylabel="AUROC (0.5 = chance)")
+        axes.set_ylim(min(0.45, points["low"].min() - 0.03), 1.04)
+        axes.set_xlabel(part["factor"].iloc[0].replace("_", " "))
+        axes.grid(axis="x", visible=False)
+    handles = [
+        Line2D([], [], color=c, marker=m, ls=ls, mfc="w", ms=9, mew=1.4, label=f"split: {name}")
+        for name, (c, m, ls) in looks.items()
+    ]
+    meaning = "number: seeds; line: 95 % interval; full: differs from the usual level (grey)"
+    frame.legend([*handles, Line2D([], [], ls="", label=meaning)])
     return frame.figure
 
 

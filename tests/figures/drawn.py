@@ -114,6 +114,15 @@ def effects():
     return table.assign(auroc=0.8 + table["difference"], meaning=meaning, **ends)
 
 
+def levels(values=(32, 64, 128), protocols=("paper", "grouped")):
+    """Levels of a factor, of which the second is usual and the last clearly lower."""
+    table = rows(dataset=["casting", "cloud"], protocol=list(protocols), level=list(values))
+    auroc = random().uniform(0.6, 0.9, len(table))
+    verdicts = ["unclear", np.nan, "lower"] * (len(table) // 3)
+    table = table.assign(auroc=auroc, low=auroc - 0.1, high=auroc + 0.05, verdict=verdicts)
+    return table.assign(factor="image_size", usual=values[1], n_seeds=3)
+
+
 def by_kind(methods=METHODS):
     table = rows(kind=["cloudy", "partly_cloudy", "chipped_edge"], method=methods)
     table["dataset"] = np.where(table["kind"].str.contains("cloudy"), "cloud", "casting")
@@ -174,6 +183,8 @@ FIGURES = {
     "roc_and_precision_recall": [curves(METHODS[:4]), {"baselines": BASELINES}],
     "auroc_by_kind": [by_kind(), {}],
     "auroc_by_kind, many": [by_kind([*METHODS, *(f"{name} again" for name in METHODS[:6])]), {}],
+    "levels_of_factor": [levels(), {}],
+    "levels_of_factor, words": [levels(("transposed", "resize", "residual"), ["paper"]), {}],
     "score_against_complexity": [dict.fromkeys([*GANS, "PCA"], complexity()), {}],
     "score_against_complexity, six kinds": [{"PCA": complexity(SIX_KINDS)}, {}],
     "auroc_forest": [forest(), {}],

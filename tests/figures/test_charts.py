@@ -1,5 +1,15 @@
 import numpy as np
-from drawn import CAPTION, HISTORY, SIX_KINDS, complexity, draw, score_panel, texts_of
+from drawn import (
+    CAPTION,
+    HISTORY,
+    SIX_KINDS,
+    complexity,
+    draw,
+    levels,
+    lines_of,
+    score_panel,
+    texts_of,
+)
 from matplotlib.colors import to_hex
 
 from ganlib import figures
@@ -103,3 +113,19 @@ def test_roc_of_a_perfect_and_a_reversed_score_and_every_image_by_its_complexity
     assert few == style.kind_looks(["blowhole", "stain"])  # whatever comes first
     assert len(set(style.kind_looks(SIX_KINDS).values())) == len(SIX_KINDS)
     assert "(b) GANomaly, scaled to 0..1" in texts_of(draw("score_scatter"))
+
+
+def test_levels_of_a_factor_are_full_where_they_differ_and_the_answer_stands_above():
+    figure = draw("levels_of_factor")
+    for axes in figure.axes:
+        assert [len(lines_of(axes, gid)) for gid in ("same", "differs")] == [4, 2]
+        _, *answers = axes.get_title("left").split("\n")
+        assert answers == [f"{each}: 128 lower than 64" for each in ("paper", "grouped")]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["32", "64", "128"]
+    drawn = sorted(line.get_ydata()[0] for line in lines_of(figure.axes[0], "differs"))
+    table = levels().query("dataset == 'casting' and level == 128")
+    np.testing.assert_allclose(drawn, sorted(table["auroc"]))
+    few = levels().assign(verdict=["unclear: 1 of 3 seeds", np.nan, "unclear: 1 of 3 seeds"] * 4)
+    figure = figures.levels_of_factor(few, "t", CAPTION)
+    assert "paper: too few results to tell" in figure.axes[0].get_title("left")
+    assert not lines_of(figure.axes[0], "differs")
