@@ -125,7 +125,8 @@ def _result(cell: Cell, is_over: Callable[[], bool]) -> float | None:
     anogan = cell.question.method == "AnoGAN"
     # All searches of a split and seed are of one DCGAN.
     own, name = ("dcgan_", f"dcgan-{chosen.dcgan_steps}") if anogan else ("", cell.file.stem)
-    model = run.build(DCGAN, seed=run.seed) if anogan else run.build(GANomaly, **cell.arguments)
+    gan = {"seed": run.seed, "upsampling": chosen.dcgan_upsampling}
+    model = run.build(DCGAN, **gan) if anogan else run.build(GANomaly, **cell.arguments)
     stop = {"on_epoch_end": lambda *_: setattr(model, "stop_training", is_over())}
     watch = [keras.callbacks.LambdaCallback(**stop)]
     done = len(run.fit(model, watch, name=name, verbose=0)["loss"])

@@ -48,9 +48,9 @@ def decoder(
 ) -> keras.Model:
     """Build the network from z to an image -1..1: G of DCGAN, G_D of GANomaly.
 
-    `upsampling` is how a map is doubled: by a "transposed" convolution; by enlarging it before a
-    3x3 convolution ("resize", Odena et al. 2016, against checkerboards); or by two of these beside
-    a 1x1 convolution of the enlarged map ("residual", He et al. 2016).
+    `upsampling` is how a map is doubled: by a "transposed" convolution; by repeating its values
+    before a 3x3 convolution ("resize", Odena et al. 2016, against checkerboards); or by two of
+    these beside a 1x1 convolution of the enlarged map ("residual", He et al. 2016).
 
     Reference: paper, sections 2 and 4; Decoder of the GANomaly authors' code. The dense layer that
     the published AnoGAN notebook begins with is the same function.
