@@ -24,7 +24,6 @@ _RINGS = {
     True: ("ring: the defect, as outlined", "-"),
     False: ("ring: the highest residual (no outline is known)", (0, (2, 1))),
 }
-_COLLAPSED = 0.2  # what a generator made is more alike than real images by so much
 
 
 class _Table:
@@ -119,6 +118,11 @@ def _alike(images: np.ndarray) -> float:
     return float((pixels @ pixels.T)[np.triu_indices(len(images), 1)].mean())
 
 
+def _collapsed(made: np.ndarray, real: np.ndarray) -> bool:
+    """Tell whether most of what a generator made is one picture, as real images are not."""
+    return _alike(made) > max(0.5, _alike(real) + 0.2)
+
+
 def _kind_handles(**anomaly) -> list[Patch]:
     looks, edge = {"normal": {}, "anomaly": anomaly}, {"ec": INK, "lw": 0.5}
     return [Patch(fc=KIND_COLOURS[k], label=f"test {k}", **edge, **looks[k]) for k in looks]
@@ -141,7 +145,7 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     for method, kinds in panels.items():
         images, made = (np.concatenate([parts[i] for parts in kinds.values()]) for i in (0, 1))
         words = style.panel_heading(panels, method)
-        if len(images) > 2 and _alike(made) > _alike(images) + _COLLAPSED:
+        if len(images) > 2 and _collapsed(made, images):
             words += ": nearly one picture for every image (mode collapse)"
         frame.text(MARGIN, top + 0.22, words, **_HEADING)
         table.write(frame, top + 0.43, ("image", "reconstruction"), size=7.5, color="#555555")
@@ -304,7 +308,7 @@ def samples_over_epochs(
     If the last samples are much more alike than the real images, the title says "mode collapse".
     """
     table = _Table(samples[0], [samples.shape[1]], 0.98, gap=0.05)
-    if real is not None and _alike(samples[-1]) > _alike(real) + _COLLAPSED:
+    if real is not None and _collapsed(samples[-1], real):
         title += ". Mode collapse: nearly one picture for every z"
     count = len(samples) + (real is not None)
     frame = Frame(0.3 + count * table.pitch, title, caption)
