@@ -285,7 +285,7 @@ def _make_figures(profile, datasets, protocols, seeds, data, publish, notebooks,
         steps = plan(profile, datasets, protocols, seeds, source=data, **options)
         steps = [step for step in steps if step.notebook.stem in (notebooks or MINUTES)]
         hours = sum(minutes(step, profile) for step in steps if not is_done(step)) / 60
-        if hours > 12 and not has_gpu:  # profile paper
+        if hours > 12 and not has_gpu:  # the paper's sizes
             print(f"Without a graphics card this takes about {hours:.0f} hours.", flush=True)
             if sys.stdin.isatty() and input('Type "yes" to begin: ').strip() != "yes":
                 raise GanlibError("Nothing was begun. PROFILE=quick is for processors.")

@@ -46,9 +46,7 @@ _QUICK = Settings(64, 3, filters=16, dcgan_steps=2700, search_batch_size=64, **_
 # Transposed convolutions make checkerboards on clouds; without them castings are less varied.
 _CLOUD = {"dcgan_upsampling": "resize"}
 _CASTING = Settings(image_size=128, channels=1, learning_rate=2e-4)
-_TILES = replace(_CASTING, image_size=64, channels=3, filters=128, batch_size=50)
-_TILES = replace(_TILES, dcgan_steps=1400, **_CLOUD)
-_DEFAULTS = {"learning_rate": 1e-3, "beta_1": 0.9}
+_TILES = {"image_size": 64, "channels": 3, "filters": 128, "batch_size": 50, **_CLOUD}
 # "folder" is any other data set. `ganlib.data.channels_of` tells whether one channel is enough.
 PROFILES = {
     "smoke": {
@@ -64,14 +62,15 @@ PROFILES = {
     # The published notebooks' sizes, lengths and widths. Steps, not epochs: 100 epochs of 2,875
     # castings and 50 of 1,400 clear tiles, however many images a protocol leaves. GANomaly learns
     # at its authors' rate.
-    "paper": {"casting": _CASTING, "cloud": _TILES, "folder": replace(_CASTING, channels=3)},
-    # Their rates too, Keras's defaults of Adam.
-    "published": {
-        "casting": replace(_CASTING, **_DEFAULTS),
-        "cloud": replace(_TILES, **_DEFAULTS),
-        "folder": replace(_CASTING, channels=3, **_DEFAULTS),
+    "paper": {
+        "casting": _CASTING,
+        "cloud": replace(_CASTING, dcgan_steps=1400, **_TILES),
+        "folder": replace(_CASTING, channels=3),
     },
 }
+# Their rates and generator too; rate and decay are Keras's defaults of Adam.
+_PUBLISHED = {"learning_rate": 1e-3, "beta_1": 0.9, "dcgan_upsampling": "transposed"}
+PROFILES["published"] = {n: replace(row, **_PUBLISHED) for n, row in PROFILES["paper"].items()}
 # Image size in `04_errata`, which trains up to seven models, where it is not the profile's.
 ERRATA_SIZE = {"quick": 32}
 

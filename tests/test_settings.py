@@ -17,12 +17,13 @@ def test_paper_is_as_published_other_data_sets_are_as_casting_and_every_value_ca
     for each in (casting, cloud):
         assert (each.steps, each.learning_rate, each.beta_1) == (1000, 2e-4, 0.5)
         assert (each.dcgan_learning_rate, each.search_steps, each.limit) == (1e-4, 200, 0)
-    for name in ("casting", "cloud"):  # Keras's defaults of Adam
-        changed = replace(settings("paper", name), learning_rate=1e-3, beta_1=0.9)
-        assert settings("published", name) == changed
+    adam = {"learning_rate": 1e-3, "beta_1": 0.9}  # Keras's defaults
+    assert settings("published", "casting") == replace(casting, **adam)
+    transposed = {"dcgan_upsampling": "transposed"}
+    assert settings("published", "cloud") == replace(cloud, **adam, **transposed) != cloud
     for profile in PROFILES:
         ways = [settings(profile, name).dcgan_upsampling for name in ("casting", "cloud")]
-        assert ways == ["transposed", "resize"]
+        assert ways == ["transposed", "transposed" if profile == "published" else "resize"]
         assert settings(profile, "/my/parts", channels=1) == settings(profile, "casting")
         assert settings(profile, "/my/parts").channels == 3
     changed = settings("quick", "casting", filters=7, image_size=None)

@@ -60,24 +60,12 @@ def test_a_decoder_doubles_maps_in_three_ways_and_by_default_as_the_authors():
         how: [v.shape for v in networks.decoder(32, 3, 5, 2, how).weights]
         for how in networks.UPSAMPLINGS
     }
-    normalization = [(4,)] * 4
-    first = [(4, 4, 8, 5), *[(8,)] * 4]
-    assert shapes["transposed"] == [
-        *first,
-        (4, 4, 4, 8),
-        *normalization,
-        (4, 4, 2, 4),
-        *[(2,)] * 4,
-        (4, 4, 3, 2),
-    ]
-    assert shapes["resize"] == [
-        *first,
-        (3, 3, 8, 4),
-        *normalization,
-        (3, 3, 4, 2),
-        *[(2,)] * 4,
-        (3, 3, 2, 3),
-    ]
+    normalized = {depth: [(depth,)] * 4 for depth in (8, 4, 2)}
+    first = [(4, 4, 8, 5), *normalized[8]]
+    kernels = {"transposed": [(4, 4, 4, 8), (4, 4, 2, 4), (4, 4, 3, 2)]}
+    kernels["resize"] = [(3, 3, 8, 4), (3, 3, 4, 2), (3, 3, 2, 3)]
+    for how, (second, third, last) in kernels.items():
+        assert shapes[how] == [*first, second, *normalized[4], third, *normalized[2], last]
     assert len(shapes["residual"]) == len(shapes["resize"]) + 2 * (1 + 4 + 1)
     names = [layer.name for layer in networks.decoder(32, 3, 5, 2).layers]
     assert names[-1] == "image" and not any("sampling" in name for name in names)
@@ -92,15 +80,8 @@ def test_a_decoder_doubles_maps_in_three_ways_and_by_default_as_the_authors():
             model = build(32, 1, 6, 4, upsampling=how)
             again = build.from_config(model.get_config())
             assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
-    refused(
-        "upsampling is 'nearest': choose one of transposed",
-        networks.decoder,
-        32,
-        1,
-        5,
-        2,
-        "nearest",
-    )
+    words = "upsampling is 'nearest': choose one of transposed"
+    refused(words, networks.decoder, 32, 1, 5, 2, "nearest")
 
 
 def test_the_discriminator_of_dcgan_sees_that_a_batch_is_all_alike():
