@@ -69,7 +69,8 @@ def plan(
     code = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()
     where = {"profile": profile, "source": source, "data_dir": data_dir, "runs_dir": runs_dir}
     opened = {name: data.open_dataset(name, source, data_dir) for name in datasets}
-    asked = [(turn, QUESTIONS[name]) for turn in range(5) for name in questions]
+    turns = range(1 + max((len(QUESTIONS[name].levels) for name in questions), default=0))
+    asked = [(turn, QUESTIONS[name]) for turn in turns for name in questions]
     order = product(seeds, protocols, opened.items(), asked)
     for seed, protocol, (name, dataset), (turn, question) in order:
         own = overrides | {"channels": overrides.get("channels") or data.channels_of(name)}

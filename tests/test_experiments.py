@@ -60,6 +60,14 @@ def test_seeds_come_first_levels_take_turns_and_256_pixels_are_last(plan):
     refused("no question 'sizes': choose among size, channels", plan, "sizes")
 
 
+def test_a_question_of_your_own_may_have_many_levels(plan, monkeypatch):
+    widths = tuple(range(2, 9))
+    own = claims.Question("width", "How wide?", "filters", widths, "the exercise")
+    monkeypatch.setitem(claims.QUESTIONS, "width", own)
+    levels = [cell.level for cell in plan("width", filters=16)]
+    assert levels == [*widths, 16]  # and the usual one
+
+
 def test_other_settings_or_code_have_other_rows(plan, monkeypatch):
     def files(**options):
         return [cell.file for cell in plan("encoder", "lambda", **options)]
