@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import hashlib
 import itertools
 import json
@@ -156,15 +157,24 @@ def imported_files(code: str) -> set[Path]:
 
 
 def _images(step: Step) -> str | None:
-    """Digest names, sizes and times of a step's image files: reading them all takes too long."""
+    """Digest names and contents of a step's image files: a copy of them is the same."""
     dataset = step.parameters.get("dataset", step.parameters.get("folder"))
     source = step.parameters.get("source", "auto")
     root = dataset and data.locate(dataset, source, PROJECT / "data")
     if root is None:
         return None
     files = [(path, path.stat()) for path in sorted(root.rglob("*")) if path.is_file()]
-    lines = [f"{path.relative_to(root)} {s.st_size} {s.st_mtime_ns}\n" for path, s in files]
+    lines = [f"{f.relative_to(root)} {_content(f, s.st_size, s.st_mtime_ns)}\n" for f, s in files]
     return _digest("".join(lines).encode(errors="surrogateescape"))
+
+
+@functools.cache
+def _content(path: Path, size: int, time: int) -> str:
+    """Digest a file, again only where its size or time has changed."""
+    try:
+        return _digest(path.read_bytes())
+    except OSError as error:  # the notebook names it
+        return str(error)
 
 
 def execute(step: Step) -> None:

@@ -92,14 +92,16 @@ GANOMALY = "figures/smoke/02_ganomaly_casting_0.txt"
 # What changes, how, and which notebooks are repeated
 CHANGES = {
     "nothing": (lambda p: None, []),
-    "time stamps alone": (lambda p: os.utime(p / "ganlib/shared.py"), []),
+    "time stamps of the library": (lambda p: os.utime(p / "ganlib/shared.py"), []),
+    "time stamps of the images": (lambda p: os.utime(p / "images/a.png"), []),
     "library file of one notebook": (
         lambda p: append(p / "ganlib/code_02.py"),
         ["02_ganomaly", "03_comparison"],
     ),
     "library file imported by another": (lambda p: append(p / "ganlib/shared.py"), ALL),
     "notebook": (lambda p: append_cell(p / "notebooks/01_dcgan_anogan.ipynb"), [ALL[1], ALL[-1]]),
-    "images": (lambda p: (p / "images/b.png").write_bytes(b"2"), ALL),
+    "another image": (lambda p: (p / "images/b.png").write_bytes(b"2"), ALL),
+    "an image, as long as it was": (lambda p: (p / "images/a.png").write_bytes(b"2"), ALL),
     "a figure is gone": (lambda p: (p / GANOMALY).unlink(), ["02_ganomaly"]),
 }
 
