@@ -13,6 +13,11 @@ with only_one(sys.argv[1], "training"):
     time.sleep(60)
 """
 
+# For programs of few steps on JAX: compiling would take longer than they do.
+LITTLE_OPTIMIZED = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+}
+
 
 def answer_of(*command, **environment):
     """Run Python; return what it prints last, read as JSON."""

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from PIL import Image
+from processes import LITTLE_OPTIMIZED
 
 PROJECT = Path(__file__).parent.parent
 FOR_EXTRAS_ONLY = {"kaggle", "papermill", "ipykernel", "seaborn", "ipython", "tensorflow"}
@@ -65,7 +66,7 @@ def ganlib(wheel, tmp_path_factory):
     site = next(folder.glob("venv/lib/python*/site-packages"))
     (site / "needs.pth").write_text(str(folder / "needs"))
     others = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GANLIB_"))}
-    environment = {**others, "KERAS_BACKEND": "jax", "HOME": str(folder)}
+    environment = {**others, **LITTLE_OPTIMIZED, "KERAS_BACKEND": "jax", "HOME": str(folder)}
 
     def run(program, *arguments):
         command = [folder / "venv" / "bin" / program, *arguments]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from on_backend import load_all
-from processes import answer_of
+from processes import LITTLE_OPTIMIZED, answer_of
 
 from ganlib.models import devices
 
@@ -28,8 +28,7 @@ WITH_TORCH = pytest.mark.skipif(
 def test_two_devices_train_as_one_and_models_go_on_save_load_and_detect(backend, what, tmp_path):
     """Little optimization: the steps are few. What JAX has compiled, it finds again."""
     quick = {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
-        " --xla_llvm_disable_expensive_passes=true",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 " + LITTLE_OPTIMIZED["XLA_FLAGS"],
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
