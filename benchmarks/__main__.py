@@ -1,7 +1,7 @@
-"""`make bench`: our code beside the published loops, in one run on this machine.
+"""`make bench`: compare our code with the published loops, in one run on this machine.
 
-Every pair takes turns; medians, with the fastest and the slowest, go to `results.csv`, the course
-of the search to `steps.csv`, both to figures, and the table to README.md.
+Each pair runs in turns. Median, fastest and slowest times go to `results.csv` and README.md, the
+objective and AUROC after each step of the search to `steps.csv`, and both to figures.
 """
 
 import argparse
@@ -24,14 +24,14 @@ from ganlib.models.environment import device, environment
 
 HERE = Path(__file__).parent
 STEPS = 200  # of the published search
-HALF_STEPS = 50  # from the encoder in bfloat16: a quarter, set before any was measured
-TRIED = 4  # training images that say how many steps are enough from the encoder's z, and of what
-RATES = (0.1, 0.3)  # learning rate
+HALF_STEPS = 50  # from the encoder in bfloat16: a quarter, fixed before any measurement
+TRIED = 4  # training images that choose the learning rates and the steps from the encoder's z
+RATES = (0.1, 0.3)  # learning rates to try
 BATCH_SIZES = {"64x64, networks of quick": 64, "128x128, published networks": 32}
 
 
 def main() -> None:
-    """Measure everything and write it down."""
+    """Measure everything and write tables and figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each pair")
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def turns(variants: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Let variants take turns; each says how long it took, in seconds."""
+    """Run the variants in turns; each returns its time in seconds."""
     times = {name: [] for name in variants}
     for _ in range(repeats):
         for name, run in variants.items():
@@ -72,14 +72,14 @@ def turns(variants: dict[str, Callable[[], float]], repeats: int) -> dict[str, l
 
 
 def timed(function: Callable, *arguments) -> float:
-    """Say how long a call takes, in seconds."""
+    """Return how long a call takes, in seconds."""
     started = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - started
 
 
 def pair(what: str, unit: str, times: dict[str, list[float]], bound=None, note="") -> dict:
-    """Make a row of two variants, "published" and "ours", times in seconds for one `unit`."""
+    """Return a row of two variants, "published" and "ours", with times in seconds per `unit`."""
     row = {"what": what, "unit": unit, "note": note, "bound": bound}
     for name, values in times.items():
         row |= {
@@ -93,7 +93,7 @@ def pair(what: str, unit: str, times: dict[str, list[float]], bound=None, note="
 
 
 def quick_networks(casting: data.Dataset) -> tuple[DCGAN, FAnoGAN, np.ndarray]:
-    """Train DCGAN as the profile `quick` does, and the encoder as long."""
+    """Train DCGAN as in the profile `quick`, and the encoder for as many steps."""
     settings = profiles.settings("quick", "casting")
     images = data.load_images(casting, settings.image_size, settings.channels)
     dcgan = DCGAN(settings.image_size, settings.channels, settings.latent_dim, settings.filters)
@@ -102,7 +102,7 @@ def quick_networks(casting: data.Dataset) -> tuple[DCGAN, FAnoGAN, np.ndarray]:
 
 
 def published_networks(casting: data.Dataset, steps: int) -> tuple[DCGAN, FAnoGAN, np.ndarray]:
-    """Train the published 128x128 networks for a few steps: they need not be good for a race."""
+    """Train the published 128x128 networks for a few steps: timing does not need good ones."""
     images = data.load_images(casting, 128, 1)
     dcgan = DCGAN(128, 1, filters=64)
     dcgan.generator, dcgan.discriminator = published.generator(), published.discriminator()
@@ -131,7 +131,7 @@ def searches(
     train: np.ndarray,
     repeats: int,
 ) -> list[dict]:
-    """Search other images: the published loop, all steps from the prior, a few from the encoder."""
+    """Compare searches on unseen images: the published loop, from the prior, from the encoder."""
     batch_size = BATCH_SIZES[case]
     others = np.setdiff1d(np.arange(len(images)), train)
     chosen = images[np.random.default_rng(0).permutation(others)[:batch_size]]
@@ -160,7 +160,7 @@ def searches(
         found[name] = model.search(chosen)[0]
         return (time.perf_counter() - started) / batch_size
 
-    times = turns(  # the first turn compiles; the median does not see it
+    times = turns(  # the first turn compiles; the median ignores it
         {
             "published": one,
             "cold": lambda: search("cold", cold),
@@ -196,10 +196,10 @@ def searches(
 
 
 def _choose(loop, dcgan, fanogan, images: np.ndarray) -> tuple[float, float, int]:
-    """Choose learning rates, and the steps from the encoder, on training images alone.
+    """Choose learning rates, and the steps from the encoder, on training images only.
 
-    From the prior, the rate that ends lowest. From the encoder, the one that reaches the loop's
-    objective first, and twice as many steps as it took: these images the encoder knows.
+    From the prior, choose the rate with the lowest final objective. From the encoder, choose the
+    one that reaches the loop's objective first, with twice its steps: it has seen these images.
     """
     common = {"steps": STEPS, "batch_size": len(images)}
     models = {rate: AnoGAN(dcgan, learning_rate=rate, **common) for rate in RATES}
@@ -223,7 +223,7 @@ def _copy(network: keras.Model) -> keras.Model:
 
 
 def course_of_the_search(casting: data.Dataset, dcgan: DCGAN, fanogan: FAnoGAN) -> pd.DataFrame:
-    """Objective and AUROC after every step, on all test images, from both starts."""
+    """Compute objective and AUROC after every step, on all test images, from both starts."""
     settings = profiles.settings("quick", "casting")
     images = data.load_images(casting, settings.image_size, settings.channels)
     split = data.paper_split(casting)
@@ -251,7 +251,7 @@ def course_of_the_search(casting: data.Dataset, dcgan: DCGAN, fanogan: FAnoGAN) 
 
 
 def ganomaly(casting: data.Dataset, repeats: int) -> list[dict]:
-    """One training step and scoring at 128x128x1, batch 32, beside the published loop."""
+    """Compare a training step (batch 32) and scoring at 128x128x1 with the published loop."""
     images = np.asarray(data.load_images(casting, 128, 1)[:64])
     scaled = images.astype("float32") / 127.5 - 1
     loop, model = published.GANomaly(), GANomaly(128, 1)
@@ -317,7 +317,7 @@ def ganomaly(casting: data.Dataset, repeats: int) -> list[dict]:
 
 
 def epochs(casting: data.Dataset, repeats: int) -> list[dict]:
-    """Train an epoch of `quick` through Keras's own handling of arrays, and through `feed`."""
+    """Time an epoch of `quick` on plain arrays, as Keras handles them, and through `feed`."""
     settings = profiles.settings("quick", "casting")
     images = data.load_images(casting, settings.image_size, settings.channels)
     train = data.paper_split(casting).train

@@ -1,7 +1,7 @@
-"""How well a graphics card is used: AnoGAN's search, GANomaly's step and scoring, as ratios.
+"""Measure how well a graphics card is used by AnoGAN's search, GANomaly's step and its scoring.
 
-Sizes are the profile's for castings; images are noise and networks untrained, which times do not
-depend on. Every value is the median of some turns, the compiling call left out.
+Sizes are those of the profile for castings. Images are noise and networks untrained: times do not
+depend on either. Every value is the median of several turns, without the call that compiles.
 """
 
 import tempfile
@@ -25,13 +25,13 @@ from ganlib.settings import Settings, settings
 
 CPU = Path(__file__).with_name("results.csv")  # of the published loops, at 128x128
 STEPS, TURNS = 100, 5
-# How many of the profile's batches are searched at once, and in what numbers.
+# Batches of the profile that are searched at once, and the dtype.
 SEARCHES = ((1, "float32"), (8, "float32"), (8, "mixed_bfloat16"))
-SIDE = 8192  # of the matrices that say what the card can do
+SIDE = 8192  # of the matrices that measure the card's peak rate
 
 
 def measure(profile: str, path: Path) -> None:
-    """Write a table: `value` and `unit`, what it is `compared` with, `ratio`, the ratio `asked`."""
+    """Write a table: `value`, `unit`, what it is `compared` with, `ratio`, the target `asked`."""
     chosen = settings(profile, "casting")
     names = ("image_size", "channels", "latent_dim", "filters")
     sizes = {name: getattr(chosen, name) for name in names}
@@ -41,7 +41,7 @@ def measure(profile: str, path: Path) -> None:
 
 
 def search(chosen: Settings, sizes: dict) -> list[dict]:
-    """Search z of images by all steps."""
+    """Measure the search for z with all steps of the profile."""
     dcgan, rows = DCGAN(**sizes), []
     for batches, dtype in SEARCHES:
         n = batches * chosen.search_batch_size
@@ -54,7 +54,7 @@ def search(chosen: Settings, sizes: dict) -> list[dict]:
 
 
 def ganomaly(chosen: Settings, sizes: dict) -> list[dict]:
-    """Train steps through `training.fit` and by hand, in turns; score; multiply matrices."""
+    """Compare training steps through `training.fit` and by hand, in turns; measure scoring."""
     model, n = GANomaly(**sizes), chosen.batch_size
     model.compile(keras.optimizers.Adam(chosen.learning_rate, chosen.beta_1, epsilon=1e-8))
     steps, images = min(STEPS, chosen.steps), noise(n, sizes)
@@ -86,7 +86,7 @@ def ganomaly(chosen: Settings, sizes: dict) -> list[dict]:
 
 
 def bare_step(model: keras.Model, images: np.ndarray) -> Callable[[int], float]:
-    """Write a step as one jitted function of JAX; return what runs n of them: s per step."""
+    """Return a function that runs n jitted JAX steps and returns the seconds per step."""
     import jax
 
     optimizer, kept = model.optimizer, [v.value for v in model.metrics_variables]
@@ -121,7 +121,7 @@ def bare_step(model: keras.Model, images: np.ndarray) -> Callable[[int], float]:
 
 
 def products() -> dict[str, float]:
-    """Multiply large matrices; return GFLOP/s by the type of the numbers."""
+    """Multiply large matrices; return GFLOP/s by dtype."""
     side, rates = SIDE // 16 if device().startswith("CPU") else SIDE, {}
     for dtype in ("float32", "bfloat16"):
         matrix = ops.cast(keras.random.normal((side, side)) / side**0.5, dtype)
@@ -130,20 +130,20 @@ def products() -> dict[str, float]:
             product = matrix
             for _ in range(10):
                 product = ops.matmul(product, matrix)
-            ops.convert_to_numpy(product[:1, :1])  # waits for it
+            ops.convert_to_numpy(product[:1, :1])  # waits for the result
 
         rates[dtype] = 10 * 2 * side**3 / median(multiply) / 1e9
     return rates
 
 
 def noise(n: int, sizes: dict) -> np.ndarray:
-    """Draw images, uint8."""
+    """Return random images, uint8."""
     shape = (n, sizes["image_size"], sizes["image_size"], sizes["channels"])
     return np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
 
 
 def median(function: Callable) -> float:
-    """Call a function once and then some times; return the median of these times, in seconds."""
+    """Call a function once, then `TURNS` times; return the median of these times in seconds."""
     times = [time.perf_counter()]
     for _ in range(TURNS + 1):
         function()
@@ -152,7 +152,7 @@ def median(function: Callable) -> float:
 
 
 def published(what: str, sizes: dict) -> float:
-    """Look up the seconds per image of a published loop on a processor; NaN for other sizes."""
+    """Look up the seconds per image of a published loop on a CPU; NaN for other sizes."""
     if (sizes["image_size"], sizes["channels"], sizes["filters"]) != (128, 1, 64):
         return np.nan
     results = pd.read_csv(CPU).set_index("what")["published"]
@@ -160,6 +160,6 @@ def published(what: str, sizes: dict) -> float:
 
 
 def row(what, value, unit, compared, other, asked=np.nan) -> dict:
-    """Make a row of the table."""
+    """Return a row of the table."""
     about = {"what": what, "value": value, "unit": unit, "compared": compared, "other": other}
     return {**about, "ratio": value / other, "asked": asked}

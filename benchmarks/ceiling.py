@@ -1,4 +1,4 @@
-"""How much a step computes, and how fast this machine could compute it."""
+"""Count the operations of a step, and measure how fast this machine could compute it."""
 
 import math
 import time
@@ -7,25 +7,25 @@ import keras
 import numpy as np
 from keras import ops
 
-# (map, channels in, channels out) of 4x4 convolutions of stride 2, as the 128x128 networks have.
+# (map, channels in, channels out) of 4x4 convolutions of stride 2 in the 128x128 networks.
 CONVOLUTIONS = ((32, 64, 128), (16, 128, 256), (8, 256, 512))
 
 
 def operations(network: keras.Model) -> tuple[int, int]:
-    """Count the multiplications and additions of one image's way through a network.
+    """Count the multiplications and additions of one image's pass through a network.
 
     Args:
         network: a functional model.
 
     Returns:
-        Those of all layers, and those of the layers that take the network's input.
+        The count of all layers, and of the layers that take the network's input.
     """
     total, first = 0, 0
     for layer in network.layers:
         kernel = getattr(layer, "kernel", None)
         if kernel is None:
             continue
-        # A transposed convolution uses its kernel once per value that comes in.
+        # A transposed convolution uses its kernel once per input value.
         turned = isinstance(layer, keras.layers.Conv2DTranspose)
         places = layer.input.shape[1:-1] if turned else layer.output.shape[1:-1]
         count = 2 * math.prod(kernel.shape) * math.prod(places)
@@ -43,12 +43,12 @@ def ganomaly_step(model: keras.Model, batch_size: int) -> int:
 
     Returns:
         Multiplications and additions of all convolutions: forward, gradients of kernels, gradients
-        of inputs where somebody needs them.
+        of inputs where they are needed.
     """
     (encoder, from_image), (decoder, _) = operations(model.encoder), operations(model.decoder)
     second, _ = operations(model.encoder2)
     judge, judged_image = operations(model.discriminator)
-    forward = encoder + decoder + second + 2 * judge  # D on real images and on made ones
+    forward = encoder + decoder + second + 2 * judge  # D on real and generated images
     kernels = encoder + decoder + second + 2 * judge
     inputs = (encoder - from_image) + decoder + second + 2 * (judge - judged_image)
     through_judge = judge  # the adversarial loss reaches the generator through D
@@ -56,11 +56,11 @@ def ganomaly_step(model: keras.Model, batch_size: int) -> int:
 
 
 def rates(batch_size: int = 32, repeats: int = 3) -> dict[str, float]:
-    """Measure what convolutions and matrix products reach by themselves.
+    """Measure the rates that convolutions and matrix products reach alone.
 
     Args:
         batch_size: images of a convolution.
-        repeats: the fastest of so many counts.
+        repeats: the fastest of `repeats + 2` runs counts.
 
     Returns:
         Operations per second of "convolution", the best of `CONVOLUTIONS`, and "matrix product".

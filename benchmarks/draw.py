@@ -1,4 +1,4 @@
-"""Figures and the table of the benchmark."""
+"""Draw the figures and write the table of the benchmark."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ BLUE, PINK = "#0072B2", "#CC79A7"
 def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
     """Draw how many times faster than the published loop ours is, where a bound was set.
 
-    Of each kind it is the first that is not at a higher objective than the loop in the end.
+    Of each kind, show the first row whose final objective is not higher than the loop's.
 
     Args:
         table: `results.csv`.
-        caption: what it was measured on.
+        caption: images and machine of the measurement.
 
     Returns:
         The figure.
@@ -62,11 +62,11 @@ def ratios(table: pd.DataFrame, caption: str) -> plt.Figure:
 
 
 def steps(table: pd.DataFrame, caption: str) -> plt.Figure:
-    """Draw objective and AUROC against the steps of the search, from the prior and the encoder.
+    """Draw objective and AUROC against steps for the search from the prior and the encoder.
 
     Args:
         table: `steps.csv`.
-        caption: what it was measured on.
+        caption: images and machine of the measurement.
 
     Returns:
         The figure.
@@ -93,12 +93,12 @@ def steps(table: pd.DataFrame, caption: str) -> plt.Figure:
 
 
 def fill(path: Path, table: pd.DataFrame, seconds: float) -> None:
-    """Put the table and where it was measured between the marks of a page.
+    """Write the table, and where it was measured, between the marks of a page.
 
     Args:
         path: the page.
         table: `results.csv`.
-        seconds: how long all of it took.
+        seconds: duration of the whole run.
     """
     lines = ["| what | published | ours | unit | times | asked for | note |", "|" + "---|" * 7]
     for row in table.itertuples():

@@ -1,7 +1,7 @@
-"""What exporting a detector costs in every format: size and time.
+"""Measure size, speed and accuracy of an exported detector in every format.
 
-A small GANomaly is trained on castings, made a detector, exported, and each file is run by the
-program that it is for. `exports.csv` has a row per format.
+A small GANomaly is trained on castings and exported as a detector. Each file is run by the
+runtime of its format. `exports.csv` has a row per format.
 
     python -m benchmarks.exports
 """
@@ -31,18 +31,18 @@ from ganlib.models.environment import environment
 
 HERE = Path(__file__).parent
 BATCH = 32
-# What runs each format.
+# The package that runs each format.
 RUNTIMES = {
     "keras": "keras",
     "onnx": "onnxruntime",
     "litert": "ai-edge-litert",
-    "saved_model": None,  # TensorFlow, whose version `environment` has
+    "saved_model": None,  # TensorFlow, whose version `environment` reports
     "openvino": "openvino",
 }
 
 
 def main() -> None:
-    """Measure everything and write it down."""
+    """Measure everything and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exports", description=__doc__)
     parser.add_argument("--data", default="auto", help="auto, kaggle, generated or a folder")
     parser.add_argument("--steps", type=int, default=600, help="training steps")
@@ -70,7 +70,7 @@ def main() -> None:
 def trained(
     images: np.ndarray, split: data.Split, settings: profiles.Settings, steps: int
 ) -> Detector:
-    """Train GANomaly as the profile `quick` does, for fewer steps, and calibrate it."""
+    """Train GANomaly as in the profile `quick`, for fewer steps, and calibrate a detector."""
     size = (settings.image_size, settings.channels, settings.latent_dim, settings.filters)
     ganomaly = GANomaly(*size)
     ganomaly.compile(keras.optimizers.Adam(settings.learning_rate, settings.beta_1))
@@ -88,7 +88,7 @@ def trained(
 def measure(
     detector: Detector, images: np.ndarray, split: data.Split, folder: Path, repeats: int
 ) -> list[dict]:
-    """Export to every format and run it on all test images."""
+    """Export to every format and run each on all test images."""
     tested = np.concatenate([images[split.test_normal], images[split.test_anomaly]])
     labels = np.repeat([0, 1], [len(split.test_normal), len(split.test_anomaly)])
     detector.save(folder / "detector.keras")
@@ -181,7 +181,7 @@ def _saved_model(path: Path) -> Callable:
 def _openvino(path: Path) -> Callable:
     import openvino
 
-    # Else processors that can would compute in bfloat16.
+    # Otherwise CPUs that support bfloat16 would compute in it.
     options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     model = openvino.Core().compile_model(path, "CPU", options)
 

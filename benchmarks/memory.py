@@ -1,8 +1,8 @@
-"""Peak memory of training on images from disk, and that it does not grow with their number.
+"""Measure the peak memory of training from disk, and whether it grows with the number of images.
 
-Every figure is that of a process of its own, which says at its end what Linux has counted of it:
-`VmHWM` of `/proc/self/status`, the most memory it ever had resident, libraries and mapped files
-included. (`ru_maxrss` would not do: it begins with what the parent process had.)
+Every measurement runs in a separate process, which reports at its end the `VmHWM` of
+`/proc/self/status`: its peak resident memory, including libraries and mapped files.
+(`ru_maxrss` is unsuitable: it starts at the parent process's value.)
 
     python -m benchmarks.memory
 """
@@ -17,21 +17,21 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 LIMIT = 4 * 1024  # MiB, for training at 256x256x1
-GROWTH = 1.05  # most that 100,000 images may take of what 3,000 take
+GROWTH = 1.05  # highest allowed ratio of the memory of 100,000 images to that of 3,000
 
 
 def measure(
     counts: tuple[int, int] = (3_000, 100_000), steps: int = 20, data: str | Path = "auto"
 ) -> list[dict]:
-    """Measure both, see `training` and `growth`.
+    """Measure `training` and `growth`.
 
     Args:
         counts: numbers of images to compare.
         steps: training steps in each process.
-        data: where the casting images are from, as for `ganlib.data.open_dataset`.
+        data: source of the casting images, as for `ganlib.data.open_dataset`.
 
     Returns:
-        One row per figure: `name`, `value`, `unit`, `note`.
+        One row per measurement: `name`, `value`, `unit`, `note`.
     """
     return training(steps=steps, data=data) + growth(counts)
 
@@ -43,13 +43,13 @@ def training(
     filters: int = 16,
     batch_size: int = 32,
 ) -> list[dict]:
-    """Train GANomaly and DCGAN on all casting images, and look at the memory.
+    """Train GANomaly and DCGAN on all casting images and measure the memory.
 
     Args:
-        steps: training steps; after about ten the memory has levelled.
-        data: where the images are from, as for `ganlib.data.open_dataset`.
+        steps: training steps; memory levels off after about ten.
+        data: source of the images, as for `ganlib.data.open_dataset`.
         image_size: height and width in pixels.
-        filters: width of the networks; 16 is that of the profile `quick`.
+        filters: width of the networks; the profile `quick` uses 16.
         batch_size: images per step.
 
     Returns:
@@ -62,9 +62,9 @@ def training(
     with tempfile.TemporaryDirectory() as folder:
         data_dir = folder
         if data == "auto" and not os.environ.get("GANLIB_DATA"):
-            data_dir = PROJECT / "data"  # so that generated images are generated once
+            data_dir = PROJECT / "data"  # to generate images only once
         for model in ("GANomaly", "DCGAN"):
-            # Decoded for the first and taken from the cache for the second.
+            # The first model decodes the images, the second reads them from the cache.
             found = _run(**common, model=model, data_dir=str(data_dir), cache_dir=folder)
             name = f"{model} {size}"
             note = (
@@ -89,13 +89,13 @@ def training(
 
 
 def growth(counts: tuple[int, ...] = (3_000, 100_000)) -> list[dict]:
-    """Open, decode and train on few and on many images for an epoch, and compare the memory.
+    """Open, decode and train on few and many images for one epoch, and compare the memory.
 
     Args:
-        counts: numbers of images, at least 120 each; they are made and deleted again.
+        counts: numbers of images, at least 120 each; they are written and deleted again.
 
     Returns:
-        Rows as `measure`'s, the last with the most memory relative to that of the first count.
+        Rows as `measure`'s; the last is the peak memory relative to that of the first count.
     """
     rows, peaks = [], []
     for count in counts:
@@ -125,11 +125,11 @@ def growth(counts: tuple[int, ...] = (3_000, 100_000)) -> list[dict]:
 
 
 def write_images(root: Path, count: int) -> Path:
-    """Write small, distinct images in the layout of Kaggle's cloud archive, which takes any number.
+    """Write small, distinct images like Kaggle's cloud archive, a layout that allows any number.
 
     Args:
-        root: folder to be made.
-        count: how many, 10 of them anomalies.
+        root: folder to create.
+        count: number of images, 10 of them anomalies.
 
     Returns:
         The root.
@@ -152,7 +152,7 @@ def _row(name: str, value: float, unit: str, note: str) -> dict:
 
 
 def _run(**job) -> dict:
-    """Do a job in a new process and return what it has found."""
+    """Run a job in a new process and return its results."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", json.dumps(job)],
         cwd=PROJECT,
@@ -160,7 +160,7 @@ def _run(**job) -> dict:
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"The measurement of {job} has failed:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"Measuring {job} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -175,7 +175,7 @@ def _work(
     batch_size: int,
     steps: int | None,
 ) -> dict:
-    """Open, decode, train; in MiB, seconds and milliseconds."""
+    """Open, decode and train; return MiB, seconds and milliseconds."""
     import keras
     import numpy as np
 
@@ -231,7 +231,7 @@ def _timed(function, *arguments):
 
 
 def resident() -> dict[str, float]:
-    """Read the memory of this process in MiB."""
+    """Return the memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines)
     names = ("VmHWM", "VmRSS", "RssAnon", "RssFile")

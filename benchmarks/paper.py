@@ -1,15 +1,15 @@
-"""The paper's profile on a machine with a graphics card, in minutes: results, figures, speed.
+"""Run the paper's profile on a machine with a graphics card, within a time limit.
 
     KERAS_BACKEND=jax python -m benchmarks.paper --minutes 10
 
-It runs the code cells of the notebooks, all but their checks, as plain Python: the paper's GANs on
-all data sets first, then it measures how well the card is used (`benchmarks.card`), then come newer
-models and baselines, then the other seeds. It needs no TensorFlow, IPython, papermill or network.
-After every notebook it packs what it has into one file. Unpack that in the project, and
+It runs the notebooks' code cells as plain Python, without their checks: first the paper's GANs on
+all data sets, then a measurement of how well the card is used (`benchmarks.card`), newer models and
+baselines, and the other seeds. It needs no TensorFlow, IPython, papermill or network. After every
+notebook it packs the results, figures and speed so far into one file. Unpack it in the project, and
 
     make figures PROFILE=paper NOTEBOOKS=03_comparison
 
-draws the figures that compare methods, without training. Called again, it does what is left.
+draws the figures that compare methods, without training. Another call runs what is left.
 """
 
 import argparse
@@ -39,16 +39,16 @@ from ganlib.models.environment import device
 from ganlib.settings import PROFILES, figures_folder
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-# Those of the paper first, of all data sets: as many as fit the time are run.
+# The paper's notebooks run first, on all data sets; the others run as time allows.
 TRAIN = ("01_dcgan_anogan", "02_ganomaly"), ("06_recent_models", "02b_baselines")
-DRAWN = ("anogan", "ganomaly")  # of these 03_comparison shows images, of the first seed
+DRAWN = ("anogan", "ganomaly")  # 03_comparison shows images of these methods, of the first seed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is not done yet and fits the time; return 1 if anything failed, else 0."""
+    """Run the remaining tasks that fit the time; return 1 if any failed, else 0."""
     given = options(arguments)
     plt.switch_backend("Agg")
-    if keras.backend.backend() == "jax":  # what the first seed has compiled, the others find
+    if keras.backend.backend() == "jax":  # later seeds reuse what the first one compiled
         import jax
 
         jax.config.update("jax_compilation_cache_dir", str(given.runs.resolve() / "compiled"))
@@ -58,17 +58,17 @@ def main(arguments: list[str] | None = None) -> int:
         name = note.with_suffix("")
         if note.is_file():
             took[kind] = json.loads(note.read_text())["seconds"]
-            print(f"{name}: done before")
+            print(f"{name}: already done")
             continue
         if (left := ends - time.monotonic()) < took.get(kind, 0):
-            print(f"{name}: not begun, {max(0, left):.0f} s are left")
+            print(f"{name}: not started, {max(0, left):.0f} s left")
             continue
         began = time.monotonic()
         note.parent.mkdir(parents=True, exist_ok=True)
         try:
             with name.with_suffix(".log").open("w") as log, contextlib.redirect_stdout(log):
                 run()
-        except Exception as error:  # what comes next may succeed
+        except Exception as error:  # later tasks may succeed
             failed = 1
             print(f"{name}: {error if isinstance(error, GanlibError) else traceback.format_exc()}")
         else:
@@ -76,9 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
             write_json(note, {"seconds": took[kind]})
             print(f"{name}: {took[kind]} s", flush=True)
         plt.close("all")
-        gc.collect()  # parts of a model hold each other
+        gc.collect()  # models contain reference cycles
         pack(given)
-    print(f"\n{aurocs(given.runs / given.profile)}\n\n{given.output} holds results and figures.")
+    print(f"\n{aurocs(given.runs / given.profile)}\n\nResults and figures are in {given.output}.")
     return failed
 
 
@@ -90,7 +90,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     option("--datasets", nargs="+", default=["casting", "cloud"], help="names or folders")
     option("--protocols", nargs="+", choices=PROTOCOLS, default=["paper"])
     option("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    option("--minutes", type=float, default=10.0, help="what would take longer is not begun")
+    option("--minutes", type=float, default=10.0, help="skip tasks that would take longer")
     option("--data", default="auto", help="auto, kaggle, generated or a folder")
     option("--runs", type=Path, default=Path("runs"))
     option("--figures", type=Path, default=Path("figures"))
@@ -99,7 +99,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def tasks(given: argparse.Namespace) -> Iterator[tuple[Path, object, Callable]]:
-    """Say what there is to do: the file that says that it is done, what it is like, the call."""
+    """Yield all tasks: the file that marks one as done, its kind (for its duration), the call."""
     splits = [split for protocol in given.protocols for split in PROTOCOLS[protocol]]
     root = given.runs / given.profile
     places = {"source": given.data, "data_dir": "data", "runs_dir": given.runs}
@@ -119,7 +119,7 @@ def tasks(given: argparse.Namespace) -> Iterator[tuple[Path, object, Callable]]:
 
 
 def execute(name: str, parameters: dict) -> None:
-    """Run the code cells of a notebook, with these parameters, in this process."""
+    """Run the code cells of a notebook in this process, with these parameters."""
     keras.backend.clear_session()
     names = {"__name__": name}
     cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
@@ -132,7 +132,7 @@ def execute(name: str, parameters: dict) -> None:
 
 
 def pack(given: argparse.Namespace) -> None:
-    """Put what `03_comparison` reads, figures and speed into one file of a few MiB."""
+    """Pack what `03_comparison` reads, the figures and the speed into one file of a few MiB."""
     runs, figures = given.runs / given.profile, f"{given.profile}*/*"
     kinds = "result.json", "scores.csv", "*.job.json"
     found = [path for kind in kinds for path in runs.rglob(kind)]
@@ -150,14 +150,14 @@ def pack(given: argparse.Namespace) -> None:
 
 
 def aurocs(runs: Path) -> str:
-    """Tabulate the AUROC of every method, a column for each seed."""
+    """Tabulate the AUROC of every method, one column per seed."""
     rows = []
     for path in runs.rglob("seed-*/*/result.json"):
         scores = pd.read_csv(path.with_name("scores.csv")).query("role == 'test'")
         auroc = evaluation.evaluate(scores["label"], scores["score"])["auroc"]
         rows.append(json.loads(path.read_text()) | {"auroc": auroc})
     if not rows:
-        return "There are no results."
+        return "No results yet."
     table = pd.DataFrame(rows).sort_values(["dataset", "protocol", "family"])
     index = ["dataset", "protocol", "method"]
     return table.pivot_table("auroc", index, "seed", sort=False).round(3).to_string()

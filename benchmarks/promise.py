@@ -1,10 +1,10 @@
-"""Measure whether the false-alarm rate asked for holds on good images that were never seen.
+"""Measure whether the requested false-alarm rate holds on good images not seen before.
 
     python -m benchmarks.promise part.keras parts/ other.keras others/ ...
 
-Each detector's held-out and good test images are divided at random, 30 times, into pictures to
-calibrate on and fresh ones, of which the share that is flagged goes to `benchmarks/promise.csv`.
-Its interval is that of the mean over the draws, for these pictures.
+Each detector's held-out and good test images are divided at random, 30 times, into pictures for
+calibration and fresh ones. The share of flagged fresh ones goes to `benchmarks/promise.csv`.
+The interval is that of the mean over the draws, for these pictures.
 """
 
 import sys
@@ -19,17 +19,17 @@ from ganlib.files import write_csv
 from ganlib.models import Detection
 
 DRAWS, RATES = 30, (0.05, 0.1)
-STEP = 20  # one less than a multiple of it can promise both rates exactly
+STEP = 20  # with one less than a multiple of it, both rates can be met exactly
 
 
 def measure(path: Path, folder: Path) -> list[dict]:
-    """Return a row per rate."""
+    """Return one row per rate."""
     made = load_model(path)
     card, made.card, rows = made.card, {}, []
     with tempfile.TemporaryDirectory() as cache:
         dataset = data.open_dataset(f"{folder}/", data_dir=cache, resize=card["resize"])
         if dataset.digest != card["digest"]:
-            raise SystemExit(f"{path} was trained on other images than those of {folder}.")
+            raise SystemExit(f"{path} was not trained on the images in {folder}.")
         split, _ = data.held_out_split(dataset, seed=card["seed"])
         images = data.load_images(dataset, made.image_size, made.channels)
         good = np.concatenate([split.calibration, split.test_normal])
@@ -39,7 +39,7 @@ def measure(path: Path, folder: Path) -> list[dict]:
     names = np.unique(groups)
     count = max(1, len(names) // 2 // STEP) * STEP - 1
     if count >= len(names):
-        raise SystemExit(f"{folder} has {len(names)} good pictures to divide: give {STEP} or more.")
+        raise SystemExit(f"{folder} has {len(names)} good pictures to split: use at least {STEP}.")
     for rate in RATES:
         shares, odd = [], 0
         for draw in range(DRAWS):

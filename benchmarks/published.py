@@ -1,8 +1,8 @@
-"""The published notebooks' loops, written anew from their description, to measure ours against.
+"""The published notebooks' loops, rewritten from their description, as a reference for speed.
 
-One image at a time through `fit`, three separate calls per training step, and every network
-predicted by itself: kept as they are, slow parts included. The five defects that change results
-(`ganlib.errata`) are left out where they do not change the time.
+Slow parts are kept: one image at a time through `fit`, three separate calls per training step, and
+`predict` for each network separately. The five defects that change results (`ganlib.errata`) are
+left out where they do not change the time.
 """
 
 import time
@@ -25,7 +25,7 @@ def generator() -> keras.Model:
 
 
 def discriminator() -> keras.Model:
-    """Build its discriminator; f is the output of the block before the last."""
+    """Build the discriminator of that notebook; f is the output of the second-to-last block."""
     image = x = keras.Input((128, 128, 1))
     for filters in (32, 64, 128, 256, 512, 1024):
         features = x
@@ -35,7 +35,7 @@ def discriminator() -> keras.Model:
 
 
 class Search:
-    """AnoGAN one image at a time: a dense layer before the frozen generator learns, by `fit`."""
+    """AnoGAN for one image at a time: `fit` trains a dense layer before the frozen generator."""
 
     def __init__(self, generator: keras.Model, discriminator: keras.Model, weight: float = 0.1):
         generator.trainable = discriminator.trainable = False
@@ -55,7 +55,7 @@ class Search:
         self.random = np.random.default_rng(0)
 
     def __call__(self, image: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
-        """Search z for one image `(1, h, w, c)`, uint8; returns z and the seconds it took."""
+        """Search z for one image `(1, h, w, c)`, uint8; return z and the seconds it took."""
         started = time.perf_counter()
         x = image.astype("float32") / 127.5 - 1
         z = self.random.random((1, 100), dtype="float32")
@@ -65,7 +65,7 @@ class Search:
 
 
 class _Distance(layers.Layer):
-    """A loss as a layer that calls networks of the outside, as the notebook's do."""
+    """A loss as a layer that calls networks defined outside it, as in the notebook."""
 
     def __init__(self, function):
         super().__init__()
@@ -79,7 +79,7 @@ class _Distance(layers.Layer):
 
 
 class GANomaly:
-    """Predict, train the discriminator, train the generator: three calls per step."""
+    """GANomaly with three calls per step: predict, train the discriminator, train the generator."""
 
     def __init__(self, channels: int = 1):
         shape = (128, 128, channels)
@@ -132,7 +132,7 @@ class GANomaly:
         )
 
     def step(self, x: np.ndarray) -> None:
-        """Train on one batch, float32, -1..1."""
+        """Train on one batch of images, float32, -1..1."""
         made = self.generator.predict(x, verbose=0)
         truth = np.repeat([[1.0], [0.0]], len(x), axis=0)
         self.discriminator.train_on_batch(np.concatenate([x, made]), truth)

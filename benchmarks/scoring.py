@@ -1,8 +1,8 @@
-"""Scoring thousands of files with a detector: how fast beside the bare model, and in what memory.
+"""Measure speed and memory of scoring thousands of files, compared with the bare model.
 
-A detector of the size that `python -m ganlib train` makes scores images from memory, and then as
-many files as asked for to a table, in turns; both in one process, whose memory is looked at.
-`scoring.csv` has the rows.
+A detector of the size that `python -m ganlib train` makes scores images from memory and, in turns,
+files to a table. Both run in one process, whose peak memory is measured. Results go to
+`scoring.csv`.
 
     python -m benchmarks.scoring
 """
@@ -22,12 +22,12 @@ from benchmarks.memory import PROJECT, resident
 
 HERE = Path(__file__).parent
 SHARE = 0.7  # of the bare model's rate, at least
-GROWTH = 1.05  # most memory that all images may take of what the first thousands take
+GROWTH = 1.05  # highest allowed ratio of the memory of all files to that of the fewer
 BARE = 1280  # images in memory
 
 
 def main() -> None:
-    """Measure everything and write it down."""
+    """Measure everything and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
     parser.add_argument("--counts", type=int, nargs=2, default=(2_000, 10_000))
     given = parser.parse_args()
@@ -61,12 +61,12 @@ def _in_a_process(count: int) -> dict:
         text=True,
     )
     if done.returncode:
-        raise RuntimeError(f"Scoring {count} files has failed:\n{done.stderr[-3000:]}")
+        raise RuntimeError(f"Scoring {count} files failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def work(count: int) -> None:
-    """Score from memory and from files, in turns; print what was found as JSON."""
+    """Score from memory and from files, in turns; print the results as JSON."""
     from ganlib.data.images import decode
     from ganlib.detector import score as scoring
     from ganlib.detector.detector import Detector
@@ -101,7 +101,7 @@ def work(count: int) -> None:
 
 
 def write_files(folder: Path, count: int) -> list[str]:
-    """Write JPEG files as large as the castings', of a few pictures again and again."""
+    """Write JPEG files of the size of the castings', as copies of a few images."""
     from PIL import Image
 
     from ganlib.data.synthetic import casting_images

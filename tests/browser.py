@@ -1,11 +1,11 @@
-"""One headless Chromium for all tests that look at a page, and what they ask of it."""
+"""A headless Chromium shared by all browser tests, and helpers for it."""
 
 import shutil
 import warnings
 
 import pytest
 
-MISSING = "no Chromium: the browser tests did not run; apt-get install chromium chromium-driver"
+MISSING = "no Chromium: browser tests skipped; run apt-get install chromium chromium-driver"
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic "
     "--no-first-run --disable-background-networking --disable-component-update --disable-sync"
@@ -14,11 +14,11 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    """A selenium WebDriver. Pages and what is emulated stay from one test to the next."""
+    """Start a selenium WebDriver. Tests share its pages and its emulation settings."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     chromedriver = shutil.which("chromedriver")
     if not chromium or not chromedriver:
-        # The reason of a skip is not printed, a warning is.
+        # pytest prints warnings, but not the reasons of skips.
         warnings.warn(pytest.PytestWarning(MISSING), stacklevel=1)
         pytest.skip(MISSING)
     from selenium import webdriver
@@ -28,19 +28,19 @@ def browser(tmp_path_factory):
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
-    # Without the driver's path selenium would look for one in the network.
+    # Without the driver's path selenium would look for one online.
     driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
     yield driver
     driver.quit()
 
 
 def console_errors(browser):
-    """What the console has said since it was last asked, without what is only for information."""
+    """Return the console's errors and warnings since the last call."""
     entries = browser.get_log("browser")
     return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
 
 def set_width(browser, width, height=900):
-    """Give the page a width: a window has a least one, which is wider than a telephone."""
+    """Set the page's width: the minimum width of a window is wider than a phone."""
     size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

@@ -2,14 +2,14 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Several threads add up in an order that depends on the machine's load: then two equal trainings
-# differ in their last digits, and tests of equality fail now and then.
+# Several threads sum in an order that depends on the machine's load: identical trainings then
+# differ in their last digits, and tests of equality occasionally fail.
 os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-# The same of NumPy, whose threads on small matrices also wait for each other longer than they work.
+# The same for NumPy, whose threads also wait longer than they work on small matrices.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-# Programs and notebooks that tests start use this checkout, whatever is installed.
+# Programs and notebooks started by tests use this checkout, not an installed ganlib.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [*map(str, Path(__file__).parents[:2]), *filter(None, [os.environ.get("PYTHONPATH")])]
 )

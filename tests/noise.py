@@ -1,4 +1,4 @@
-"""What no output of a notebook may say."""
+"""Find unwanted output of libraries in notebooks."""
 
 import re
 
@@ -6,7 +6,7 @@ NOISE = re.compile("WARNING|E0000|absl", re.IGNORECASE)
 
 
 def noise(notebook):
-    """Find the outputs in which a library logs or warns."""
+    """Return the outputs that contain log messages or warnings of libraries."""
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     texts = [each.get("text") or each.get("data", {}).get("text/plain", "") for each in outputs]
     return [text for text in map("".join, texts) if NOISE.search(text)]

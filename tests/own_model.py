@@ -1,4 +1,4 @@
-"""A user's own model, all of it: a denoising autoencoder of four layers."""
+"""A complete user-defined model: a denoising autoencoder of four layers."""
 
 import keras
 from keras import layers, ops
@@ -7,7 +7,7 @@ from ganlib.models import AnomalyModel
 
 
 class Denoiser(AnomalyModel):
-    """Learns to take noise away from normal images."""
+    """Learns to remove noise from normal images."""
 
     method, family = "denoiser", "baseline"
 

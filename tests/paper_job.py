@@ -1,4 +1,4 @@
-"""Used by test_benchmarks: the job for a graphics card, tiny, and where no notebook can be run."""
+"""Used by test_benchmarks: run a tiny job for a graphics card where notebooks cannot run."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from ganlib.figures import style  # noqa: E402
 from ganlib.models import METHODS  # noqa: E402
 from ganlib.settings import PROFILES  # noqa: E402
 
-paper.TRAIN = paper.TRAIN[0], ("02b_baselines",)  # without what compiles for long
+paper.TRAIN = paper.TRAIN[0], ("02b_baselines",)  # without models that compile slowly
 del METHODS["segmentator"]
 style.DPI, card.SIDE, card.TURNS, card.SEARCHES = 20, 512, 2, ((2, "float32"),)
 few = {"steps": 2, "dcgan_steps": 2, "search_steps": 2, "limit": 12, "batch_size": 8}

@@ -1,4 +1,4 @@
-"""Programs that tests run in a process of their own."""
+"""Run programs of tests in separate processes."""
 
 import json
 import os
@@ -13,14 +13,14 @@ with only_one(sys.argv[1], "training"):
     time.sleep(60)
 """
 
-# For programs of few steps on JAX: compiling would take longer than they do.
+# For JAX programs of few steps: full optimization takes longer than the steps themselves.
 LITTLE_OPTIMIZED = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 }
 
 
 def answer_of(*command, **environment):
-    """Run Python; return what it prints last, read as JSON."""
+    """Run Python and return its last line of output, parsed as JSON."""
     done = subprocess.run(
         [sys.executable, *map(str, command)],
         env=os.environ | environment,

@@ -1,4 +1,4 @@
-"""What ganlib refuses, it refuses with a GanlibError."""
+"""Assert that invalid calls raise a GanlibError."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from ganlib.errors import GanlibError
 
 
 def refused(message, function, *arguments, **options):
-    """See that a call is refused with a message that matches; return the message."""
+    """Assert that a call raises a GanlibError whose message matches; return the message."""
     with pytest.raises(GanlibError, match=message) as error:
         function(*arguments, **options)
     return str(error.value)

@@ -1,4 +1,4 @@
-"""Tiny models of random images, and what the answer of every detector must be."""
+"""Tiny models trained on random images, and checks that apply to every detector."""
 
 import functools
 
@@ -19,7 +19,7 @@ def some_images(n=12, channels=1, seed=0, size=32):
 
 
 def save_images(folder, images):
-    """Save images, grey or `(n, h, w, 1)`, as 00.png, 01.png, ...; return the folder."""
+    """Save images, gray or `(n, h, w, 1)`, as 00.png, 01.png, ...; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(images):
         Image.fromarray(image.squeeze()).save(folder / f"{number:02}.png")
@@ -38,7 +38,7 @@ def build(cls, seed=0, **options):
 
 
 def lesson(model, images):
-    """Return what a model is trained on: images, and targets if it learns from forged ones."""
+    """Return training data of a model: images, and targets if it learns from synthetic defects."""
     learns_from_defects = isinstance(model, Segmentator)
     return (
         defects.lessons(images, np.random.default_rng(0)) if learns_from_defects else (images, None)
@@ -46,17 +46,17 @@ def lesson(model, images):
 
 
 def fit(model, images=None, epochs=1, batch_size=4, rate=1e-3, run_eagerly=False):
-    """Train; eagerly where a few steps are enough, which takes less time than compiling them."""
+    """Train a model. For a few steps, eager execution takes less time than compiling."""
     model.compile(keras.optimizers.Adam(rate, beta_1=0.5), run_eagerly=run_eagerly)
     images = some_images() if images is None else images
     options = {"batch_size": batch_size, "epochs": epochs, "shuffle": False, "verbose": 0}
     history = model.fit(*lesson(model, images), **options)
-    model.run_eagerly = False  # answers come from compiled steps, as they do in use
+    model.run_eagerly = False  # predict with compiled steps, as users do
     return history
 
 
 def trained(cls, images=None, epochs=1, run_eagerly=True, **options):
-    """Build and train: one step, or compiled, three an epoch."""
+    """Build and train a model: one step per epoch, or three if compiled."""
     model = build(cls, **options)
     if cls is not AnoGAN:
         fit(model, images, epochs, batch_size=12 if run_eagerly else 4, run_eagerly=run_eagerly)
@@ -65,7 +65,7 @@ def trained(cls, images=None, epochs=1, run_eagerly=True, **options):
 
 @functools.cache
 def dcgan():
-    """Return a DCGAN, always the same, whose images of two z differ enough for a search."""
+    """Return a cached DCGAN whose images of different z differ enough for a search."""
     model = trained(DCGAN, epochs=20, run_eagerly=False)
     assert model.generate(model.draw_latents(20)).astype(float).std(axis=0).mean() > 1
     return model
@@ -85,7 +85,7 @@ def assert_equal(found, expected):
 
 
 def gradients(loss, variables):
-    """Compute gradients on TensorFlow, for which Keras has no call."""
+    """Compute gradients on TensorFlow; Keras has no function for it."""
     import tensorflow
 
     with tensorflow.GradientTape() as tape:
@@ -94,7 +94,7 @@ def gradients(loss, variables):
 
 
 def assert_answers_as_a_detector(detection, images):
-    """One shape, and a residual that is the difference to the reconstruction in grey levels."""
+    """Check shapes and types, and that the residual is |image - reconstruction| in gray levels."""
     scores, reconstructions, residuals = detection
     assert scores.shape == (len(images),)
     assert scores.dtype == residuals.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Results as they are published, whatever `make figures` and `make bench` have written since."""
+"""Read published results, ignoring what `make figures` and `make bench` wrote since."""
 
 import io
 import subprocess
@@ -8,7 +8,7 @@ PROJECT = Path(__file__).parent.parent
 
 
 def published(path, project=PROJECT):
-    """Open what git holds of a file (staged, else committed); without git, what is on disk."""
+    """Open git's version of a file (staged, else committed); without one, the file on disk."""
     try:
         found = subprocess.run(
             ["git", "show", f":./{path}"], cwd=project, capture_output=True, text=True

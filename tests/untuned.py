@@ -1,14 +1,14 @@
-"""Keras's own pipelines without the tuner of `tf.data`, for which every epoch of an array waits.
+"""Disable the tuner of `tf.data`: with it, every epoch on an array waits for the tuner's thread.
 
-See `ganlib.models.feed`. The pipeline of a `fit` that an exception ended waits for up to a minute,
-whenever Python throws it away.
+See `ganlib.models.base.feed`. After an exception in `fit`, the pipeline waits for up to a minute
+when Python deletes it.
 """
 
 import sys
 
 
 def untune():
-    """Switch the tuner off in all pipelines that are made from now on, where TensorFlow is used."""
+    """Disable the tuner in all pipelines created from now on, if TensorFlow is imported."""
     if tensorflow := sys.modules.get("tensorflow"):
         options = tensorflow.data.Options
         original = options.__init__

@@ -1,9 +1,8 @@
-"""A server on this machine that answers Kaggle's client as Kaggle does, or fails as told.
+"""A local server that answers Kaggle's client as Kaggle does, or fails on request.
 
-Kaggle's client is the real one. `KAGGLE_API_ENVIRONMENT=LOCALHOST` makes it talk to
-http://localhost, whose port cannot be chosen, and `http_proxy`, which every HTTP client knows,
-sends that to the port that the server listens at. `https_proxy` is the same, so that nothing that a
-test does reaches the network: the server refuses.
+The client is Kaggle's real one. `KAGGLE_API_ENVIRONMENT=LOCALHOST` makes it call http://localhost,
+on a fixed port. `http_proxy` redirects these calls to the port of this server. `https_proxy` is set
+to the same address, and the server rejects those calls: no test reaches the network.
 """
 
 import base64
@@ -17,20 +16,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Kaggle redirects to a storage service, with an address that is signed.
+# Kaggle redirects downloads to a signed URL of a storage service.
 STORAGE = "http://storage.localhost/kaggle-data-sets/archive.zip"
 TOKEN_CHECK = "IntrospectToken"
 
 
 class KaggleServer(ThreadingHTTPServer):
-    """What is served and what goes wrong; tests set the attributes."""
+    """The server. Tests set its attributes to choose what is served and what fails."""
 
     daemon_threads = True
     archive = b""  # the zip file
-    login = None  # that the client must send, "user:key" or a token
-    status, fails_at = 200, "GetDatasetMetadata"  # the end of the path that gets this answer
-    message = None  # of the failing answer, in Kaggle's JSON; None: an HTML page
-    signature = "X-Goog-Signature=5167ed0c0ffee"  # in the address of the download
+    login = None  # required from the client: "user:key" or a token
+    status, fails_at = 200, "GetDatasetMetadata"  # end of the path that gets this status
+    message = None  # of the failing answer, as Kaggle's JSON; None: an HTML page
+    signature = "X-Goog-Signature=5167ed0c0ffee"  # in the URL of the download
     hangs = False
 
     def __init__(self):
@@ -50,12 +49,12 @@ class KaggleServer(ThreadingHTTPServer):
         super().__exit__(*error)
 
     def handle_error(self, request, client_address):
-        """A client that went away is no error here."""
+        """Ignore clients that disconnect."""
 
 
 @contextlib.contextmanager
 def serving(monkeypatch, home: Path) -> Iterator[KaggleServer]:
-    """Run a server that Kaggle's client talks to, for a user with a new home and no login."""
+    """Run the server for Kaggle's client, for a user with a new home and no login."""
     for name in list(os.environ):
         if name.startswith(("KAGGLE_", "VERBOSE")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -102,7 +101,7 @@ class Answer(BaseHTTPRequestHandler):
         self._send(200, "application/zip", self.server.archive, modified)
 
     def _called(self) -> str:
-        """Note a request; returns the end of its path."""
+        """Record a request; return the end of its path."""
         self.server.asked.append(f"{self.command} {self.path}")
         if login := self.headers.get("Authorization"):
             self.server.logins.append(login)
@@ -111,7 +110,7 @@ class Answer(BaseHTTPRequestHandler):
         return urlsplit(self.path).path.rpartition("/")[2]
 
     def _fails(self, call: str) -> bool:
-        """Answer a call that is to fail."""
+        """Send the failing answer if this call is to fail; return whether it was sent."""
         wanted, given = self.server.login, self.headers.get("Authorization", "")
         if wanted and self.command == "POST" and call != TOKEN_CHECK:
             known = {f"Bearer {wanted}", "Basic " + base64.b64encode(wanted.encode()).decode()}

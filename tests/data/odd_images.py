@@ -1,7 +1,7 @@
-"""Bad and odd image files, made from nothing, each with what must come of it.
+"""Generate bad and odd image files, each with its expected result.
 
-`CORPUS` maps a file name to what makes the file and to its stated behaviour: the pixels that must
-be read, or the reason for which it must be refused. A name is unique whatever its case.
+`CORPUS` maps a file name to the content of the file and its documented behavior: the pixels to be
+read, or the reason for rejecting it.
 """
 
 import io
@@ -17,18 +17,18 @@ from PIL import Image
 
 SIDE = 16
 Y, X = np.mgrid[:SIDE, :SIDE]
-# Different at every corner, so that a turned picture is another one.
+# Different at every corner, to detect rotated pictures.
 GREY = (12 * Y + 3 * X).astype(np.uint8)
 ALPHA = (17 * X).astype(np.uint8)
 COLOUR = np.stack([GREY, 200 - 8 * X, 40 + 5 * Y], -1).astype(np.uint8)
 
 
 class Odd(NamedTuple):
-    """A file: its content or what makes it, its pixels or a regular expression of the reason."""
+    """A file: its content or a function that writes it; its pixels or a regex of the reason."""
 
     make: bytes | Callable[[Path], object]
     expected: np.ndarray | str
-    tolerance: int = 0  # largest difference of a pixel that is allowed
+    tolerance: int = 0  # largest allowed difference of a pixel
 
 
 def saved(picture: np.ndarray | Image.Image, kind: str, **options) -> bytes:
@@ -51,7 +51,7 @@ def chunk(kind: bytes, content: bytes = b"") -> bytes:
 def png(
     rows: bytes, width=SIDE, height=SIDE, depth=8, colour=0, before=b"", packed=zlib.compress
 ) -> bytes:
-    """Write a PNG of rows that each begin with their filter; `before` stands before the pixels."""
+    """Return a PNG of rows that each start with their filter; `before` precedes the pixels."""
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -81,7 +81,7 @@ def exif(orientation: int) -> Image.Exif:
     return data
 
 
-# What is stored is to be turned like this, by the EXIF standard.
+# How stored pixels must be turned, by the EXIF standard.
 TURNS = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -131,16 +131,16 @@ PNG = saved(COLOUR, "PNG")
 BMP = saved(COLOUR, "BMP")
 TIFF = saved(COLOUR, "TIFF")
 GOOD = {"jpg": JPEG, "png": PNG, "bmp": BMP, "tif": TIFF}
-WIDE = (257 * GREY.astype(np.uint16) + 100).astype(np.uint16)  # 100/257 of a level more
+WIDE = (257 * GREY.astype(np.uint16) + 100).astype(np.uint16)  # plus 100/257 of a level
 CLEAR = int(GREY[3, 3])
 WIDE_COLOUR = rows_of(257 * COLOUR.astype(int), ">u2")
 LEFT = 255.0 - np.asarray(inks())
 FROM_INKS = np.rint(LEFT[..., :3] * LEFT[..., 3:] / 255)
 INK_JPEG = saved(inks(), "JPEG", quality=98, subsampling=0)
-SMOOTH = 4  # what JPEG at this quality changes
+SMOOTH = 4  # how much JPEG changes at this quality
 
 READ: dict[str, Odd] = {
-    # Kinds of files, whatever the name
+    # File formats, independent of the name
     "plain.jpg": Odd(JPEG, COLOUR, SMOOTH),
     "plain.png": Odd(PNG, COLOUR),
     "plain.bmp": Odd(BMP, COLOUR),
@@ -180,7 +180,7 @@ READ: dict[str, Odd] = {
     # Several pictures: the first
     "animated gif.png": Odd(saved(GREY, "GIF", **FRAMES), rgb(GREY)),
     "several.jpg": Odd(saved(GREY, "MPO", quality=98, **FRAMES), rgb(GREY), SMOOTH),
-    # Turned as EXIF says
+    # Turned according to EXIF
     **{
         f"orientation {n}.jpg": Odd(
             saved(COLOUR, "JPEG", quality=98, subsampling=0, exif=exif(n)), turn(COLOUR), SMOOTH
@@ -190,7 +190,7 @@ READ: dict[str, Odd] = {
     "orientation 6.png": Odd(saved(COLOUR, "PNG", exif=exif(6)), TURNS[6](COLOUR)),
     # Sizes: stretched to a square
     "one pixel.png": Odd(saved(COLOUR[3:4, 5:6], "PNG"), 0 * COLOUR + COLOUR[3, 5]),
-    # What stands around the pixels
+    # Data around the pixels
     "corrupt profile.jpg": Odd(
         JPEG[:2] + b"\xff\xe2\0\x17ICC_PROFILE\0\x01\x01rubbish" + JPEG[2:], COLOUR, SMOOTH
     ),
@@ -231,7 +231,7 @@ REFUSED: dict[str, Odd] = {
     "corrupt stream.png": Odd(png(b"rubbish", packed=bytes), "broken"),
     "without pixels.png": Odd(PNG[:33] + PNG[-12:], "."),
     **{
-        # Pillow compares levels of 8 bit with the clear one as the file has it.
+        # Pillow compares 8-bit levels with the transparent one as stored in the file.
         f"clear level of {depth} bit.png": Odd(
             png(rows, depth=depth, colour=colour, before=chunk(b"tRNS", clear)), "clear level"
         )
@@ -257,7 +257,7 @@ def write(folder: Path, corpus: dict[str, Odd] = CORPUS) -> dict[str, Odd]:
     made = {}
     for name, odd in corpus.items():
         path = folder / name
-        if os.path.lexists(path):  # names that differ in case are one there
+        if os.path.lexists(path):  # on file systems that ignore case
             continue
         try:
             if callable(odd.make):

@@ -30,7 +30,7 @@ def write(path, level=0, size=(4, 4), mode="L"):
 
 
 def fill(folder, names, first=0):
-    """Write images whose levels count up from `first`; a number stands for 000.png, 001.png, ..."""
+    """Write images with levels from `first` upward; a number means 000.png, 001.png, ..."""
     names = [f"{i:03}.png" for i in range(names)] if isinstance(names, int) else names
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
@@ -38,7 +38,7 @@ def fill(folder, names, first=0):
 
 
 def make_casting(root, nesting="casting_data/casting_data", counts=COUNTS):
-    """Write a casting archive with its decoys; levels differ from part to part."""
+    """Write a casting archive with decoy folders; gray levels differ between parts."""
     for i, (part, end) in enumerate(ENDS.items()):
         fill(root / nesting / end, [f"{part}_{n}.png" for n in range(counts[part])], 10 * i)
     for decoy in (f"{nesting}/train/def_front", "casting_512x512/casting_512x512/ok_front"):
@@ -53,7 +53,7 @@ def make_cloud(root, normal, anomaly):
 
 
 def make_parts(root, good=5):
-    """Write MVTec AD's layout; levels count up from 0, 40, 80 and 120."""
+    """Write MVTec AD's layout, with gray levels from 0, 40, 80 and 120 upward."""
     fill(root / "train/good", good)
     fill(root / "test/good", 3, 40)
     fill(root / "test/crack", 2, 80)
@@ -62,7 +62,7 @@ def make_parts(root, good=5):
 
 
 def opened(name, tmp_path, data="auto", **options):
-    """Open a data set without a word, its cache at `tmp_path/d`."""
+    """Open a data set without printing; its cache is at `tmp_path/d`."""
     return open_dataset(name, data, tmp_path / "d", lambda _: None, **options)
 
 

@@ -1,4 +1,4 @@
-"""A small trained model, a detector and a folder of parts, for all tests of this folder."""
+"""A small trained model, a detector and a folder of parts for all tests in this folder."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def detector(ganomaly):
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory):
-    """A folder of 30 good images, some of them not square."""
+    """Write a folder of 30 good images, some of them not square."""
     folder = tmp_path_factory.mktemp("good") / "parts"
     folder.mkdir()
     for number, pixels in enumerate(casting_images(["normal"] * 30, 0, 48)):

@@ -1,4 +1,4 @@
-"""Sizes and images that the tests of this folder share."""
+"""Sizes and images shared by the tests in this folder."""
 
 from ganlib.data.synthetic import casting_images
 

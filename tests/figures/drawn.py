@@ -1,4 +1,4 @@
-"""What the tests of figures share: made-up data, every figure drawn once, and reading a figure."""
+"""Helpers of the figure tests: made-up data, cached figures, and reading a figure."""
 
 import functools
 import itertools
@@ -55,7 +55,7 @@ def pairs(n=3, channels=1):
 
 
 def ringed(n=3):
-    """Pairs, with a place to ring: the first image's is outlined."""
+    """Return `pairs` with a spot to ring in each image; the first image's is outlined."""
     spots = np.array([[3, 4, 2, i == 0] for i in range(n)], "f4")
     return {kind: (*each, spots) for kind, each in pairs(n).items()}
 
@@ -75,7 +75,7 @@ def residuals(channels=1, scale=1.0):
 
 
 def strips():
-    """A test image that is a training image, one that is near, one that is far; then two far."""
+    """Return test images with their nearest training images: far, identical, near; then two far."""
     images, others = pictures(3), 255 - pictures(3)
     others[1] = images[1]
     return {
@@ -115,7 +115,7 @@ def effects():
 
 
 def levels(values=(32, 64, 128), protocols=("paper", "grouped")):
-    """Levels of a factor, of which the second is usual and the last clearly lower."""
+    """Return levels of a factor: the second is the usual one, the last is clearly lower."""
     table = rows(dataset=["casting", "cloud"], protocol=list(protocols), level=list(values))
     auroc = random().uniform(0.6, 0.9, len(table))
     verdicts = ["unclear", np.nan, "lower"] * (len(table) // 3)
@@ -131,7 +131,7 @@ def by_kind(methods=METHODS):
 
 
 def on_sets():
-    """Seven sets: the first has good test images alone, on the third one method failed."""
+    """Return seven sets: the first has only good test images, on the third one method failed."""
     table = rows(set=[f"solar-set-{i}" for i in range(7)], method=METHODS).assign(asked=0.05)
     table["family"] = np.where(table["method"].isin(GANS), "GAN", "baseline")
     for name in ("auroc", "detection", "false_alarm"):
@@ -156,7 +156,7 @@ def curves(methods=METHODS):
 
 DECODER, DISCRIMINATOR = networks.decoder(32, 3, 100, 4), networks.discriminator(32, 3, 4)
 ENCODER = networks.encoder(32, 3, 100, 4)
-# The figures: by the name of the function its data, then options.
+# Function name -> its data, then options. Text after a comma tells cases apart.
 FIGURES = {
     "anogan_architecture": [DECODER, DISCRIMINATOR, {}],
     "ganomaly_architecture": [ENCODER, DECODER, ENCODER, DISCRIMINATOR, {"weights": (2, 30, 0.5)}],
@@ -209,7 +209,7 @@ def texts_of(figure):
 
 
 def images_of(figure):
-    """The images drawn, with their left and bottom edge in the figure."""
+    """Return the images drawn, with their left and bottom edge in the figure."""
     places = [(axes, axes.get_position()) for axes in figure.axes if axes.images]
     return [(axes.images[0], place.x0, place.y0) for axes, place in places]
 
@@ -219,6 +219,6 @@ def lines_of(axes, gid):
 
 
 def values_of(axes, gid):
-    """The x of the symbols with a gid, from top to bottom, none for NaN."""
+    """Return x of the symbols with a gid, from top to bottom, without NaN."""
     points = sorted(tuple(line.get_xydata()[0][::-1]) for line in lines_of(axes, gid))
     return [float(x) for _, x in points if not np.isnan(x)]

@@ -1,4 +1,4 @@
-"""Used by test_backends: train tiny models on one device and on two simulated ones; load them."""
+"""Used by test_backends: train tiny models on one and on two simulated devices; load them."""
 
 import contextlib
 import json
@@ -15,12 +15,12 @@ from ganlib.data.batches import Batches
 from ganlib.errors import GanlibError
 from ganlib.models import devices
 
-# Brighter and brighter, so that the halves of a batch have other statistics than the whole.
+# Increasingly bright, to give the halves of a batch other statistics than the whole.
 IMAGES = (some_images(27) * np.linspace(0.2, 1, 27)[:, None, None, None]).astype("uint8")
 
 
 class Killed(Exception):
-    """Stands for kill -9."""
+    """Simulates kill -9."""
 
 
 def fit(model, images):
@@ -29,7 +29,7 @@ def fit(model, images):
 
 
 def fit_and_check(model, optimizer):
-    """Train; all weights move, and the loss is the weighted sum of its terms."""
+    """Train; check that all weights change and the loss is the weighted sum of its terms."""
     model.compile(optimizer)
     before = values(model.trainable_variables)
     history = fit(model, IMAGES[:24])
@@ -41,7 +41,7 @@ def fit_and_check(model, optimizer):
 
 
 def on_one_device_and_on_two(folder):
-    """Train; return the DCGAN of the one, and numbers of devices, losses and scores of both."""
+    """Train; return the DCGAN of one device; of both, device counts, losses and scores."""
     dcgans, answer = [], {"devices": [], "losses": {}, "scores": []}
     for scope in (contextlib.nullcontext(1), devices.every_device()):
         with scope as count:
@@ -49,10 +49,10 @@ def on_one_device_and_on_two(folder):
             for cls in (models.DCGAN, models.Autoencoder):
                 keras.utils.set_random_seed(0)
                 model = cls(**SIZES)
-                history = fit_and_check(model, keras.optimizers.SGD(1e-2))  # Adam forgives factors
+                history = fit_and_check(model, keras.optimizers.SGD(1e-2))  # Adam hides factors
                 answer["losses"].setdefault(cls.__name__, []).append(history)
                 if cls is models.DCGAN:
-                    model.generate(model.draw_latents(9))  # as the notebook does after an epoch
+                    model.generate(model.draw_latents(9))  # as the notebook does after each epoch
                     dcgans.append(model)
             model.save(folder / f"{count}.keras")
             answer["scores"].append(model.detect(IMAGES).scores.tolist())
@@ -80,7 +80,7 @@ def resumed(path, killed):
 
 
 def train(dcgan, folder):
-    """Train and save a model of each method, one of them in two parts."""
+    """Train and save a model of each method; interrupt and resume one of them."""
     for model in (
         models.FAnoGAN(dcgan, filters=4),
         models.GANomaly(**SIZES),
@@ -93,7 +93,7 @@ def train(dcgan, folder):
         learnt = cls(64, 1)
         learnt.adapt(some_images(size=64))
         learnt.save(folder / f"{cls.__name__}.keras")
-    # Few steps: the longer a search, the more rounding decides which way it goes.
+    # Few steps: the longer a search, the more its path depends on rounding.
     models.AnoGAN(dcgan, steps=3, batch_size=4).save(folder / "AnoGAN.keras")
     training.SHARE = float("inf")
     whole, again = resumed(folder / "whole.npz", False), resumed(folder / "killed.npz", True)
@@ -107,14 +107,14 @@ def train(dcgan, folder):
 
 
 def load_all(folder):
-    """Load what is saved; return its scores, which depend on no other image, and thresholds."""
+    """Load saved models; return scores and thresholds. No score may depend on other images."""
     answer = {"scores": {}, "thresholds": {}}
     for path in sorted(folder.glob("*.keras")):
         model = load(path)
         images = some_images(seed=1, size=model.image_size)
         scores = model.detect(images).scores
         parts = [model.detect(part).scores for part in np.split(images[::-1], [1, 4])]
-        close = 1e-6 if model.family == "features" else 0  # their last digit depends on the CPU
+        close = 1e-6 if model.family == "features" else 0  # last digit depends on the CPU
         np.testing.assert_allclose(np.concatenate(parts)[::-1], scores, rtol=close, atol=0)
         answer["scores"][path.stem] = scores.tolist()
         answer["thresholds"][path.stem] = model.thresholds
