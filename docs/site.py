@@ -1,7 +1,7 @@
 """Gather the pages of the site: a hook of MkDocs, for `make docs`.
 
-Pages, what they link to, the notebooks as the last run executed them and a page for each module
-come to build/docs. Files keep their folders, so links between them stay as they are.
+Pages, linked files, the notebooks executed by the last run, and a page per module go to build/docs.
+Files keep their folders, so links between them do not change.
 """
 
 import os
@@ -14,14 +14,14 @@ import nbformat
 PROJECT = Path(__file__).parent.parent
 SITE = PROJECT / "build" / "docs"
 CODE = re.compile(r"(```.*?```|`[^`]*`)", re.DOTALL)
-LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)]*)?\)")  # of a file, not of an address
+LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)]*)?\)")  # to a file, not a URL
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$]+)\$", re.DOTALL)
-PAGES: list[str] = []  # in the order in which they are linked
-NO_RUN = "No notebook has been run here: `make figures` executes them, then `make docs` shows them."
+PAGES: list[str] = []  # in link order
+NO_RUN = "No notebook has been run yet. Run `make figures`, then `make docs` again."
 
 
 def on_config(config):
-    """Gather the pages, and set the navigation."""
+    """Gather the pages and set the navigation."""
     modules = _write_api()
     notebooks = _write_notebooks()
     for page in [PROJECT / "README.md", *sorted(PROJECT.glob("docs/*.md"))]:
@@ -45,11 +45,11 @@ def _outside_code(text: str, change) -> str:
 
 
 def _link(text: str, folder: Path, page: Path) -> str:
-    """Let the links of a text that was written for `folder` lead from `page` to their places."""
+    """Rewrite the links of a text written for `folder` so that they work from `page`."""
 
     def place(match):
         target = _bring(Path(os.path.normpath(PROJECT / folder / match[2])))
-        if page.suffix == ".ipynb":  # MkDocs leaves their links as they are
+        if page.suffix == ".ipynb":  # MkDocs does not rewrite links in notebooks
             target = target.with_name(target.name.replace("README", "index"))
             target = target.with_suffix(re.sub("md|ipynb", "html", target.suffix))
         return f"{match[1]}{os.path.relpath(target, page.parent)}{match[3] or ''})"
@@ -58,7 +58,7 @@ def _link(text: str, folder: Path, page: Path) -> str:
 
 
 def _bring(path: Path) -> Path:
-    """Copy what a link names, with all that it links to; return where it is."""
+    """Copy the target of a link and everything it links to; return its path on the site."""
     name = path.relative_to(PROJECT)
     if name.suffix == ".py" and name.parts[0] == "ganlib":
         return Path("api", f"{_module(name)}.md")
@@ -72,7 +72,7 @@ def _bring(path: Path) -> Path:
         return _write(name / "README.md", "\n\n".join([f"# {name}", *lines]))
     if path.suffix == ".md":
         return _write(name, path.read_text())
-    name = Path(*(part.lstrip(".") for part in name.parts))  # MkDocs leaves out what is hidden
+    name = Path(*(part.lstrip(".") for part in name.parts))  # MkDocs skips hidden files
     if path.exists() and not (SITE / name).exists():
         (SITE / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, SITE / name)
@@ -83,7 +83,7 @@ def _write(name: Path, text: str) -> Path:
     page = SITE / name
     if not page.exists():
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.touch()  # pages link to one another
+        page.touch()  # pages may link to each other
         PAGES.append(name.as_posix())
         page.write_text(_link(text, name.parent, name))
     return name
@@ -94,7 +94,7 @@ def _module(name: Path) -> str:
 
 
 def _write_api() -> list:
-    """Write a page for each module; return the navigation, by package."""
+    """Write a page per module; return the navigation by package."""
     packages = {}
     for path in sorted(PROJECT.glob("ganlib/**/*.py")):
         name = _module(path.relative_to(PROJECT))
@@ -107,9 +107,9 @@ def _write_api() -> list:
 
 
 def _write_notebooks() -> list:
-    """Write the executed notebooks of the last run; return the navigation, by folder of the run.
+    """Write the executed notebooks of the last run; return the navigation by run folder.
 
-    The first of a name takes the place of the notebook in the project.
+    The first notebook of each name replaces the one in the project.
     """
     notes = sorted(PROJECT.glob("runs/*/**/*.done.json"), key=lambda path: path.stat().st_mtime)
     if not notes:
@@ -117,14 +117,14 @@ def _write_notebooks() -> list:
         return [str(_write(Path("notebooks/README.md"), f"# Notebooks\n\n{NO_RUN}\n"))]
     profile = notes[-1].relative_to(PROJECT / "runs").parts[0]
     run, folders, places = PROJECT / "runs" / profile, {}, {}
-    lines = [f"# Notebooks\n\nAs the last run executed them: profile `{profile}`.\n"]
+    lines = [f"# Notebooks\n\nExecuted by the last run, with the profile `{profile}`.\n"]
     for note in sorted(path for path in notes if path.is_relative_to(run)):
         source = note.with_name(note.name.replace(".done.json", ".ipynb"))
         folder, page = source.parent.relative_to(run), Path("notebooks", source.name)
         if (SITE / page).exists():
             page = Path("notebooks", folder, source.name)
         (SITE / page).parent.mkdir(parents=True, exist_ok=True)
-        (SITE / page).touch()  # pages link to one another
+        (SITE / page).touch()  # pages may link to each other
         places[source] = page
         name = ", ".join(folder.parts) or "all"
         folders.setdefault(name, []).append({source.stem: str(page)})
@@ -140,10 +140,10 @@ def _write_notebooks() -> list:
 
 
 def _formulas(text: str) -> str:
-    """Write formulas as MathML, which browsers draw by themselves."""
+    """Convert formulas to MathML, which browsers render themselves."""
 
     def one(match):
-        from latex2mathml.converter import convert  # of .venv-docs alone, unlike all above
+        from latex2mathml.converter import convert  # only in .venv-docs, unlike the imports above
 
         return convert(match[1] or match[2], display="block" if match[1] else "inline")
 
