@@ -1,8 +1,8 @@
-"""DCGAN, AnoGAN, f-AnoGAN, GANomaly, detectors of pretrained features, and what they must beat.
+"""DCGAN, AnoGAN, f-AnoGAN, GANomaly, detectors with pretrained features, and baselines.
 
-`METHODS` lists every `AnomalyModel` by the name of its method. Python files named in the
-environment variable `GANLIB_MODELS` (separated as in PATH) are imported too, so that models of your
-own take part in everything: training, the command line, the comparison.
+`METHODS` maps the name of a method to its `AnomalyModel`. Python files listed in the environment
+variable `GANLIB_MODELS` (separated as in PATH) are imported too. This makes your own models
+available everywhere: in training, on the command line and in the comparison.
 """
 
 import importlib.util
@@ -26,6 +26,6 @@ from ganlib.models.segmentator import Segmentator
 
 for _path in map(Path, filter(None, os.environ.get("GANLIB_MODELS", "").split(os.pathsep))):
     if not _path.is_file():
-        raise GanlibError(f"GANLIB_MODELS names {_path}, which is not a file: give Python files.")
+        raise GanlibError(f"GANLIB_MODELS lists {_path}, which is not a file. List Python files.")
     _spec = importlib.util.spec_from_file_location(_path.stem, _path)
     _spec.loader.exec_module(importlib.util.module_from_spec(_spec))

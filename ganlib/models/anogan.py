@@ -1,4 +1,4 @@
-"""AnoGAN: the search for the latent vector whose image is nearest to a given image."""
+"""AnoGAN: search for the latent vector whose image is closest to a given image."""
 
 import zlib
 from collections.abc import Callable
@@ -18,23 +18,23 @@ PRIORS = {"normal": "standard_normal", "uniform": "random"}  # -> method of a Nu
 
 
 class AnoGAN(AnomalyModel):
-    """Step 2 of AnoGAN: generator and discriminator are frozen, and z is searched for each image.
+    """Search z for each image with a frozen generator and discriminator (step 2 of AnoGAN).
 
     The only trainable weight is z, one row per image of a batch. The loss is a sum over the images
-    and Adam treats every value by itself, so a batch finds what searches one by one would. The
-    first z depends on the image and the seed, or on the encoder, alone.
+    and Adam updates each value independently, so images can be searched in batches or one by one.
+    The initial z depends only on the image and the seed, or on the image and the encoder.
 
     Args:
         dcgan: a trained DCGAN. Its networks are copied.
-        discrimination_weight: lambda, 0..1, of the discrimination loss.
-        steps: updates of z for each image. 0 takes the first z as it is.
-        prior: of the first z, "normal" N(0, 1), as in training, or "uniform" U(0, 1), as published.
-        batch_size: images that are searched at once; it changes scores by rounding alone.
-        encoder: gives the first z in place of the prior.
-        dtype: with "mixed_bfloat16" the networks alone compute in bfloat16.
+        discrimination_weight: lambda, 0..1, the weight of the discrimination loss.
+        steps: updates of z per image. 0 keeps the initial z.
+        prior: initial z from "normal" N(0, 1), as in training, or "uniform" U(0, 1), as published.
+        batch_size: images searched at once. It changes scores only by rounding.
+        encoder: computes the initial z instead of the prior.
+        dtype: with "mixed_bfloat16", only the networks compute in bfloat16.
 
-    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam works on z itself, not on a
-    dense layer in front of the generator, see `ganlib.errata.CarriedAnoGAN`.
+    Reference: paper, section 3; Schlegl et al. 2017. Deviation: Adam updates z itself, not a
+    dense layer in front of the generator; see `ganlib.errata.CarriedAnoGAN`.
     """
 
     method, family = "AnoGAN", "GAN"
@@ -80,20 +80,20 @@ class AnoGAN(AnomalyModel):
         return self.add_weight(shape, "zeros", trainable=trainable, name=name)
 
     def _compile(self):
-        # One call runs the whole search of a batch on the device. torch cannot.
+        # Run the whole search of a batch in one call on the device. torch cannot do this.
         looped = keras.backend.backend() != "torch"
         steps = max(1, self.steps) if looped else 1
         self.compile(keras.optimizers.Adam(self.learning_rate), steps_per_execution=steps)
         self.optimizer.build(self.trainable_variables)
 
     def call(self, images, training=None):
-        """Make G(z) of the present z, and f(G(z)); the arguments play no part."""
+        """Return G(z) and f(G(z)) for the current z. The arguments are ignored."""
         reconstructions = self.generator(self.current_latents(), training=False)
         features, _ = self.discriminator(reconstructions, training=False)
         return {"reconstruction": reconstructions, "features": features}
 
     def current_latents(self):
-        """Return the present z of each image of the batch, `(batch_size, latent_dim)`."""
+        """Return the current z of each image of the batch, `(batch_size, latent_dim)`."""
         return ops.convert_to_tensor(self.latents)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -129,7 +129,7 @@ class AnoGAN(AnomalyModel):
         return latents, objectives.T
 
     def _start(self, latents: np.ndarray) -> None:
-        """Begin at these z, with Adam's moments at zero."""
+        """Start from these z and reset Adam's moments and iterations."""
         self.latents.assign(latents)
         for variable in self.optimizer.variables:
             if variable.shape == self.latents.shape:
@@ -146,7 +146,7 @@ class AnoGAN(AnomalyModel):
         return ops.convert_to_numpy(self.objectives.value)
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Search z for each image, then score it by A(x)."""
+        """Search z for each image, then score the image by A(x)."""
         return self.score_latents(images, self.search(images)[0])
 
     def score_latents(self, images: np.ndarray, latents: np.ndarray) -> Detection:
@@ -154,7 +154,7 @@ class AnoGAN(AnomalyModel):
         images = self.check_images(images)
         if np.shape(latents) != (expected := (len(images), self.latent_dim)):
             found = f"latents has shape {np.shape(latents)}, expected {expected}"
-            raise GanlibError(f"{found}: one z for every image, as `search` returns.")
+            raise GanlibError(f"{found}: one z per image, as returned by `search`.")
 
         def answer(batch, latents):
             targets, made = scale(batch), self.generator.predict_on_batch(latents)
@@ -182,7 +182,7 @@ class AnoGAN(AnomalyModel):
 
 
 class _Ticks(keras.utils.PyDataset):
-    """Batches of nothing: the search has its images in its variables."""
+    """Empty batches. The images of a search are in the model's variables."""
 
     def __init__(self, steps: int):
         super().__init__()

@@ -8,11 +8,11 @@ from ganlib.models.detection import HALF_RANGE
 
 
 class Autoencoder(AnomalyModel):
-    """Encoder and decoder of GANomaly, trained on normal images to rebuild them, and nothing else.
+    """GANomaly's encoder and decoder, trained only to reconstruct normal images.
 
-    Beside `GANomaly` it tells what discriminator and second encoder add. The score is the mean of
-    |x - x_hat| in grey levels. Arguments are those of `ganlib.models.networks`.
-    Reference: G_E and G_D of the paper, section 4, with the contextual loss alone.
+    Compared with `GANomaly`, it shows what the discriminator and the second encoder add. The score
+    is the mean of |x - x_hat| in gray levels. For the arguments, see `ganlib.models.networks`.
+    Reference: G_E and G_D of the paper, section 4, with only the contextual loss.
     """
 
     method, family = "autoencoder", "baseline"
@@ -25,7 +25,7 @@ class Autoencoder(AnomalyModel):
         self.decoder = networks.decoder(image_size, channels, latent_dim, filters)
 
     def forward(self, images, training=None):
-        """Compress and rebuild."""
+        """Encode and reconstruct images."""
         latents = self.encoder(images, training=training)
         return {"reconstruction": self.decoder(latents, training=training)}
 

@@ -1,8 +1,8 @@
-"""What all models share: arguments that are kept, scaling, named loss terms, answers as a detector.
+"""Base classes of all models: saved arguments, scaling, named loss terms and detection.
 
-A model is one file: a subclass of `AnomalyModel` that says how it calls, which terms its loss has
-and how it scores. It can then be trained, saved, calibrated, wrapped in a `Detector` and compared,
-without any other file being touched; `autoencoder.py` is the shortest example.
+A model is one file: a subclass of `AnomalyModel` that defines its forward pass, its loss terms and
+its score. It can then be trained, saved, calibrated, wrapped in a `Detector` and compared without
+changes to any other file. `autoencoder.py` is the shortest example.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ from ganlib.models import devices
 from ganlib.models.detection import HALF_RANGE, Detection, check_images, residual, unscale
 
 BATCH = 32  # images per pass of `predict`
-METHODS: dict[str, type["AnomalyModel"]] = {}  # the name of a method -> its class
+METHODS: dict[str, type["AnomalyModel"]] = {}  # name of a method -> its class
 
-# With TensorFlow's generators glibc gives freed memory back at once; to take it again is a third of
-# an epoch of small networks: let each thread keep some (M_TOP_PAD, bytes).
-with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries have no such need
+# With TensorFlow's generators, glibc returns freed memory at once. Requesting it again takes
+# a third of an epoch of small networks, so let each thread keep some (M_TOP_PAD, bytes).
+with contextlib.suppress(OSError, AttributeError, TypeError):  # other C libraries do not need this
     ctypes.CDLL(None).mallopt(-2, 128 * 2**20)
 
 
@@ -34,14 +34,14 @@ def scale(images):
 
 
 class Trainable(keras.Model):
-    """A Keras model that takes uint8 images and learns from a weighted sum of named terms.
+    """A Keras model that takes uint8 images and minimizes a weighted sum of named loss terms.
 
-    Subclasses write `forward` and `terms`. Their constructor arguments are kept, so `get_config`
-    and `from_config` come by themselves; an argument may be a `Trainable` or a list of them.
+    Subclasses implement `forward` and `terms`. Constructor arguments are saved automatically for
+    `get_config` and `from_config`. An argument may be a `Trainable` or a list of them.
 
     Args:
-        term_weights: name of a term of the loss to its weight. `fit` reports each term, unweighted,
-            as `<name>_loss`.
+        term_weights: weights of the loss terms by name. `fit` reports each term, unweighted, as
+            `<name>_loss`.
     """
 
     def __init_subclass__(cls, **kwargs):
@@ -49,44 +49,44 @@ class Trainable(keras.Model):
         keras.saving.register_keras_serializable(cls.__module__.split(".")[0])(cls)
 
     def __new__(cls, *args, **kwargs):
-        """Keep the arguments."""
+        """Save the constructor's arguments."""
         model = super().__new__(cls, *args, **kwargs)
         arguments = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
         arguments.apply_defaults()
         arguments = dict(list(arguments.arguments.items())[1:])
         arguments |= arguments.pop("kwargs", {})
         arguments = {name: _description(value) for name, value in arguments.items()}
-        object.__setattr__(model, "_arguments", arguments)  # not to be tracked by Keras
+        object.__setattr__(model, "_arguments", arguments)  # bypasses tracking by Keras
         return model
 
     def __init__(self, term_weights: Mapping[str, float] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.term_weights = dict(term_weights or {})
         self.term_metrics = {n: keras.metrics.Mean(name=f"{n}_loss") for n in self.term_weights}
-        self.built = True  # as its networks are
+        self.built = True  # its networks are built
 
     def call(self, images, training=None):
         """Scale images `(n, height, width, channels)`, 0..255, and pass them to `forward`."""
         return self.forward(devices.split_rows(scale(images)), training)
 
     def forward(self, images, training=None) -> dict:
-        """Compute from images -1..1 their "reconstruction" -1..1, and what else is needed.
+        """Return the "reconstruction", -1..1, of images -1..1, and any other outputs needed.
 
-        A model that knows better than |x - reconstruction| where an image is not normal returns it
-        as "residual" `(n, height, width, 1)`, 0 and up.
+        A model with a better anomaly map than |x - reconstruction| returns it as "residual",
+        `(n, height, width, 1)`, at least 0.
         """
         raise NotImplementedError
 
     def terms(self, images, outputs: dict) -> dict:
-        """Compute the terms of the loss, name to scalar, from images -1..1 and the outputs."""
+        """Compute the loss terms, name to scalar, from images -1..1 and the outputs."""
         raise NotImplementedError
 
     def lessons(self, images) -> Callable | None:
-        """Return the `transform` of `Batches` by which it learns; `images` are some to look at."""
+        """Return the `transform` of the training `Batches`, or None; `images` are a sample."""
         return None
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Weight and add the terms of one batch; targets, if there are any, are an output."""
+        """Return the weighted sum of the terms. `terms` gets targets, if any, as an output."""
         terms = self.terms(scale(x), y_pred if y is None else {**y_pred, "target": y})
         for name, value in terms.items():
             self.term_metrics[name].update_state(value)
@@ -94,7 +94,7 @@ class Trainable(keras.Model):
         return loss / devices.replicas()
 
     def make_train_function(self, force: bool = False):
-        """Make Adam's variables first: TensorFlow would throw away the trace that makes them."""
+        """Build the optimizer first: TensorFlow would discard a trace that creates variables."""
         self.optimizer.build(self.trainable_variables)
         return super().make_train_function(force)
 
@@ -109,11 +109,11 @@ class Trainable(keras.Model):
 
 
 def construct(registered_name: str, config: dict) -> Trainable:
-    """Build a model of this process from the name it is registered by and plain arguments."""
+    """Build a model from its name, registered in this process, and its plain arguments."""
     cls = keras.saving.get_registered_object(registered_name)
     if not (isinstance(cls, type) and issubclass(cls, Trainable)):
-        found = f"{str(registered_name)[:80]!r} is not a model that ganlib knows"
-        advice = "import it first, or name its file in the environment variable GANLIB_MODELS"
+        found = f"{str(registered_name)[:80]!r} is not a registered model"
+        advice = "import it first or list its file in the environment variable GANLIB_MODELS"
         raise GanlibError(f"{found}. If it is your own, {advice}.")
     return cls.from_config(config)
 
@@ -136,19 +136,19 @@ def _described(value):
 
 
 class AnomalyModel(Trainable):
-    """A model that scores images. Subclasses also write `score`.
+    """A model that scores images. Subclasses also implement `score`.
 
-    `thresholds`, set by `calibrate`, are by the name of the rule; `about` holds arguments that
-    training may change, also for the card of a detector.
+    `thresholds` maps a rule to its threshold and is set by `calibrate`. `about` holds arguments
+    that training may change; the card of a detector includes them.
     """
 
-    method: str | None = None  # in tables and on the command line; None: not in `METHODS`
+    method: str | None = None  # name in tables and on the command line; None: not in `METHODS`
     family = "GAN"  # or "features" or "baseline"
     batch = BATCH  # images per pass of `detect`
-    stages = 1  # how many models `train` fits, one after the other; they share a time limit
-    default_image_size: int | None = None  # the size that suits it in a `Detector`; None: any
-    scored_by = "heat"  # what a `Detector` goes by: the hottest place; or "own", by `score`
-    any_scale = False  # whether `detect` accepts floats of any scale, as `ganlib.errata` needs
+    stages = 1  # models that `train` fits one after another; they share a time limit
+    default_image_size: int | None = None  # recommended size in a `Detector`; None: any
+    scored_by = "heat"  # how a `Detector` scores: by the hottest place, or "own": by `score`
+    any_scale = False  # whether `detect` accepts floats of any scale, for `ganlib.errata`
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -175,11 +175,11 @@ class AnomalyModel(Trainable):
         return model
 
     def score(self, images, outputs: dict):
-        """Compute A(x) `(n,)`, 0 and up, from images -1..1 and the outputs."""
+        """Compute A(x) `(n,)`, at least 0, from images -1..1 and the outputs."""
         raise NotImplementedError
 
     def detect(self, images: np.ndarray) -> Detection:
-        """Score images, uint8 `(n, image_size, image_size, channels)`, each by itself."""
+        """Score images, uint8 `(n, image_size, image_size, channels)`, independently."""
         images = self.check_images(images)
         scores, reconstructions, *own = predict(self._answers, images, self.batch)
         residuals = own[0] if own else residual(images, reconstructions)
@@ -192,7 +192,7 @@ class AnomalyModel(Trainable):
 
     def _answers(self, batch: np.ndarray) -> tuple:
         answers = self.predict_on_batch(batch)
-        # TensorFlow repeats them for each device that the model was built on.
+        # TensorFlow repeats the outputs for each device that the model was built on.
         outputs = keras.tree.map_structure(lambda each: each[: len(batch)], answers)
         named = (outputs[name] for name in ("reconstruction", "residual") if name in outputs)
         return self.score(scale(batch), outputs), *named
@@ -200,33 +200,33 @@ class AnomalyModel(Trainable):
     def calibrate(
         self, normal_scores: np.ndarray, false_alarm_rate: float = 0.05, deviations: float = 3.0
     ) -> None:
-        """Choose thresholds, see `ganlib.evaluation`, by scores of normal images it never saw."""
+        """Set thresholds from scores of normal images not trained on; see `ganlib.evaluation`."""
         self.thresholds = evaluation.fit_thresholds(normal_scores, false_alarm_rate, deviations)
 
     def is_anomaly(self, images: np.ndarray, rule: str = "quantile") -> np.ndarray:
-        """Tell which images `(n,)` have a score at or above the threshold of the rule."""
+        """Return bool `(n,)`: whether each score is at or above the threshold of the rule."""
         if self.thresholds is None:
-            advice = "call calibrate(scores) with its scores of normal images that it never saw"
+            advice = "call calibrate(scores) with scores of normal images it was not trained on"
             raise GanlibError(f"This model has no threshold yet: {advice}, then save it.")
         if rule not in self.thresholds:
             raise GanlibError(f"rule is {rule!r}: choose one of {', '.join(self.thresholds)}.")
         return self.detect(images).scores.astype("float64") >= self.thresholds[rule]
 
     def get_config(self):
-        """Add the thresholds."""
+        """Add `about` and the thresholds."""
         thresholds = None if self.thresholds is None else dict(self.thresholds)
         return {**super().get_config(), **self.about, "thresholds": thresholds}
 
 
 def predict(answer: Callable, images: np.ndarray, size: int = BATCH, *others: np.ndarray):
-    """Compute answers batch by batch, as `model.predict`; `others` are divided as images are.
+    """Call `answer` batch by batch, like `model.predict`; `others` are split like `images`.
 
-    Backends add up in another order for another number of images. So the last batch is filled up,
-    and on processors with AVX-512 an image's answer has the same bits alone and in any company.
+    Backends sum in a different order for a different batch size, so the last batch is padded. On
+    processors with AVX-512, an image's result is then bit-identical alone or in any batch.
     """
     answers, n = [], len(images)
     for start in range(0, n, size):
-        rows = np.minimum(np.arange(start, start + size), n - 1)  # the last one again
+        rows = np.minimum(np.arange(start, start + size), n - 1)  # repeat the last one
         found = answer(*(np.asarray(each[rows]) for each in (images, *others)))
         answers.append(
             keras.tree.map_structure(lambda each: ops.convert_to_numpy(each)[:size], found)
@@ -235,28 +235,28 @@ def predict(answer: Callable, images: np.ndarray, size: int = BATCH, *others: np
 
 
 def gaussian(size: int, sigma: float) -> np.ndarray:
-    """Return the `(size, size)` that smooths with a Gaussian, cut at 3 sigma; outside is 0."""
+    """Return the `(size, size)` matrix of a Gaussian filter, cut at 3 sigma, zero-padded."""
     apart = np.subtract.outer(np.arange(size), np.arange(size))
     weights = np.exp(-0.5 * (apart / sigma) ** 2) * (abs(apart) <= round(3 * sigma))
     return (weights / weights.sum(axis=1).max()).astype("float32")
 
 
 def bilinear(size: int, small: int) -> np.ndarray:
-    """Return the `(size, small)` that enlarges as `keras.ops.image.resize` does."""
+    """Return the `(size, small)` matrix that enlarges like `keras.ops.image.resize`."""
     places = np.clip((np.arange(size) + 0.5) * small / size - 0.5, 0, small - 1)
     return np.maximum(1 - abs(places[:, np.newaxis] - np.arange(small)), 0).astype("float32")
 
 
 def along_both(matrix: np.ndarray, maps):
-    """Apply a matrix `(m, h)` to columns and rows of maps `(n, h, h)`: `(n, m, m)`."""
+    """Apply a matrix `(m, h)` to columns and rows of maps `(n, h, h)`; return `(n, m, m)`."""
     return ops.matmul(ops.matmul(matrix, maps), matrix.T)
 
 
 def feed(batches: keras.utils.PyDataset):
-    """Make of batches what `fit(..., shuffle=False)` takes without waiting after every epoch.
+    """Prepare batches for `fit(..., shuffle=False)`, without a wait after every epoch.
 
-    `tf.data` tunes its pipeline in a thread, for whose next look an epoch's end waits. Keras cannot
-    switch that off, so this makes the `tf.data.Dataset` itself; other backends get the batches.
+    `tf.data` tunes its pipeline in a thread, and the end of an epoch waits for its next check.
+    Keras cannot turn this off, so build the `tf.data.Dataset` here. Other backends use the batches.
     """
     if keras.backend.backend() != "tensorflow":
         return batches

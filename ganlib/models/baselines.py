@@ -1,8 +1,8 @@
-"""What a GAN has to beat: five detectors of a few lines, with no network and no training.
+"""Five short baselines that a GAN must beat, without a network to train.
 
 Each takes normal images to train on and images to score, both uint8 `(n, height, width, channels)`
-of one size, and returns a `Detection`. Nothing is random, and a score depends neither on the other
-images nor on their order. Images of another type or size raise a GanlibError.
+of the same size, and returns a `Detection`. Results are deterministic. A score does not depend on
+the other images or their order. Images of another type or size raise a GanlibError.
 """
 
 import numpy as np
@@ -15,9 +15,9 @@ from ganlib.models.detection import Detection, check_images
 
 
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score by how far the mean grey level is from that of all normal pixels, either way.
+    """Score by the absolute difference between the mean gray level and that of normal images.
 
-    Which way is worse would be known only from anomalies. The reconstruction is the mean image.
+    Only anomalies could show which direction is worse. The reconstruction is the mean image.
     """
     train, images = _checked(train, images)
     brightness = images.mean(axis=(1, 2, 3), dtype="float64")
@@ -25,7 +25,7 @@ def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Detection:
-    """Score by the L1 distance, 0..2, of the histogram of grey levels to that of normal images.
+    """Score by the L1 distance, 0..2, of the gray-level histogram to that of normal images.
 
     Channels are averaged. The reconstruction is the mean normal image.
     """
@@ -36,10 +36,10 @@ def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Det
 
 
 def image_statistics(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score by the Mahalanobis distance of six numbers per channel to those of normal images.
+    """Score by the Mahalanobis distance of six statistics per channel to those of normal images.
 
-    Mean, deviation, mean |gradient|, this by the deviation, 5 % and 95 % quantile, standardised;
-    their correlations are shrunk by 1 %. The reconstruction is the mean normal image.
+    Mean, deviation, mean |gradient|, its ratio to the deviation, 5 % and 95 % quantile; all are
+    standardized, with correlations shrunk by 1 %. The reconstruction is the mean normal image.
     """
     train, images = _checked(train, images)
     scaler = StandardScaler()
@@ -49,12 +49,12 @@ def image_statistics(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score by the Euclidean distance, in grey levels, to the nearest training image.
+    """Score by the Euclidean distance, in gray levels, to the nearest training image.
 
     The reconstruction is that training image itself.
     """
     train, images = _checked(train, images)
-    # float32 holds 0..255 exactly, and scikit-learn multiplies it piece by piece in float64.
+    # float32 holds 0..255 exactly, and scikit-learn multiplies it in chunks of float64.
     search = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(_flat(train, "float32"))
     nearest = search.kneighbors(_flat(images, "float32"), return_distance=False)[:, 0]
     made = train[nearest]
@@ -64,17 +64,17 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int = 100) -> Detection:
-    """Score by the mean of |x - projection| on the first principal components, in grey levels.
+    """Score by the mean of |x - projection| in gray levels, on the first principal components.
 
-    The best linear autoencoder tells what convolutions are worth. Limited to 0..255, as by tanh.
+    This best linear autoencoder shows what convolutions add. Clipped to 0..255, as with tanh.
     """
     train, images = _checked(train, images)
     values = _flat(train, "float64")
-    # Without `copy` it centres `values` in place: a second copy would fill the memory.
+    # Without `copy`, PCA centers `values` in place: a second copy would fill the memory.
     options = {"copy": False, "svd_solver": "randomized", "random_state": 0}
     pca = PCA(min(n_components, *values.shape), **options).fit(values)
     found = Detection([], [], [])
-    for image in images:  # one by one: a batch's size would change the last digits
+    for image in images:  # one by one: the batch size would change the last digits
         projection = pca.inverse_transform(pca.transform(image.reshape(1, -1)))
         made = np.clip(projection, 0, 255).reshape(image.shape)
         difference = np.abs(image - made)
@@ -99,7 +99,7 @@ def _beside_the_mean(train: np.ndarray, images: np.ndarray, scores: np.ndarray) 
 
 
 def _histograms(images: np.ndarray, bins: int) -> np.ndarray:
-    """Count shares of grey levels: float64 `(n, channels, bins)`, every row sums to 1."""
+    """Return gray-level histograms, float64 `(n, channels, bins)`; each row sums to 1."""
     counts = [
         [np.histogram(channel, bins, (0, 256))[0] for channel in np.moveaxis(image, 2, 0)]
         for image in images
@@ -108,12 +108,12 @@ def _histograms(images: np.ndarray, bins: int) -> np.ndarray:
 
 
 def _statistics(images: np.ndarray) -> np.ndarray:
-    """Compute the six numbers of every channel, float64 `(n, 6 * channels)`."""
+    """Compute the six statistics of each channel, float64 `(n, 6 * channels)`."""
     rows = []
     for image in images.astype("float32"):
         deviation = image.std((0, 1), dtype="float64")
         gradient = sum(np.abs(np.diff(image, axis=axis)).mean((0, 1)) for axis in (0, 1)) / 2
-        roughness = gradient / np.maximum(deviation, 1)  # a flat image has no noise to blow up
+        roughness = gradient / np.maximum(deviation, 1)  # do not amplify a flat image
         quantiles = np.quantile(image, [0.05, 0.95], axis=(0, 1))
         rows.append([image.mean((0, 1)), deviation, gradient, roughness, *quantiles])
     return np.array(rows).reshape(len(images), -1)

@@ -1,4 +1,4 @@
-"""DCGAN: a generator and a discriminator that learn what normal images look like."""
+"""DCGAN: a generator and a discriminator trained on normal images."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ from ganlib.models.detection import unscale
 class DCGAN(Trainable):
     """Deep convolutional GAN, step 1 of AnoGAN.
 
-    Both networks learn at once from one loss and one optimizer: the generator's loss sees the
-    discriminator's weights as constants, the discriminator's the images, so each network gets the
-    gradient of its own loss alone. Adam treats every weight by itself, as two optimizers would.
+    One loss and one optimizer train both networks at once. The generator's loss treats D's weights
+    as constants, and D's loss the generated images, so each network gets only its own loss's
+    gradient. Adam updates each weight independently, so this is equivalent to two optimizers.
 
-    The discriminator has half the generator's `filters`, as in the published notebook; `seed` is of
-    the z drawn in training. The other arguments are those of `ganlib.models.networks`.
+    The discriminator has half the generator's `filters`, as in the published notebook. `seed` is
+    for the z drawn in training. For the other arguments, see `ganlib.models.networks`.
 
     Example:
         >>> dcgan = DCGAN(image_size=64, channels=1)
@@ -26,8 +26,8 @@ class DCGAN(Trainable):
         >>> dcgan.generate(dcgan.draw_latents(16))
 
     Reference: paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
-    normalization (with it, it wins and G makes noise) and sees how much a batch varies (else G
-    makes one image of every z). Residuals of held-out castings fell from 34 to 14 grey levels.
+    normalization (with it, D wins and G generates noise) and sees how much a batch varies (or G
+    maps every z to one image). Residuals of held-out castings fell from 34 to 14 gray levels.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DCGAN(Trainable):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def forward(self, images, training=None):
-        """Let the discriminator judge images: f(x) `(n, 4, 4, depth)` and logits `(n, 1)`."""
+        """Return the discriminator's f(x) `(n, 4, 4, depth)` and logits `(n, 1)` for images."""
         features, logits = self.discriminator(images, training=training)
         return {"features": features, "logits": logits}
 
@@ -65,15 +65,15 @@ class DCGAN(Trainable):
         }
 
     def draw_latents(self, n: int, seed: int = 0) -> np.ndarray:
-        """Draw z from the prior N(0, 1): float32 `(n, latent_dim)`, the same for the same seed."""
+        """Draw z `(n, latent_dim)`, float32, from N(0, 1); the same seed gives the same z."""
         return np.random.default_rng(seed).standard_normal((n, self.latent_dim), dtype="float32")
 
     def generate(self, latents: np.ndarray) -> np.ndarray:
-        """Make images: uint8 `(n, image_size, image_size, channels)` of z `(n, latent_dim)`."""
+        """Generate uint8 `(n, image_size, image_size, channels)` from z `(n, latent_dim)`."""
         return unscale(ops.convert_to_numpy(self.generator(latents, training=False)))
 
     def save_own_variables(self, store):
-        """Save the random state, which Keras leaves out, so that training can go on."""
+        """Save the random state, which Keras omits, for resuming training."""
         store["random_state"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):

@@ -1,11 +1,11 @@
-"""Forge defects into images of normal things: to learn what is foreign, to choose between methods.
+"""Add synthetic defects to normal images, for training and for choosing between methods.
 
-A kind of defect is a function of an image (float32, 0..255), another one (uint8) and a random
-generator. It returns a box of the image, how much of each pixel in it is covered, `(height, width,
-1)`, 0..1, and by what. All lengths are in sides of the image, a square of any size.
+A kind of defect is a function of an image (float32, 0..255), another image (uint8) and a random
+generator. It returns a box of the image, the coverage of each pixel in it, `(height, width, 1)`,
+0..1, and the content that covers it. Lengths are in image sides; images are squares of any size.
 
 Reference: NSA (Schlueter et al. 2022: "patch"), CutPaste (Li et al. 2021: "scar") and DRAEM
-(Zavrtanik et al. 2021: "texture"), whose textures are of another data set.
+(Zavrtanik et al. 2021: "texture"), whose textures come from another data set.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from scipy import ndimage
 
 
 def patch(image, other, random):
-    """Cover an ellipse or rectangle by a piece of another image, most often of fitting brightness.
+    """Cover an ellipse or rectangle with a piece of another image, usually of matching brightness.
 
-    NSA blends by Poisson's equation; here the low frequencies become those of the image.
+    NSA uses Poisson blending; here the piece takes over the low frequencies of the image.
     """
     half = np.clip(0.03 + random.gamma(2, 0.05, 2), 0.03, 0.35).astype("float32")
     box, x, y = _around(image, random, half, reach=1.5)
@@ -32,7 +32,7 @@ def patch(image, other, random):
 
 
 def scar(image, other, random):
-    """Draw a thin, bent stripe, of another image or a brighter or darker one."""
+    """Draw a thin, curved stripe of this or another image, made brighter or darker."""
     length, width = np.exp(random.uniform(np.log([10, 1.5]), np.log([100, 12]))) / 256
     length, width = max(length, 3 / len(image)), max(width, 1 / len(image))
     box, x, y = _around(image, random, reach=length / 2 + width)
@@ -43,7 +43,7 @@ def scar(image, other, random):
 
 
 def texture(image, other, random):
-    """Lay a ragged stain of another image, turned, inverted or of other contrast, over this one."""
+    """Overlay a ragged stain of another image, rotated, inverted or with changed contrast."""
     box, x, y = _around(image, random, np.exp(random.uniform(np.log(0.04), np.log(0.6), 2)))
     height = _noise(random, x.shape, 2 ** random.integers(1, 5)) - x**2 - y**2
     height -= random.uniform(0.3, 0.8) * height.max()
@@ -61,7 +61,7 @@ def blob(image, other, random):
 
 
 def warp(image, other, random):
-    """Bend a round region, as a dent or a loose part does."""
+    """Distort a round region, like a dent or a loose part."""
     radius, turn = random.uniform(0.05, 0.2), random.uniform(0, 2 * np.pi)
     box, x, y = _around(image, random, (radius, radius))
     shift = (1 - np.minimum(x**2 + y**2, 1)[..., 0]) ** 2
@@ -73,7 +73,7 @@ def warp(image, other, random):
 
 
 def veil(image, other, random):
-    """Lay bright or dark haze over all of the image, even or in clouds."""
+    """Cover the whole image with bright or dark haze, uniform or cloudy."""
     haze = np.clip(0.5 + _noise(random, image.shape, 2 ** random.integers(3)), 0, 1)
     haze = haze if random.random() < 0.5 else np.ones_like(haze)
     level = random.uniform(*((153, 255) if random.random() < 0.5 else (0, 76)))
@@ -81,8 +81,8 @@ def veil(image, other, random):
 
 
 KINDS = {kind.__name__: kind for kind in (patch, scar, texture, blob, warp, veil)}
-TRAINED = ("patch", "patch", "scar", "texture")  # models learn from these, patches twice as often
-# No model has seen these: to choose a method by. Most defects of real things are local.
+TRAINED = ("patch", "patch", "scar", "texture")  # used for training, patches twice as often
+# Never used for training, only for choosing a method. Most real defects are local.
 HELD_OUT = ("blob", "warp", "blob", "warp", "veil")
 
 
@@ -92,10 +92,10 @@ def forge(
     kinds: Sequence[str] = TRAINED,
     share: float = 2 / 3,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Forge one to three defects into a share of the images, uint8 `(n, size, size, channels)`.
+    """Add one to three defects to a share of the images, uint8 `(n, size, size, channels)`.
 
-    Foreign pieces come from another image of the batch, if there is one. Return the images and
-    labels, float32 `(n, size, size, 1)`, 0..1: how visibly a place has changed, 0 where it has not.
+    Pasted pieces come from another image of the batch, if there is one. Return the images and
+    labels, float32 `(n, size, size, 1)`, 0..1: how visibly a pixel has changed, 0 for unchanged.
     """
     n = len(images)
     others = images[(np.arange(n) + random.integers(1, max(2, n), n)) % n]
@@ -109,9 +109,9 @@ def forge(
 def pseudo_anomalies(
     images: np.ndarray, random: np.random.Generator, kinds: Sequence[str] = HELD_OUT
 ) -> np.ndarray:
-    """Forge one defect that surely shows into each image, to judge detectors without anomalies.
+    """Add one clearly visible defect to each image, to evaluate detectors without anomalies.
 
-    The kinds take turns; where one does not show in eight attempts, the next one does.
+    The kinds alternate. If one is not visible after eight attempts, try the next one.
     """
     forged = np.empty_like(images)
     for row, image in enumerate(images):
@@ -124,11 +124,11 @@ def pseudo_anomalies(
 
 
 def lessons(images: np.ndarray, random: np.random.Generator, turns: bool = False):
-    """Make of normal images what a segmentation network learns from, for `Batches`.
+    """Make training data for a segmentation network from normal images, for `Batches`.
 
-    Return forged images, and a dict: "image", the same without defects, and "label", see `forge`.
-    Both vary alike in brightness, contrast, sharpness and noise, so that seams do not tell. With
-    `turns` they are turned and mirrored too, for things that lie in any direction.
+    Return defective images and a dict: "image", the same without defects, and "label", see `forge`.
+    Both vary alike in brightness, contrast, sharpness and noise, to hide seams. With `turns`, both
+    are also rotated and mirrored, for objects in any orientation.
     """
     if turns:
         turned = zip(images, random.integers(8, size=len(images)), strict=True)
@@ -155,22 +155,22 @@ def _forge_one(image, other, random, kinds):
         levels[box] += cover * (np.clip(content, 0, 255) - levels[box])
         touched[box] |= cover > 0
     forged = np.rint(levels).astype(np.uint8)
-    # Grain in place of other grain is no change, so the mean comes first. NSA takes the median of
+    # Average first, because noise replaced by other noise is no change. NSA takes the median of
     # 5x5 pixels, which would remove scars.
     change = abs(ndimage.uniform_filter(forged - image.astype("float32"), (3, 3, 1)))
     change = ndimage.uniform_filter(change.max(axis=-1, keepdims=True), (3, 3, 1))
-    # NSA's logistic function for low contrast, moved to be 0 without a change: a foreign piece that
-    # looks like what it covers is no defect.
+    # NSA's logistic function for low contrast, shifted to 0 for no change: a pasted piece that
+    # looks like the pixels it covers is not a defect.
     lowest = 1 / (1 + np.exp(7 / 3))
     label = (1 / (1 + np.exp((7 - change) / 3)) - lowest) / (1 - lowest)
     return forged, touched * label.round(3)  # sums of zeros are not quite 0
 
 
 def _around(image, random, radii=(1, 1), reach=1.0):
-    """Choose a place; return a box about it that reaches so many radii, and turned coordinates.
+    """Choose a place; return a box of `reach` radii around it and rotated coordinates x and y.
 
-    x and y are in radii, `(height, width, 1)`. Of up to three places it is the one where most is
-    to be seen: a defect of a plain ground, on which things lie, teaches little.
+    x and y are in radii, `(height, width, 1)`. Of up to three random places, take the one with the
+    most contrast: defects in a plain background are of little use for training.
     """
 
     def box(place, half):
@@ -192,7 +192,7 @@ def _inside(distance, softness):
 
 
 def _elsewhere(other, random, shape):
-    """Take a piece of this shape from any place of another image; scale it in half of the cases."""
+    """Crop a piece of this shape at random from another image; rescale it half of the time."""
     (height, width, _), size = shape, len(other)
     scale = np.clip(random.normal(1, 0.5), 0.7, 1.3) if random.random() < 0.5 else 1
     scale = min(scale, size / max(height, width))
@@ -207,6 +207,6 @@ def _brightness(random):
 
 
 def _noise(random, shape, cells):
-    """Draw smooth noise `(height, width, 1)`, about -1..1, with so many waves along a side."""
+    """Draw smooth noise `(height, width, 1)`, about -1..1, with `cells` cells along a side."""
     grid = Image.fromarray(random.uniform(-1, 1, (cells + 1, cells + 1)).astype("float32"))
     return np.asarray(grid.resize(shape[1::-1], Image.Resampling.BICUBIC))[..., None]

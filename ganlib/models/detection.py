@@ -1,4 +1,4 @@
-"""The one shape in which every detector answers, and the images that it takes."""
+"""The common output of all detectors, and the validation of their input."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from ganlib.errors import GanlibError
 
-HALF_RANGE = 127.5  # grey levels 0..255 become -1..1
+HALF_RANGE = 127.5  # gray levels 0..255 become -1..1
 
 
 class Detection(NamedTuple):
-    """What a detector says about n images; row i of every array is image i.
+    """Results of a detector for n images; row i of every array belongs to image i.
 
-    Compare scores of one detector only. Images are `(n, height, width, channels)`, 0..255.
+    Do not compare scores across detectors. Images are `(n, height, width, channels)`, 0..255.
     """
 
     scores: np.ndarray  # float32 (n,), A(x) >= 0, higher is more anomalous
@@ -26,7 +26,7 @@ def unscale(values: np.ndarray) -> np.ndarray:
 
 
 def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Compute x_R = |x - G(z)| in grey levels (paper, section 3) from uint8 images and -1..1."""
+    """Compute x_R = |x - G(z)| in gray levels (paper, section 3) from uint8 images and -1..1."""
     return np.abs(images.astype("float32") - (values.astype("float32") + 1.0) * HALF_RANGE)
 
 
@@ -35,14 +35,14 @@ def check_images(
 ) -> np.ndarray:
     """Validate images before scoring: uint8 `(n, height, width, channels)`, n > 0.
 
-    `shape` is the expected height, width and channels, None where any will do; with `any_scale`
-    floats of any scale are accepted too. A GanlibError says what the images are.
+    `shape` is the expected height, width and channels; None accepts any. With `any_scale`, floats
+    of any scale are accepted too. The GanlibError reports what was found.
     """
     sides = ", ".join("any" if side is None else str(side) for side in shape)
     expected = f"expected uint8 of shape (n, {sides}), 0..255"
     try:
         images = np.asarray(images)
-    except (TypeError, ValueError) as error:  # a list of several sizes, a tensor on a device
+    except (TypeError, ValueError) as error:  # a list of different sizes, a tensor on a device
         raise GanlibError(f"These images are not an array ({error}); {expected}.") from error
     found = f"These images have shape {images.shape} and type {images.dtype}"
     if images.ndim == 3:

@@ -1,4 +1,4 @@
-"""Train on several devices: what Keras and TensorFlow need to be told."""
+"""Train on several devices with TensorFlow or JAX."""
 
 import contextlib
 import functools
@@ -9,10 +9,10 @@ import keras
 
 @contextlib.contextmanager
 def every_device() -> Iterator[int]:
-    """Build, compile and fit a model in this block to train it on all devices of the machine.
+    """Train a model on all devices of the machine: build, compile and fit it in this block.
 
-    Each batch is divided among the devices, whose number is yielded; `batch_size` stays that of the
-    whole batch. With one device, and on PyTorch, nothing happens.
+    Yield the number of devices. Each batch is split among them; `batch_size` remains the size of
+    the whole batch. With one device, and on PyTorch, this does nothing.
     """
     backend = keras.backend.backend()
     names = keras.distribution.list_devices() if backend == "jax" else []
@@ -36,7 +36,7 @@ def every_device() -> Iterator[int]:
 
 
 def replicas() -> int:
-    """Count the devices on which TensorFlow runs the present step; 1 on other backends."""
+    """Count the devices on which TensorFlow runs the current step; 1 on other backends."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -45,7 +45,7 @@ def replicas() -> int:
 
 
 def split_rows(tensor):
-    """Share the rows of a batch among JAX's devices; where they do not divide, each takes all."""
+    """Split the rows of a batch among JAX's devices; if not divisible, each takes all."""
     distribution = keras.distribution.distribution()
     if keras.backend.backend() != "jax" or distribution is None:
         return tensor
@@ -57,7 +57,7 @@ def split_rows(tensor):
 
 
 def draw_normal(rows, depth: int, seed):
-    """Draw N(0, 1); TensorFlow's replicas share a random state, each takes its part of the rows."""
+    """Draw from N(0, 1). TensorFlow's replicas share a random state; each takes its own rows."""
     drawn = keras.random.normal((rows * replicas(), depth), seed=seed)
     if replicas() == 1:
         return split_rows(drawn)
@@ -67,19 +67,19 @@ def draw_normal(rows, depth: int, seed):
     return drawn[number * rows : (number + 1) * rows]
 
 
-@functools.cache  # a second strategy in one process would collide with the first
+@functools.cache  # a second strategy in one process would conflict with the first
 def _mirrored(*names: str):
     import tensorflow as tf
 
-    # Between logical processors, which only tests use, plain copies do.
+    # Plain copies suffice between logical CPUs, which only tests use.
     gpus = all("GPU" in name for name in names)
     exchange = None if gpus else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(names, exchange)
 
 
 class _WholeBatches(keras.distribution.DataParallel):
-    """Keras's own lays out all batches as the first one, and the last one may not divide evenly."""
+    """Replicate batches. Keras lays out all like the first, but the last may not divide evenly."""
 
     def get_data_layout(self, data_shape):
-        """Give each device the whole batch, which `split_rows` divides."""
+        """Give each device the whole batch, which `split_rows` splits."""
         return keras.distribution.TensorLayout([None] * len(data_shape), self.device_mesh)

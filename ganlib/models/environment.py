@@ -1,4 +1,4 @@
-"""What results are computed on: device, packages, and the commit of ganlib."""
+"""Describe where results were computed: device, packages and the commit of ganlib."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ def environment() -> dict[str, str]:
             versions.append(f"{package} {version(package)}")
     git = ("git", "-C", str(Path(__file__).parents[1]))
     commit = _output(*git, "rev-parse", "--short", "HEAD")
-    # Only what results come from counts as a change: figures are what a run writes.
+    # Only changes to files that results depend on count. Figures are written by runs.
     sources = (".", "../notebooks", "../requirements.txt")
     changed = commit and _output(*git, "status", "--porcelain", "--", *sources)
     return {

@@ -1,4 +1,4 @@
-"""Several models that score together."""
+"""An ensemble of models."""
 
 import numpy as np
 from keras import ops
@@ -10,17 +10,17 @@ SMALLEST = 1e-12  # a score may be 0, which has no logarithm
 
 
 class Experts(AnomalyModel):
-    """Models trained on the same images; their scores are averaged in units of normal variation.
+    """Ensemble of models trained on the same images; their scores are standardized and averaged.
 
-    The score s of a member becomes z = (log s - centre) / spread: 0 for an ordinary normal image,
-    whatever the member measures. A(x) = softplus(mean z). The residual is the mean of the members',
-    each in units of the highest that a normal image usually has; the reconstruction is that of the
-    first.
+    The score s of a member becomes z = (log s - centre) / spread, which is 0 for a typical normal
+    image whatever the member measures. A(x) = softplus(mean z). The residual is the mean of the
+    members' residuals, each in units of its typical maximum on a normal image. The reconstruction
+    is that of the first member.
 
     Args:
-        members: the models. One for smaller images sees the means of 2x2, 3x3, ... pixels.
-        centres, spreads: `scales` of each member's scores of normal images that it never saw.
-        units: for each, the median of the highest residuals of the same images.
+        members: the models. A member for smaller images sees the means of 2x2, 3x3, ... pixels.
+        centres, spreads: median and scaled MAD of each member's log scores of unseen normal images.
+        units: for each member, the median of the highest residuals of the same images.
     """
 
     scored_by = "own"
@@ -40,11 +40,11 @@ class Experts(AnomalyModel):
 
     @classmethod
     def of(cls, members: list[AnomalyModel], detections: list) -> "Experts":
-        """Combine members by what each detects in normal images that none of them saw."""
+        """Combine members, given the detections of each in normal images that none has seen."""
         logs = [np.log(np.maximum(each.scores, SMALLEST)) for each in detections]
         centres = [float(np.median(log)) for log in logs]
         spreads = [
-            1.4826 * float(np.median(np.abs(log - centre))) + 1e-3  # equal scores have none
+            1.4826 * float(np.median(np.abs(log - centre))) + 1e-3  # equal scores have no spread
             for log, centre in zip(logs, centres, strict=True)
         ]
         highest = [each.residuals.mean(axis=-1).max(axis=(1, 2)) for each in detections]
@@ -52,7 +52,7 @@ class Experts(AnomalyModel):
         return cls(members, centres, spreads, units)
 
     def forward(self, images, training=None):
-        """Ask every member."""
+        """Run every member."""
         answers = [self._ask(*each, images) for each in zip(self.members, self.units, strict=True)]
         scores, residuals, reconstructions = zip(*answers, strict=True)
         return {
@@ -79,7 +79,7 @@ class Experts(AnomalyModel):
         return ops.image.resize(images, size, data_format="channels_last")
 
     def score(self, images, outputs):
-        """Average the members' z."""
+        """Return the softplus of the members' mean z."""
         return ops.softplus(self.mean_z(outputs["scores"]))
 
     def mean_z(self, scores):

@@ -1,4 +1,4 @@
-"""f-AnoGAN: an encoder that learns to answer AnoGAN's search at once."""
+"""f-AnoGAN: an encoder that replaces AnoGAN's search."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,11 @@ from ganlib.models.dcgan import DCGAN
 class FAnoGAN(AnomalyModel):
     """Encoder in front of a trained, frozen DCGAN, trained on the same normal images.
 
-    The encoder learns which z the search would find: G(E(x)) is to look like x, to the eye and to
-    the discriminator. `AnoGAN` can start from its z. `kappa` is the weight of the feature loss.
+    The encoder learns to predict the z that the search would find: G(E(x)) should match x in pixels
+    and in D's features. `AnoGAN` can start from this z. `kappa` is the weight of the feature loss.
 
     Reference: Schlegl et al. 2019 and the authors' code, encoder training "izi_f". Deviations: the
-    GAN is a DCGAN, not Wasserstein's; z is not bounded by tanh; f is D's last hidden layer.
+    GAN is a DCGAN, not a Wasserstein GAN; z is not bounded by tanh; f is D's last hidden layer.
     """
 
     method, family, stages = "f-AnoGAN", "GAN", 2
@@ -39,7 +39,7 @@ class FAnoGAN(AnomalyModel):
         return model
 
     def forward(self, images, training=None):
-        """Find z and make its image. Generator and discriminator always use their averages."""
+        """Return G(E(x)) and features. G and D always use their moving averages."""
         reconstructions = self.generator(self.encoder(images, training=training), training=False)
         return {
             "reconstruction": reconstructions,

@@ -1,6 +1,6 @@
-"""Convolutions that a processor computes faster as one matrix product.
+"""Convolutions that run faster on a CPU as one matrix product.
 
-A convolution reads the whole kernel for each image, and waits for memory if that is larger than the
+A convolution reads the whole kernel for each image, and waits for memory if the kernel exceeds the
 cache. A product over the patches of all images reads it once. Measured in `benchmarks/README.md`.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import keras
 from keras import ops
 
-WIDE = 4 * 4 * 512 * 1024  # values of such a kernel
-SMALL = 4  # side of the map
+WIDE = 4 * 4 * 512 * 1024  # smallest number of values in such a kernel
+SMALL = 4  # side of the smaller map
 _plain = contextvars.ContextVar("plain", default=False)
 
 
@@ -33,10 +33,10 @@ def _as_product(layer: keras.layers.Layer, side: int) -> bool:
 
 
 class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D`; where it is wide, a matrix product over the patches of all images."""
+    """`keras.layers.Conv2D`; if wide, computed as one matrix product over all patches."""
 
     def convolution_op(self, inputs, kernel):
-        """Convolve: every patch is 2x2 blocks of stride x stride values."""
+        """Convolve: every patch consists of 2x2 blocks of stride x stride values."""
         stride, channels = self.strides[0], inputs.shape[-1]
         rows, columns = inputs.shape[1] // stride, inputs.shape[2] // stride
         if not _as_product(self, rows):
@@ -47,10 +47,10 @@ class Conv2D(keras.layers.Conv2D):
         shape = (ops.shape(inputs)[0], rows, stride, columns, stride, channels)
 
         def moved(y, x):
-            # Not by indexing, whose gradient is slow in TensorFlow.
+            # The gradient of indexing is slow in TensorFlow.
             return ops.slice(blocks, (0, y, 0, x, 0, 0), shape)
 
-        # (n, rows, y, stride, columns, x, stride, channels), then both places before both blocks
+        # (n, rows, y, stride, columns, x, stride, channels), then (n, rows, columns, y, ...)
         patches = ops.stack(
             [ops.stack([moved(y, x) for x in range(2)], axis=4) for y in range(2)], axis=2
         )
@@ -61,17 +61,17 @@ class Conv2D(keras.layers.Conv2D):
 
 
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """`keras.layers.Conv2DTranspose`; where it is wide, one matrix product."""
+    """`keras.layers.Conv2DTranspose`; if wide, computed as one matrix product."""
 
     def call(self, inputs):
-        """Convolve: every value becomes a patch, and overlapping patches are added up."""
+        """Convolve: every value becomes a patch, and overlapping patches are summed."""
         rows, columns, channels = inputs.shape[1:]
         stride = self.strides[0]
         if not _as_product(self, rows):
             return super().call(inputs)
         kernel = ops.transpose(ops.reshape(self.kernel, (-1, channels)))
         patches = ops.matmul(ops.reshape(inputs, (-1, channels)), kernel)
-        # A patch is 2x2 blocks of stride x stride values; blocks of neighbours lie on each other.
+        # A patch is 2x2 blocks of stride x stride values; blocks of neighboring patches overlap.
         patches = ops.reshape(patches, (-1, rows, columns, 2, stride, 2, stride, self.filters))
         blocks = sum(
             ops.pad(block, [[0, 0], [y, 1 - y], [x, 1 - x], [0, 0], [0, 0], [0, 0]])
@@ -88,5 +88,5 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         return self.activation(outputs)
 
 
-# Keras's layers -> the same function, fast where it is wide
+# Keras layer -> equivalent layer, faster if wide
 CONVOLUTIONS = {keras.layers.Conv2D: Conv2D, keras.layers.Conv2DTranspose: Conv2DTranspose}

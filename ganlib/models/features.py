@@ -1,4 +1,4 @@
-"""Features of networks that were trained on ImageNet, and what detectors made of them share."""
+"""Features of networks pretrained on ImageNet, and the base class of their detectors."""
 
 import hashlib
 import os
@@ -14,17 +14,17 @@ from ganlib.files import shown
 from ganlib.models.base import AnomalyModel
 from ganlib.models.detection import HALF_RANGE
 
-STRIDES = (8, 16)  # pixels from one place to the next in the two maps that are used
+STRIDES = (8, 16)  # of the two feature maps, in pixels
 
 
 def backbone(name: str, image_size: int, weights: str | None = None) -> list[keras.Model]:
-    """Build one of `keras.applications`: up to its maps at strides 8 and 16, and whole.
+    """Build a `keras.applications` network twice: cut at its maps at strides 8 and 16, and whole.
 
-    A map is the last sum of a residual block at that stride, or else what its last layer returns.
+    A map is the output of the last residual `Add` at that stride or, without one, the last layer.
     """
     build = getattr(keras.applications, name, None) if name[:1].isupper() else None
     if build is None or image_size < 64 or image_size % 32:
-        possible = "MobileNetV2, ResNet50, ... of keras.applications; a multiple of 32, 64 or more"
+        possible = "MobileNetV2, ResNet50, ... of keras.applications; a multiple of 32, at least 64"
         raise GanlibError(f"backbone is {name!r}, image_size {image_size}: choose {possible}.")
     whole = build(input_shape=(image_size, image_size, 3), include_top=False, weights=weights)
     maps = []
@@ -37,10 +37,10 @@ def backbone(name: str, image_size: int, weights: str | None = None) -> list[ker
 
 
 def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | None = None) -> str:
-    """Fill a `backbone` with weights from ImageNet; return a digest of them, 12 hex digits.
+    """Load ImageNet weights into a `backbone`; return their digest, 12 hex digits.
 
-    The file, or that in the environment variable GANLIB_WEIGHTS, is Keras's, of the network without
-    its classifier or up to the last map. Without one, Keras downloads it.
+    `file`, by default the environment variable GANLIB_WEIGHTS, is a Keras weights file of the
+    network without its classifier or up to the last map. Without one, Keras downloads the weights.
     """
     file = file or os.environ.get("GANLIB_WEIGHTS")
     try:
@@ -49,12 +49,12 @@ def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | Non
             if file:
                 try:
                     whole.load_weights(file)
-                except ValueError:  # of layers that the file lacks
+                except ValueError:  # the file lacks some layers
                     keras.Model(cut.input, cut.outputs[-1]).load_weights(file)
-    except Exception as error:  # a download, Keras and h5py raise any type
+    except Exception as error:  # downloads, Keras and h5py raise any type
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        problem = f"are not in {shown(file)}" if file else "cannot be downloaded"
-        advice = "Name a Keras file of them in GANLIB_WEIGHTS, or choose a method that needs none."
+        problem = f"cannot be read from {shown(file)}" if file else "cannot be downloaded"
+        advice = "Set GANLIB_WEIGHTS to a Keras weights file, or choose a method that needs none."
         found = f"The ImageNet weights of {name} {problem} ({reason})"
         raise GanlibError(f"{found}. {advice}") from error
     network.set_weights(values := cut.get_weights())
@@ -62,10 +62,10 @@ def load_imagenet(network: keras.Model, name: str, file: str | os.PathLike | Non
 
 
 class FeatureModel(AnomalyModel):
-    """A detector by features of a `backbone`; subclasses learn in one pass, by a method `adapt`."""
+    """A detector based on features of a `backbone`. Subclasses fit in one pass with `adapt`."""
 
     family, scored_by, default_image_size, batch = "features", "own", 256, 8
-    window = 1  # a feature is the average of so many places of a map, along each side
+    window = 1  # side of the average pooling applied to each map
 
     def __init__(self, image_size, channels, backbone="MobileNetV2", weights_digest=None, **kwargs):
         super().__init__(image_size, channels, **kwargs)
@@ -75,7 +75,7 @@ class FeatureModel(AnomalyModel):
         self.mean, self.deviation = (self.memory(n, self.depth) for n in ("mean", "deviation"))
 
     def _extractor(self, name: str) -> keras.Model:
-        """Build the network from images -1..1 to both maps in one, not standardised."""
+        """Build the network from images -1..1 to both maps, concatenated, not standardized."""
         network = backbone(name, self.image_size)[0]
         network.trainable = False
         images = keras.Input((self.image_size, self.image_size, self.channels))
@@ -87,12 +87,12 @@ class FeatureModel(AnomalyModel):
         return keras.Model(images, ops.cast(ops.concatenate([fine, coarse], axis=-1), "float32"))
 
     def memory(self, name: str, *shape: int, dtype: str = "float32"):
-        """Make a variable that `adapt` fills."""
+        """Add a variable that `adapt` fills."""
         return self.add_weight(shape, "ones", dtype, trainable=False, name=name)
 
     @classmethod
     def train(cls, fit: Callable, weights=None, latent_dim=None, filters=None, **options):
-        """Build a model, fill its backbone from the file `weights`, see `load_imagenet`; fit it."""
+        """Build a model, load the file `weights`, see `load_imagenet`, and fit the model."""
         model = cls(**options)
         network, name = model.extractor.get_layer("backbone"), model.about["backbone"]
         model.about["weights_digest"] = load_imagenet(network, name, weights)

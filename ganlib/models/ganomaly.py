@@ -1,4 +1,4 @@
-"""GANomaly: encoder, decoder, encoder and a discriminator, and no search."""
+"""GANomaly: encoder, decoder, second encoder and discriminator, without a search."""
 
 from keras import ops
 
@@ -12,19 +12,19 @@ SCORES = {"l1": losses.latent_l1_score, "l2": losses.latent_l2_score}
 class GANomaly(AnomalyModel):
     """Encoder G_E, decoder G_D, second encoder E and discriminator D, trained on normal images.
 
-    An image is compressed (z), rebuilt (x_hat) and compressed again (z_hat). On normal images z and
-    z_hat learn to agree; an anomaly is lost in the rebuilding, and they differ. All four networks
-    learn at once, see `DCGAN` for how one loss and one optimizer do that exactly.
+    An image is encoded (z), reconstructed (x_hat) and encoded again (z_hat). Training makes z and
+    z_hat agree on normal images. They differ on anomalies, which the reconstruction loses. All four
+    networks are trained at once; see `DCGAN` for why one loss and one optimizer are enough.
 
     Args:
         image_size, channels, latent_dim, filters: see `ganlib.models.networks`.
-        score: "l1", the paper's anomaly score, or "l2", that of the authors' code.
+        score: "l1", the paper's anomaly score, or "l2", the score of the authors' code.
         negative_slope: of LeakyReLU in the encoders and the discriminator.
         upsampling: of the decoder, see `ganlib.models.networks.decoder`.
 
     Reference: paper, section 4; Akcay et al. 2018 and the authors' code. Deviations: scoring uses
-    the averages of batch normalization (the authors' scores depend on the batch), and a
-    discriminator that has won is not initialized again.
+    the moving averages of batch normalization (the authors' scores depend on the batch), and a
+    discriminator that has won is not reinitialized.
     """
 
     method, family = "GANomaly", "GAN"
@@ -60,7 +60,7 @@ class GANomaly(AnomalyModel):
         self.discriminator = networks.discriminator(image_size, channels, filters, negative_slope)
 
     def forward(self, images, training=None):
-        """Compress, rebuild and compress again: x_hat, and z and z_hat `(n, latent_dim)`."""
+        """Encode, decode and encode again: return x_hat, and z and z_hat `(n, latent_dim)`."""
         latents = self.encoder(images, training=training)
         reconstructions = self.decoder(latents, training=training)
         return {
@@ -78,7 +78,7 @@ class GANomaly(AnomalyModel):
         _, fake_logits = networks.call_with(self.discriminator, weights, detached)
         made_features, _ = networks.call_frozen(self.discriminator, weights, reconstructions)
         return {
-            # f(x) is a target: through it the generator's loss would reach the discriminator.
+            # f(x) is a constant target, or the generator's loss would train the discriminator.
             "adversarial": losses.adversarial_loss(ops.stop_gradient(features), made_features),
             "contextual": losses.contextual_loss(images, reconstructions),
             "encoder": losses.encoder_loss(outputs["latent"], outputs["reconstruction_latent"]),
@@ -86,5 +86,5 @@ class GANomaly(AnomalyModel):
         }
 
     def score(self, images, outputs):
-        """Measure the distance of z and z_hat."""
+        """Return the distance between z and z_hat."""
         return self.distance(outputs["latent"], outputs["reconstruction_latent"])

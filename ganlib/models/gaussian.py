@@ -1,4 +1,4 @@
-"""One Gaussian of the features of whole images."""
+"""Gaussian: one normal distribution of whole-image features."""
 
 import numpy as np
 from keras import ops
@@ -9,12 +9,12 @@ from ganlib.models.features import FeatureModel
 
 
 class Gaussian(FeatureModel):
-    """Mean and covariance S of good images' features f, averaged over all places of an image.
+    """Mean and covariance S of the features f of good images, averaged over all places p.
 
-    The score is the square of Mahalanobis's distance, f^T S^-1 f: the mean of f_p^T S^-1 f over all
-    places p. The residual is what each adds, if positive; the reconstruction is the mean image.
+    The score is the squared Mahalanobis distance, f^T S^-1 f: the mean of f_p^T S^-1 f over all p.
+    The residual is the contribution of each p, if positive. The reconstruction is the mean image.
 
-    Reference: Rippel et al. 2021. Deviation: one Gaussian of both maps, not one of each.
+    Reference: Rippel et al. 2021. Deviation: one Gaussian for both maps, not one for each.
     """
 
     method = "Gaussian"
@@ -40,7 +40,7 @@ class Gaussian(FeatureModel):
         self.mean_image.assign(scale(images.mean(axis=0)))
 
     def forward(self, images, training=None):
-        """Compute what each place adds."""
+        """Compute each place's contribution to the score."""
         features = (self.extractor(images, training=False) - self.mean) / self.deviation
         direction = ops.matmul(ops.mean(features, axis=(1, 2)), self.precision)
         shares = ops.sum(features * direction[:, None, None], axis=-1)
@@ -49,5 +49,5 @@ class Gaussian(FeatureModel):
         return {"reconstruction": made, "residual": residual, "shares": shares}
 
     def score(self, images, outputs):
-        """Average what all places add."""
+        """Average the contributions of all places."""
         return ops.maximum(ops.mean(outputs["shares"], axis=(1, 2)), 0.0)

@@ -1,4 +1,4 @@
-"""GRD-Net: a GANomaly that takes forged defects away, and a network that outlines them."""
+"""GRD-Net: a GANomaly that removes synthetic defects, and a network that segments them."""
 
 from keras import layers, ops
 
@@ -8,16 +8,16 @@ from ganlib.models.segmentator import Segmentator, foreign
 
 
 class GRDNet(Segmentator):
-    """GANomaly's four networks and a segmentator, trained on normal images with forged defects.
+    """GANomaly's four networks and a segmentator, trained on synthetic defects in normal images.
 
-    The generator sees an image with defects, x', and learns to rebuild it without, x_hat; the
-    discriminator learns to tell the image itself, x, from both; the segmentator sees x' and x_hat
-    and learns where the defects are. All learn at once, see `DCGAN`; residual and score are those
-    of `Segmentator`, which tells what the generator adds. `width` are the segmentator's filters.
+    The generator gets an image with defects, x', and learns to reconstruct it without them, x_hat.
+    The discriminator learns to tell the clean image, x, from both. The segmentator gets x' and
+    x_hat and learns to locate defects. All are trained at once, see `DCGAN`. Residual and score are
+    those of `Segmentator`; comparing shows what the generator adds. `width`: segmentator filters.
 
     Reference: Ferrari et al. 2023; x' for the discriminator is from OCR-GAN (Liang et al. 2022).
-    Deviations: encoders and decoder are GANomaly's, without residual blocks, for 64x64 values at
-    most; the generator does not learn from the segmentator; one optimizer in place of three.
+    Deviations: encoders and decoder are GANomaly's, without residual blocks, for at most 64x64
+    values; the generator does not learn from the segmentator; one optimizer instead of three.
     """
 
     method, family = "GRDNet", "GAN"
@@ -47,7 +47,7 @@ class GRDNet(Segmentator):
         self.discriminator = networks.discriminator(size, channels, filters)
 
     def forward(self, images, training=None):
-        """Rebuild without defects, and compare; z and z_hat are those of `GANomaly`."""
+        """Reconstruct without defects, then segment; z and z_hat are as in `GANomaly`."""
         latents = self.encoder(self.reduce(images), training=training)
         small = self.decoder(latents, training=training)
         rebuilt = self.enlarge(small)
@@ -71,7 +71,7 @@ class GRDNet(Segmentator):
         _, fake = networks.call_with(self.discriminator, weights, ops.stop_gradient(rebuilt))
         _, forged = networks.call_with(self.discriminator, weights, self.reduce(images))
         made_features, _ = networks.call_frozen(self.discriminator, weights, rebuilt)
-        defective = ops.max(target["label"], axis=(1, 2))  # (n, 1): without a defect x' is no fake
+        defective = ops.max(target["label"], axis=(1, 2))  # (n, 1): x' without defects is no fake
         return {
             **super().terms(images, outputs),
             "adversarial": losses.adversarial_loss(ops.stop_gradient(features), made_features),

@@ -9,7 +9,7 @@ from keras import ops
 
 
 def discriminator_loss(real_logits, fake_logits):
-    """Cross entropy of D, means over real images (1) and over generated ones (0), added.
+    """Cross entropy of D: mean over real images (1) plus mean over generated images (0).
 
     Reference: paper, section 2, V(D, G), maximized by D. softplus(-a) = -log sigmoid(a).
     """
@@ -17,7 +17,7 @@ def discriminator_loss(real_logits, fake_logits):
 
 
 def generator_loss(fake_logits):
-    """Cross entropy of G, which wants D to take its images for real.
+    """Cross entropy of G: mean over generated images, labeled real (1).
 
     Reference: paper, section 2, V(D, G). As in every DCGAN, G maximizes log D(G(z)).
     """
@@ -55,7 +55,7 @@ def fanogan_score(images, reconstructions, features, reconstruction_features, ka
 def adversarial_loss(features, reconstruction_features):
     """L_adv of GANomaly, feature matching: mean square of f(x) - f(G(x)), pair by pair.
 
-    Reference: authors' code; in the paper, section 4, f(x) is compared to the mean of f(G(x)).
+    Reference: authors' code; in the paper, section 4, f(x) is compared with the mean of f(G(x)).
     """
     return ops.mean(ops.square(features - reconstruction_features))
 
@@ -63,7 +63,7 @@ def adversarial_loss(features, reconstruction_features):
 def contextual_loss(images, reconstructions):
     """L_con of GANomaly: mean of |x - x_hat| over all pixels and images.
 
-    Reference: authors' code, with a weight of 50; the paper, section 4, has the sum (L1 norm).
+    Reference: authors' code, with a weight of 50; the paper, section 4, uses the sum (L1 norm).
     """
     return ops.mean(ops.abs(images - reconstructions))
 
@@ -71,7 +71,7 @@ def contextual_loss(images, reconstructions):
 def encoder_loss(latents, reconstruction_latents):
     """L_enc of GANomaly: mean square of z - z_hat over all latent values and images.
 
-    Reference: paper, section 4, which writes the L2 norm; the mean square is the authors' code's.
+    Reference: authors' code; the paper, section 4, uses the L2 norm.
     """
     return ops.mean(ops.square(latents - reconstruction_latents))
 
@@ -87,7 +87,7 @@ def latent_l2_score(latents, reconstruction_latents):
 
 
 def structure_loss(images, reconstructions):
-    """Compute 1 - SSIM of -1..1, mean over windows of 8x8 pixels, every 4, and over all images.
+    """Compute 1 - SSIM of images -1..1, mean over all images and 8x8 windows with stride 4.
 
     Reference: Wang et al. 2004, equation 13, with C1 = 0.02^2 and C2 = 0.06^2.
     """

@@ -1,12 +1,12 @@
-"""The three networks that DCGAN, AnoGAN and GANomaly are made of, and a U-Net.
+"""The three networks of DCGAN, AnoGAN and GANomaly, and a U-Net.
 
-They work on values in -1..1. The settings are those of DCGAN (Radford et al. 2015) as the authors
-of GANomaly use them: 4x4 convolutions of stride 2 and no pooling, no bias, weights from N(0, 0.02),
-batch normalization everywhere but at the image side, LeakyReLU of slope 0.2 downwards, ReLU and a
-final tanh upwards (Keras's defaults differ). Outputs are float32, also under `mixed_bfloat16`.
+They work on values in -1..1. The settings are those of DCGAN (Radford et al. 2015) as used by the
+authors of GANomaly: 4x4 convolutions with stride 2 and no pooling, no bias, weights from
+N(0, 0.02), batch normalization except next to the image, LeakyReLU with slope 0.2 downwards, ReLU
+and a final tanh upwards (Keras's defaults differ). Outputs are float32, even in `mixed_bfloat16`.
 
-All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 grey,
-3 RGB), `latent_dim` (length of z) and `filters` (channels at the image side; every halving of the
+All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 gray,
+3 RGB), `latent_dim` (length of z) and `filters` (channels next to the image; each halving of the
 image doubles them), and raise a GanlibError for other sizes or channels.
 """
 
@@ -16,7 +16,7 @@ from keras import layers, ops
 from ganlib.errors import GanlibError
 from ganlib.models import devices, fast
 
-SMALLEST_MAP = 4  # every network ends or begins with a map of 4x4 values
+SMALLEST_MAP = 4  # every network ends or starts with a 4x4 map
 UPSAMPLINGS = ("transposed", "resize", "residual")
 IMAGE_SIZES = (32, 64, 128, 256)
 
@@ -48,12 +48,12 @@ def decoder(
 ) -> keras.Model:
     """Build the network from z to an image -1..1: G of DCGAN, G_D of GANomaly.
 
-    `upsampling` is how a map is doubled: by a "transposed" convolution; by repeating its values
-    before a 3x3 convolution ("resize", Odena et al. 2016, against checkerboards); or by two of
-    these beside a 1x1 convolution of the enlarged map ("residual", He et al. 2016).
+    `upsampling` selects how maps are doubled: "transposed", a transposed convolution; "resize",
+    repeated values and a 3x3 convolution (Odena et al. 2016, against checkerboards); "residual",
+    repeated values and two 3x3 convolutions plus a 1x1 shortcut (He et al. 2016).
 
-    Reference: paper, sections 2 and 4; Decoder of the GANomaly authors' code. The dense layer that
-    the published AnoGAN notebook begins with is the same function.
+    Reference: paper, sections 2 and 4; Decoder of the GANomaly authors' code. The first layer is
+    equivalent to the dense layer at the start of the published AnoGAN notebook.
     """
     _check(image_size, channels)
     if upsampling not in UPSAMPLINGS:
@@ -86,11 +86,11 @@ def discriminator(
 ) -> keras.Model:
     """Build the network from an image to a list: features f `(n, 4, 4, depth)` and logits `(n, 1)`.
 
-    f is the last hidden layer; logits are positive for real. With `sees_batch` it has biases and
-    Keras's initializers in place of batch normalization and N(0, 0.02), and judges each image
-    together with how much its batch varies.
+    f is the last hidden layer; logits are positive for real. With `sees_batch`, the network has
+    biases and Keras's initializers instead of batch normalization and N(0, 0.02), and the logits
+    also depend on how much the batch varies.
     Reference: paper, sections 2 to 4; NetD of the GANomaly authors' code. The published AnoGAN
-    notebook's has no batch normalization either, but dropout, and takes f one block earlier.
+    notebook has no batch normalization either; it uses dropout and takes f one block earlier.
     """
     image, features = _downwards(image_size, channels, filters, negative_slope, not sees_batch)
     x = MinibatchDeviation()(features) if sees_batch else features
@@ -100,11 +100,11 @@ def discriminator(
 
 
 def segmentator(image_size: int, channels: int, filters: int = 16) -> keras.Model:
-    """Build a U-Net from pictures side by side, of so many channels in all, to a map of logits.
+    """Build a U-Net from concatenated images, `channels` in total, to a map of logits.
 
-    Logits `(n, image_size, image_size, 1)` are positive for what is foreign. It works on 64x64
-    values at most. Its finest map is not handed across: with it, it would find the seams of forged
-    defects instead of the defects.
+    Logits `(n, image_size, image_size, 1)` are positive for defects. The network works on at most
+    64x64 values. The finest map has no skip connection: with one, the network would find the seams
+    of synthetic defects instead of the defects.
     """
     _check(image_size, 1)
     picture = keras.Input((image_size, image_size, channels), name="image")
@@ -117,7 +117,7 @@ def segmentator(image_size: int, channels: int, filters: int = 16) -> keras.Mode
     for depth, finer in zip(depths[::-1], [*maps[:0:-1], None], strict=True):
         x = layers.UpSampling2D(interpolation="bilinear")(_smoothed(x, depth))
         x = _smoothed(x if finer is None else layers.Concatenate()([x, finer]), depth)
-    # Most places are normal: say so from the beginning.
+    # Most places are normal, so start with a low probability.
     rare = keras.initializers.Constant(-4.0)
     logits = layers.Conv2D(1, 1, bias_initializer=rare, dtype="float32")(x)
     logits = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32")(logits)
@@ -130,10 +130,10 @@ def _smoothed(x, depth: int):
 
 
 class MinibatchDeviation(layers.Layer):
-    """Append a map that says how much the images of the batch differ from one another.
+    """Append a map of how much the images of the batch differ from each other.
 
-    A discriminator sees one image at a time, so a generator that makes the same good image of every
-    z deceives it. The map holds the standard deviation over the batch, averaged over all values:
+    A discriminator that sees one image at a time is fooled by a generator that maps every z to the
+    same good image. The map holds the standard deviation over the batch, averaged over all values:
     `(n, height, width, depth)` becomes `(n, height, width, depth + 1)`.
     Reference: Salimans et al. 2016, minibatch discrimination, in the form of Karras et al. 2018.
     """
@@ -150,7 +150,7 @@ class MinibatchDeviation(layers.Layer):
 
 
 def _downwards(image_size, channels, filters, negative_slope, normalize=True):
-    """Halve the image down to 4x4: what encoder and discriminator share."""
+    """Halve the image down to 4x4, for encoder and discriminator."""
     _check(image_size, channels)
     image = keras.Input((image_size, image_size, channels), name="image")
     x, depth, size = image, filters, image_size
@@ -158,7 +158,7 @@ def _downwards(image_size, channels, filters, negative_slope, normalize=True):
         x = fast.Conv2D(depth, 4, strides=2, padding="same", **_weights(normalize))(x)
         if normalize and size < image_size:  # DCGAN: no batch normalization next to the image
             x = _batch_normalization()(x)
-        last = size == 2 * SMALLEST_MAP  # f, whose distances are losses and scores
+        last = size == 2 * SMALLEST_MAP  # f, used in losses and scores
         x = layers.LeakyReLU(negative_slope, dtype="float32" if last else None)(x)
         depth, size = 2 * depth, size // 2
     return image, x
@@ -181,7 +181,7 @@ def _enlarged(x, depth: int, residual: bool):
 
 def _weights(normalize: bool = True) -> dict:
     if not normalize:
-        # Without batch normalization N(0, 0.02) lets the signal of narrow networks die away.
+        # Without batch normalization, the signal of narrow networks vanishes with N(0, 0.02).
         return {}
     return {"use_bias": False, "kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02)}
 
@@ -203,20 +203,20 @@ def _check(image_size: int, channels: int) -> None:
             f"{nearest[0]} or {nearest[1]} (possible: {', '.join(map(str, IMAGE_SIZES))})."
         )
     if channels not in (1, 3):
-        raise GanlibError(f"channels is {channels}: choose 1 for grey images or 3 for RGB.")
+        raise GanlibError(f"channels is {channels}: choose 1 for gray images or 3 for RGB.")
 
 
 def read_weights(network: keras.Model) -> list:
     """Read the trainable weights of a network once, for all its calls in one training step.
 
-    TensorFlow may run a later reading after the optimizer has changed some.
+    TensorFlow may run a later read after the optimizer has changed some weights.
     """
-    # A copy, because `convert_to_tensor` hands TensorFlow's variable through unread.
+    # Copy, because `convert_to_tensor` returns TensorFlow's variable unread.
     return [ops.copy(variable.value) for variable in network.trainable_variables]
 
 
 def call_with(network: keras.Model, weights: list, inputs):
-    """Call a network in training mode with weights from `read_weights`; update its averages."""
+    """Call a network in training mode with weights from `read_weights`; update moving averages."""
     others = network.non_trainable_variables
     outputs, updated = network.stateless_call(
         weights, [variable.value for variable in others], inputs, training=True
@@ -227,9 +227,9 @@ def call_with(network: keras.Model, weights: list, inputs):
 
 
 def call_frozen(network: keras.Model, weights: list, inputs):
-    """Call a network in training mode with its weights as constants; its averages stay.
+    """Call a network in training mode with constant weights; keep its moving averages.
 
-    A generator that learns through the discriminator must not change it. With this call, both have
+    A generator trained through the discriminator must not change it. With this call, both share
     one loss and one optimizer on every backend, and neither gets a gradient of the other's loss.
     """
     outputs, _ = network.stateless_call(
@@ -242,9 +242,9 @@ def call_frozen(network: keras.Model, weights: list, inputs):
 
 
 def frozen_copy(network: keras.Model, dtype: keras.DTypePolicy | None = None) -> keras.Model:
-    """Copy a functional model; its weights are not trained, and wide convolutions are fast.
+    """Copy a functional model with frozen weights and fast wide convolutions.
 
-    `dtype` is what the copy computes in, its outputs excepted; None keeps the network's.
+    `dtype` is the dtype policy of all layers except the outputs; None keeps the network's.
     """
     last = [output._keras_history.operation for output in network.outputs]
 

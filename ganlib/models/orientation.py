@@ -1,4 +1,4 @@
-"""Whether good images show things in any orientation, so that they may be turned."""
+"""Check whether good images show objects in any orientation and may be rotated."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -6,17 +6,17 @@ from scipy.spatial.distance import cdist
 
 
 def any_orientation(images: np.ndarray) -> bool:
-    """Tell whether images `(n, h, h, channels)`, h a multiple of 32, lie in any orientation.
+    """Return whether objects in images `(n, h, h, channels)` come in any orientation.
 
-    They do if pairs of them are as alike with one of the two turned by 90 degrees as without.
+    h is a multiple of 32. Pairs must be as similar with one image rotated by 90 degrees as without.
     """
     images = images[:: -(-len(images) // 500)]
     small = images.reshape(len(images), 32, images.shape[1] // 32, 32, -1, images.shape[3])
     small = small.mean(axis=(2, 4))
-    small -= gaussian_filter(small, (0, 2, 2, 0))  # light falls from one side in any case
-    n, pairs = len(images), ~np.eye(len(images), dtype=bool)  # a round thing is like itself turned
+    small -= gaussian_filter(small, (0, 2, 2, 0))  # remove lighting, which has a fixed direction
+    n, pairs = len(images), ~np.eye(len(images), dtype=bool)  # round objects match themselves
     upright, turned = (
         np.quantile(cdist(seen.reshape(n, -1), small.reshape(n, -1))[pairs], 0.25)
         for seen in (small, np.rot90(small, axes=(1, 2)))
     )
-    return bool(turned < 1.02 * upright)  # of 30 images that lie anyhow, chance makes less of it
+    return bool(turned < 1.02 * upright)  # more than chance in 30 images of any orientation

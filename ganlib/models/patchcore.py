@@ -1,4 +1,4 @@
-"""PatchCore: a bank of patches of good images, and how far each patch is from the nearest one."""
+"""PatchCore: distances of patches to the nearest ones in a bank of patches of good images."""
 
 import numpy as np
 from keras import ops
@@ -8,20 +8,20 @@ from ganlib.models.base import along_both, bilinear, gaussian, predict, scale
 from ganlib.models.features import STRIDES, FeatureModel
 from ganlib.models.orientation import any_orientation
 
-RESERVOIR = 40_000  # patches that the bank is chosen from,
-FEW, MANY = 300, 1_200  # of so many images; few ones are turned too, of more some are left out
-BLOCK = STRIDES[0]  # pixels that a patch stands for, along each side
+RESERVOIR = 40_000  # patches that the bank is chosen from
+FEW, MANY = 300, 1_200  # images to draw them from: fewer are also rotated, more are sampled
+BLOCK = STRIDES[0]  # side of the pixel block that a patch represents
 
 
 class PatchCore(FeatureModel):
-    """A bank of `bank_size` patches, chosen so that every patch of good images is near one of them.
+    """Nearest-neighbor detector with a bank of `bank_size` patches that covers all good patches.
 
-    The residual is each place's distance to the nearest patch of the bank, the score the highest;
-    the reconstruction is a mosaic of those patches. With `turns` the bank sees few images in other
-    orientations too; None finds out whether they come in them. `seed` draws copies and patches.
+    The residual is each place's distance to the nearest patch of the bank; the score is its
+    maximum. The reconstruction is a mosaic of those patches. `turns` adds rotated copies if images
+    are few; None adds them if objects come in any orientation. `seed` draws copies and patches.
 
     Reference: Roth et al. 2022 and the authors' code. Deviations: the backbone; channels are
-    standardised, not pooled; all distances are computed for the bank; turned copies.
+    standardized, not pooled; the bank is chosen using all distances; rotated copies.
     """
 
     method, window = "PatchCore", 3
@@ -31,18 +31,18 @@ class PatchCore(FeatureModel):
         self.about["turns"], self.seed = turns, seed
         self.bank = self.memory("bank", bank_size, self.depth)
         self.pixels = self.memory("pixels", bank_size, BLOCK**2 * channels, dtype="uint8")
-        smoothing = gaussian(image_size, image_size / 56)  # sigma is 4 pixels of 224
+        smoothing = gaussian(image_size, image_size / 56)  # sigma is 4 pixels at 224
         smoothing /= smoothing.sum(axis=1, keepdims=True)  # a defect at the border counts in full
         self.enlarge = smoothing @ bilinear(image_size, self.places)
 
     def adapt(self, images):
-        """Choose the bank from equally many patches of each image."""
+        """Choose the bank from an equal number of patches per image."""
         random = np.random.default_rng(self.seed)
         if self.about["turns"] is None:
             self.about["turns"] = any_orientation(images)
         n, rounds = len(images), 8 if self.about["turns"] else 1
         turned = 1 + random.random((rounds - 1, n)).argsort(axis=0)
-        turns = np.concatenate([np.zeros((1, n), int), turned])  # each as it is, then others
+        turns = np.concatenate([np.zeros((1, n), int), turned])  # each unrotated, then others
         rows = np.tile(random.random(n).argsort(), rounds)
         copies = np.stack([rows, turns.ravel()], axis=1)[: np.clip(n, FEW, MANY)]
         kept = RESERVOIR // len(copies)
@@ -66,13 +66,13 @@ class PatchCore(FeatureModel):
         self.pixels.assign(pixels[chosen])
 
     def forward(self, images, training=None):
-        """Find for every place the nearest patch of the bank."""
+        """Find the nearest patch of the bank for every place."""
         features = (self.extractor(images, training=False) - self.mean) / self.deviation
         features = ops.reshape(features, (-1, self.places**2, self.depth))
         bank = ops.transpose(self.bank)
         half = ops.sum(bank**2, axis=0) / 2
 
-        def nearest(features):  # of one image: all products at once would not fit into the cache
+        def nearest(features):  # of one image: all products at once would not fit in the cache
             return ops.top_k(ops.matmul(features, bank) - half, 1)  # (|f|^2 - |f - b|^2) / 2
 
         nearness, numbers = ops.map(nearest, features)
@@ -90,7 +90,7 @@ class PatchCore(FeatureModel):
 
 
 def k_centre(points: np.ndarray, count: int) -> np.ndarray:
-    """Choose `count` of points `(n, depth)`, the first, then the farthest; repeat some of few."""
+    """Choose `count` of points `(n, depth)`: the first, then the farthest; repeat if too few."""
     squares, chosen = (points**2).sum(axis=1), [0]
     distances = np.full(len(points), np.inf, points.dtype)
     for _ in tqdm(range(count - 1), "choosing patches", disable=None, mininterval=10):

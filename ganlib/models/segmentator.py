@@ -1,4 +1,4 @@
-"""A network that learns from forged defects to outline what is foreign, from scratch."""
+"""A segmentation network trained from scratch on synthetic defects."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,23 +13,23 @@ from ganlib.models.orientation import any_orientation
 
 
 class Segmentator(AnomalyModel):
-    """U-Net that outlines defects, trained on those that `ganlib.models.defects` forges.
+    """U-Net that segments defects, trained on the synthetic defects of `ganlib.models.defects`.
 
-    Its residual tells how foreign each place is, its score is the highest one. It rebuilds nothing:
-    the reconstruction has the mean of the surroundings in place of what is foreign.
+    The residual is higher where a defect is more likely; the score is its maximum. The network does
+    not reconstruct: the reconstruction fills defects with the mean of their surroundings.
 
     Args:
         latent_dim: not used; all methods take the same sizes.
         filters: see `ganlib.models.networks.segmentator`.
-        turns: whether training may turn and mirror images, of things that lie in any direction.
+        turns: whether training may rotate and mirror images, for objects in any orientation.
 
     Reference: the task of NSA (Schlueter et al. 2022), with a smaller network.
     """
 
     method, family = "segmentator", "baseline"
     scored_by, default_image_size = "own", 128
-    pictures = 1  # that the network sees side by side
-    batch_size = 16  # more steps teach more than larger ones
+    pictures = 1  # images that the network gets, concatenated
+    batch_size = 16  # more steps train better than larger batches
 
     def __init__(
         self,
@@ -48,28 +48,28 @@ class Segmentator(AnomalyModel):
 
     @classmethod
     def train(cls, fit: Callable, **sizes) -> "Segmentator":
-        """Fit a model to forged images."""
+        """Train a model on images with synthetic defects."""
         model = cls(**sizes)
         model.compile(keras.optimizers.Adam(1e-3, clipnorm=1.0))
         fit(model, cooling=True)
         return model
 
     def lessons(self, images):
-        """Forge defects into the batches, and turn them where things lie in any direction."""
+        """Add defects to batches, and rotate images if objects come in any orientation."""
         if self.about["turns"] is None:
             self.about["turns"] = any_orientation(images)
         return partial(defects.lessons, turns=self.about["turns"])
 
     def forward(self, images, training=None):
-        """Outline what is foreign, and fill it in."""
+        """Segment defects and fill them in."""
         logits = self.segmentator(images, training=training)
-        normal = ops.sigmoid(-logits) + 1e-6  # where nothing around is normal, all is taken
+        normal = ops.sigmoid(-logits) + 1e-6  # if nothing around is normal, average it all
         around = _sum(images * normal, self.image_size // 4) / _sum(normal, self.image_size // 4)
         filled = normal * images + (1.0 - normal) * around
         return {"reconstruction": filled, "residual": foreign(logits), "logits": logits}
 
     def terms(self, images, outputs):
-        """Compare with the labels."""
+        """Compute the segmentation loss."""
         labels = outputs["target"]["label"]
         return {"segmentation": losses.segmentation_loss(labels, outputs["logits"])}
 
@@ -81,16 +81,16 @@ class Segmentator(AnomalyModel):
 def foreign(logits):
     """Compute log(1 + p / (1 - p)), where p is the mean probability around each place.
 
-    As in DRAEM, around are 21 of 256 pixels. The odds rank as p does, but also where p rounds to 1.
+    As in DRAEM, the window is 21 of 256 pixels. The odds rank like p, even where p rounds to 1.
     """
     size = logits.shape[1] * 21 // 256
     odds = _sum(ops.sigmoid(logits), size) / (_sum(ops.sigmoid(-logits), size) + 1e-30)
-    return ops.softplus(ops.log(odds))  # log(1 + odds), to the last digit of small ones
+    return ops.softplus(ops.log(odds))  # log(1 + odds), accurate for small odds
 
 
 def _sum(maps, size: int):
-    """Add up the square around each place, of an odd side, as far as it is in the image."""
-    # Two matrix products: TensorFlow pools for longer than the network takes.
+    """Sum the square of odd side around each place, as far as it is inside the image."""
+    # Two matrix products: pooling in TensorFlow takes longer than the whole network.
     places = np.arange(maps.shape[1])
     near = (abs(np.subtract.outer(places, places)) <= size // 2).astype("float32")
     return ops.moveaxis(along_both(near, ops.moveaxis(maps, -1, 1)), 1, -1)
