@@ -1,10 +1,10 @@
-"""From the scores of all runs to the tables of the comparison.
+"""Build the tables of the comparison from the scores of all runs.
 
-What the functions share:
+Shared arguments:
     scores: a run's `scores.csv`, with `role`, `label`, `kind`, `cluster`, `score`.
     runs: a row per run, with `dataset`, `source`, `protocol`, `family`, `method`, `seed`, `folder`,
-        and from `merits` (kind "all") `auroc` and the numbers of images.
-    tables: `folder` to the run's scores.
+        and from `merits` (kind "all") `auroc` and the image counts.
+    tables: `folder` mapped to the run's scores.
 """
 
 import io
@@ -18,7 +18,7 @@ from ganlib import evaluation
 
 FALSE_ALARM_RATE = 0.05
 YARDSTICKS = ("nearest neighbour", "mean brightness", "image statistics")
-# The published notebooks print no AUROC: read off their final scatter plots, one unseeded run each.
+# Read off the published notebooks' final scatter plots: they print no AUROC. One unseeded run each.
 PUBLISHED = pd.DataFrame(
     [
         ("casting", "paper", "AnoGAN", 0.552, "100 + 100"),
@@ -28,7 +28,7 @@ PUBLISHED = pd.DataFrame(
     ],
     columns=["dataset", "protocol", "method", "published", "published_on"],
 )
-RUN = ["dataset", "protocol", "method"]  # what the runs of several seeds have in common
+RUN = ["dataset", "protocol", "method"]  # shared by runs that differ in the seed
 
 
 def tested(scores: pd.DataFrame) -> pd.DataFrame:
@@ -39,10 +39,10 @@ def tested(scores: pd.DataFrame) -> pd.DataFrame:
 def merge_folds(
     runs: pd.DataFrame, tables: dict[str, pd.DataFrame]
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Make one run, "kfold", of a method's runs of a seed by "kfold-1", "kfold-2", ...
+    """Merge a method's runs "kfold-1", "kfold-2", ... of one seed into a single run, "kfold".
 
-    A fold's scores become z, in deviations (1.4826 MAD) from the median of its calibration images.
-    A row is for a test image, with the mean z of the folds that test it; the rest is of the first.
+    Each fold's scores become z: deviations (1.4826 MAD) from the median of its calibration images.
+    Each test image has one row, with the mean z of its folds and all else from the first one.
     """
     runs = runs.assign(protocol=runs["protocol"].str.replace(r"^kfold-.*", "kfold", regex=True))
     first = runs.drop_duplicates([*RUN, "seed"])
@@ -61,9 +61,9 @@ def merge_folds(
 
 
 def merits(scores: pd.DataFrame) -> pd.DataFrame:
-    """Evaluate a run: a row with `kind` "all" and the metrics, and one per kind if several.
+    """Evaluate a run: one row with `kind` "all" and the metrics, and one per kind if several.
 
-    All have `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
+    All rows have `n_test_normal`, `n_test_anomaly`, `auroc`, `auroc_low` and `auroc_high` (95 %).
     """
     test = tested(scores)
     metrics = evaluation.evaluate(test["label"], test["score"])
@@ -77,10 +77,10 @@ def merits(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Average the seeds of each method on a data set by a protocol, beside what was published.
+    """Average the seeds of each method per data set and protocol; add published results.
 
-    `auroc` is the mean, `low` and `high` its 95 % interval over other test images (and, of "kfold",
-    other trainings), `seeds` the AUROC of each; numbers of images and times are medians.
+    `auroc` is the mean, `low` and `high` its 95 % interval over other test images ("kfold": also
+    other trainings), `seeds` the AUROC of each seed. Image counts and times are medians.
     `pictures` counts clusters of normal test images and of anomalies.
     """
     rows = []
@@ -96,17 +96,17 @@ def summarise(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFra
         rows.append({**same[[*RUN, "source", "family"]].iloc[0], **auroc, **counts, **times})
     table = pd.DataFrame(rows).merge(PUBLISHED, on=RUN, how="left")
     published = ["published", "published_on"]
-    # What was published is not about generated images.
+    # Published results do not apply to generated images.
     table[published] = table[published].mask(table["source"] == "generated")
     return table
 
 
 def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Test in pairs: GANomaly and AnoGAN, the best GAN and baseline, all and three yardsticks.
+    """Compare GANomaly with AnoGAN, the best GAN with the best baseline, methods with `YARDSTICKS`.
 
-    The best are read off the test images, which favors both sides alike. A row is for a `question`
-    whose methods `a` and `b` share a seed; `difference` is the AUROC of a minus that of b, the mean
-    over their seeds, with its 95 % interval (as of `summarise`) and `p_value`.
+    The best are chosen on the test images, which favors both sides alike. Each row is a `question`
+    whose methods `a` and `b` share a seed. `difference` is the AUROC of a minus that of b, averaged
+    over the shared seeds, with its 95 % interval (as in `summarise`) and `p_value`.
     """
     numbers, rows = ["low", "high", "p_value", "value"], []
     for names, same in runs.groupby(["dataset", "protocol"], sort=False):
@@ -128,10 +128,10 @@ def differences(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataF
 
 
 def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Choose thresholds on held-out normal images, and apply them to the test images.
+    """Choose thresholds on held-out normal images and apply them to the test images.
 
-    A row is for a run and a `rule` (of `fit_thresholds`, and an `oracle`): its `threshold`, the
-    false-alarm rate `asked` for, or NaN, and the `rates` on the test images.
+    Each row is for a run and a `rule` (of `fit_thresholds`, or the `oracle`), with its `threshold`,
+    the requested false-alarm rate (`asked`, or NaN), and the `rates` on the test images.
     """
     rows = []
     for _, run in runs.iterrows():
@@ -151,16 +151,16 @@ def threshold_rates(runs: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> pd.D
 
 
 def percentiles(scores: pd.DataFrame, values: pd.Series) -> list[str]:
-    """Say how values stand among the test normals' scores: "above 97 % of the normals"."""
+    """Describe values by rank among normal test scores: "above 97 % of the normals"."""
     normals = tested(scores).query("label == 0")["score"]
     return [f"above {100 * (normals < value).mean():.0f} % of the normals" for value in values]
 
 
 def image_complexity(images: np.ndarray) -> np.ndarray:
-    """Return the bytes, int64 `(n,)`, of uint8 images `(n, height, width, channels)` as PNG files.
+    """Return the PNG sizes in bytes, int64 `(n,)`, of uint8 images `(n, height, width, channels)`.
 
-    Simple images are easily rebuilt. Compare on one machine: compressors differ by a few bytes.
-    Reference: Serrà et al. 2020, who correct the likelihoods of generative models by it.
+    Simple images are easy to rebuild. Compare on one machine: compressors differ by a few bytes.
+    Reference: Serrà et al. 2020, who use it to correct the likelihoods of generative models.
     """
     files = [io.BytesIO() for _ in images]
     for image, file in zip(images, files, strict=True):

@@ -1,4 +1,4 @@
-"""The bugs of the published notebooks as switches, so that what each one costs is measured."""
+"""Reproduce the bugs of the published notebooks as switches, to measure the effect of each."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ from ganlib.models.detection import HALF_RANGE
 class OneEncoderGANomaly(GANomaly):
     """GANomaly whose E keeps its initial weights in training and is left out of the score.
 
-    Reference: the published GANomaly notebooks call E as a global inside a layer's `call`, so that
+    Reference: the published GANomaly notebooks call E as a global inside a layer's `call`, so
     Keras does not know its weights, and score by sum |G_E(x) - G_E(G(x))|.
     """
 
@@ -35,11 +35,11 @@ class OneEncoderGANomaly(GANomaly):
 
 
 class CarriedAnoGAN(AnoGAN):
-    """AnoGAN whose search goes through a dense layer carried from image to image.
+    """AnoGAN that searches through a dense layer carried over from image to image.
 
-    The next image begins with kernel, bias and Adam's moments as the last one left them: a score
-    depends on the images before it. Image i is searched by layer i modulo `batch_size`. Reference:
-    the published AnoGAN notebooks have one `Dense(100)`, created once, and Adam's step is 1e-3.
+    Each image starts with the kernel, bias and Adam moments of the previous one, so its score
+    depends on the images before it. Layer i modulo `batch_size` searches image i. Reference: the
+    published AnoGAN notebooks create one `Dense(100)` once; Adam's learning rate is 1e-3.
     """
 
     method = None
@@ -47,7 +47,7 @@ class CarriedAnoGAN(AnoGAN):
     def __init__(self, dcgan: DCGAN, **kwargs):
         super().__init__(dcgan, **kwargs)
         self.latents.trainable = False
-        limit = (3.0 / self.latent_dim) ** 0.5  # Glorot's, as Dense draws its kernel
+        limit = (3.0 / self.latent_dim) ** 0.5  # Glorot's, as for the kernel of Dense
         uniform = keras.initializers.RandomUniform(-limit, limit, seed=self.seed)
         shape = self.batch_size, self.latent_dim
         self.kernel = self.add_weight((*shape, self.latent_dim), uniform, name="kernel")
@@ -55,7 +55,7 @@ class CarriedAnoGAN(AnoGAN):
         self._compile()
 
     def current_latents(self):
-        """Return z: the first z through the dense layer."""
+        """Return z: the initial z passed through the dense layer."""
         return ops.einsum("ni,nij->nj", self.latents, self.kernel) + self.bias
 
     def _start(self, latents):
@@ -64,21 +64,21 @@ class CarriedAnoGAN(AnoGAN):
 
 @dataclass(frozen=True)
 class Preset:
-    """One way to compute: defaults are the corrected values, comments end in the published."""
+    """Switches for the bugs: defaults are corrected, comments end with the published values."""
 
-    second_encoder: bool = True  # whether GANomaly's E learns and is in the score; False
+    second_encoder: bool = True  # whether GANomaly's E is trained and used in the score; False
     half_range: float = HALF_RANGE  # pixels become x / half_range - 1; clouds: 31.5, up to 7.1
-    fresh_search: bool = True  # whether AnoGAN's begins again for each image; False
+    fresh_search: bool = True  # whether AnoGAN's search restarts for each image; False
     prior: str = "normal"  # of the search's first z; "uniform" U(0, 1), not as in training
     negative_slope: float = 0.2  # of LeakyReLU in GANomaly's encoders and discriminator; 0.3
-    first_files: int | None = None  # test the first of each label by name; 100, order unknown
+    first_files: int | None = None  # test only the first of each label by name; 100, order unknown
 
 
 CORRECTED = Preset()
-# Of a folder of images: the bugs that both published data sets have.
+# For a folder of images: the bugs that both published data sets share.
 _EVERYWHERE = Preset(False, HALF_RANGE, False, "uniform", 0.3, 100)
 PUBLISHED = {"cloud": replace(_EVERYWHERE, half_range=31.5)}
-# What a wrong value is called and what it does, and which values a method looks at.
+# The name and the effect of each wrong value, and the values that affect a method.
 _NAMES = {
     "second_encoder": ("second encoder untrained", "it never learns; the score uses the first"),
     "half_range": ("pixels scaled by 31.5", "they reach 7.1, the generator's tanh only 1"),
@@ -95,7 +95,7 @@ BUGS = {
 
 
 def presets(dataset: str, method: str) -> dict[str, Preset]:
-    """Name the presets of a method: corrected, each of its `BUGS` alone, all as published."""
+    """Return a method's presets by name: corrected, each of its `BUGS` alone, all as published."""
     published = PUBLISHED.get(dataset, _EVERYWHERE)
     bugs = [name for name in BUGS[method] if name in differences(published)]
     wrong = {name: getattr(published, name) for name in bugs}
@@ -104,19 +104,19 @@ def presets(dataset: str, method: str) -> dict[str, Preset]:
 
 
 def differences(preset: Preset) -> list[str]:
-    """Name the values in which a preset differs from the corrected one."""
+    """Return the names of the values in which a preset differs from the corrected one."""
     return [name for name, value in vars(CORRECTED).items() if getattr(preset, name) != value]
 
 
 def pixels(preset: Preset, images: np.ndarray, random=None) -> np.ndarray:
-    """Make images so bright (float32, 0..1032) that the models' x / 127.5 - 1 is the preset's."""
+    """Rescale images (float32, 0..1032) so that the models' x / 127.5 - 1 equals the preset's."""
     if preset.half_range == HALF_RANGE:
         return images
     return images.astype("float32") * np.float32(HALF_RANGE / preset.half_range)
 
 
 def ganomaly(preset: Preset, **sizes) -> GANomaly:
-    """Build GANomaly as the preset says; sizes as for `GANomaly`."""
+    """Build the preset's GANomaly. `sizes` are as for `GANomaly`."""
     cls = GANomaly if preset.second_encoder else OneEncoderGANomaly
     model = cls(**sizes, negative_slope=preset.negative_slope)
     model.any_scale = preset.half_range != HALF_RANGE
@@ -124,9 +124,9 @@ def ganomaly(preset: Preset, **sizes) -> GANomaly:
 
 
 def anogan(preset: Preset, dcgan: DCGAN, chains: int = 1, **options) -> AnoGAN:
-    """Build the search that the preset says on top of a DCGAN trained on `pixels` of the preset.
+    """Build the preset's AnoGAN on top of a DCGAN trained on the preset's `pixels`.
 
-    Options are those of `AnoGAN`. `chains` dense layers share the images, if they are carried on.
+    Options are those of `AnoGAN`. `chains` dense layers share the images, if they are carried over.
     """
     cls = AnoGAN if preset.fresh_search else CarriedAnoGAN
     if not preset.fresh_search:
@@ -139,10 +139,10 @@ def anogan(preset: Preset, dcgan: DCGAN, chains: int = 1, **options) -> AnoGAN:
 def evaluate(
     truth: pd.DataFrame, scores: np.ndarray, corrected: np.ndarray, first_files: int | None = None
 ) -> dict[str, float]:
-    """Measure a preset's `auroc`, and its `difference` from the corrected one, on test images.
+    """Compute a preset's `auroc`, and its `difference` from the corrected one, on test images.
 
-    `truth` is from `ganlib.data.add_truth`, with the scores of each row by both. With `first_files`
-    the images differ, so the interval of the difference is that of the preset's AUROC alone.
+    `truth` is from `ganlib.data.add_truth`; both score arrays have its rows. With `first_files` the
+    images differ, so the interval of the difference reflects the preset's AUROC alone.
     """
     scores, corrected = np.asarray(scores), np.asarray(corrected)
     whole = evaluation.evaluate(truth["label"], corrected)["auroc"]

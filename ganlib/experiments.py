@@ -1,8 +1,8 @@
-"""What the paper left open, as experiments: levels of one factor, all else as the profile has it.
+"""Run experiments on what the paper left open: one factor varies, all else is as in the profile.
 
-What decides a row (settings, arguments, images, backend, code) is digested in the name of its file.
-So a later call goes on where the last one stopped, levels that several questions share are trained
-once, and no row answers for other settings.
+A row's file name has a digest of all it depends on: settings, arguments, images, backend, code. So
+a later call continues where the last one stopped, levels shared by several questions are trained
+once, and rows are not reused for other settings.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from ganlib.models import DCGAN, AnoGAN, GANomaly
 from ganlib.run import Run
 from ganlib.settings import Settings, epochs, settings
 
-_CODE = ("data/*.py", "models/*.py", "run.py", "training.py")  # what rows come from
-# The arguments of a model that are asked about, with the values that they have elsewhere.
+_CODE = ("data/*.py", "models/*.py", "run.py", "training.py")  # code that rows depend on
+# Model arguments that questions vary, with their usual values.
 _USUAL = {"GANomaly": {"contextual_weight": 50.0, "encoder_weight": 1.0}}
 _USUAL["GANomaly"] |= {"adversarial_weight": 1.0, "upsampling": "transposed"}
 _USUAL["AnoGAN"] = {"discrimination_weight": 0.1}
 
 
 class Cell(NamedTuple):
-    """A level of a question on one split with one seed; `file` holds the row once it is done."""
+    """One level of a question on one split with one seed. `file` holds the row once it is done."""
 
     question: Question
     level: int | float | str
@@ -57,9 +57,9 @@ def plan(
     seeds: Iterable[int], profile: str = "quick", searched: int = 200, source: str = "auto",
     data_dir: str | Path = "../data", runs_dir: str | Path = "../runs", **overrides,
 ) -> list[Cell]:  # fmt: skip
-    """List the cells in the order of work: seeds, protocols, data sets, then questions in turn.
+    """List the cells in execution order: seeds, protocols, data sets, then questions in turn.
 
-    Images of 256 pixels come last of all. `overrides` are values of `Settings`, in all cells.
+    Images of 256 pixels come last. `overrides` are values of `Settings` for all cells.
     """
     questions, cells = list(questions), []
     if unknown := [name for name in questions if name not in QUESTIONS]:
@@ -82,7 +82,7 @@ def plan(
         arguments = {key: values.pop(key) for key in _USUAL[question.method]}
         chosen = Settings(**values)
         options = {"dataset": name, "protocol": protocol, "seed": seed, **where, **values}
-        if question.method != "AnoGAN":  # what has no part in it may change
+        if question.method != "AnoGAN":  # settings of AnoGAN alone do not matter
             values = {k: v for k, v in values.items() if not k.startswith(("dcgan", "search"))}
         about = [question.method, values, arguments, protocol, seed, dataset.digest, code]
         about += [searched * (question.method == "AnoGAN"), keras.backend.backend()]
@@ -95,23 +95,23 @@ def plan(
 
 
 def work(cells: list[Cell], minutes: float, say: Callable = print) -> None:
-    """Do the cells that are not done, until the minutes are over.
+    """Run the unfinished cells until the minutes are over.
 
-    A training that is then under way stops after its epoch, and a later call goes on with it.
+    A training in progress then stops after its epoch, and a later call continues it.
     """
     end = time.monotonic() + 60 * minutes
-    # It takes one model after the other for one that is traced again and again.
+    # TensorFlow mistakes many models in a row for one that is retraced, and warns.
     logging.getLogger("tensorflow").setLevel("ERROR")
     for cell in cells:
         if not cell.file.exists() and time.monotonic() < end:
             began = time.monotonic()
-            with contextlib.redirect_stdout(None):  # what each of the many says of its images
+            with contextlib.redirect_stdout(None):  # each run prints notes on its images
                 auroc = _result(cell, lambda: time.monotonic() >= end)
             result = f"AUROC {auroc:.3f}" if auroc is not None else "not finished"
             say(f"{cell}: {result} ({time.monotonic() - began:.0f} s)")
     missing = {cell.file for cell in cells if not cell.file.exists()}
     there = len({cell.file for cell in cells} - missing)
-    say(f"{there} results are there, {len(missing)} are missing.")
+    say(f"{there} results are finished, {len(missing)} are missing.")
     if not missing:
         for folder in {cell.file.parent for cell in cells}:
             for checkpoint in folder.glob("*.npz"):
@@ -119,12 +119,12 @@ def work(cells: list[Cell], minutes: float, say: Callable = print) -> None:
 
 
 def _result(cell: Cell, is_over: Callable[[], bool]) -> float | None:
-    """Train, score, and write scores and row; None if the time was over before the training."""
+    """Train, score, write scores and row, return the AUROC; None if time ran out in training."""
     keras.utils.clear_session()
     began = time.monotonic()
     run, chosen = Run("experiments", **cell.options), cell.settings
     anogan = cell.question.method == "AnoGAN"
-    # All searches of a split and seed are of one DCGAN.
+    # All searches on a split and seed share one DCGAN.
     own, name = ("dcgan_", f"dcgan-{chosen.dcgan_steps}") if anogan else ("", cell.file.stem)
     gan = {"seed": run.seed, "upsampling": chosen.dcgan_upsampling}
     model = run.build(DCGAN, **gan) if anogan else run.build(GANomaly, **cell.arguments)
@@ -155,9 +155,9 @@ def _result(cell: Cell, is_over: Callable[[], bool]) -> float | None:
 
 
 def read(cells: list[Cell]) -> tuple[pd.DataFrame, dict[Path, pd.DataFrame]]:
-    """Read the rows of the cells that are done, and their test images' scores, by `file`.
+    """Read the rows of finished cells, and the scores of their test images by `file`.
 
-    A row is for a cell, with its `question`, `factor`, `level`, `usual` level and `file`.
+    Each row is for a cell, with its `question`, `factor`, `level`, `usual` level and `file`.
     """
     rows, scores = [], {}
     for cell in cells:
@@ -168,5 +168,5 @@ def read(cells: list[Cell]) -> tuple[pd.DataFrame, dict[Path, pd.DataFrame]]:
             if cell.file not in scores:
                 scores[cell.file] = pd.read_csv(cell.file.with_suffix(".csv"))
     if not rows:
-        raise GanlibError("No training has been finished yet: give more minutes, or fewer steps.")
+        raise GanlibError("No training has finished yet: allow more minutes or fewer steps.")
     return pd.DataFrame(rows), scores

@@ -1,4 +1,4 @@
-"""`make figures`: execute the notebooks that are not up to date, in order."""
+"""Execute the notebooks that are not up to date, in order (`make figures`)."""
 
 import argparse
 import ast
@@ -27,7 +27,7 @@ from ganlib.files import only_one, remove_unfinished, standard_error_in, write_j
 from ganlib.settings import PROFILES
 
 PROJECT = Path(__file__).parent.parent
-# In order, with the minutes that each takes on two cores in smoke, quick and (estimated) paper.
+# In order, with the minutes each takes on two cores in smoke, quick and (estimated) paper.
 MINUTES = {
     "00_download": (0.3, 0.3, 0.5),
     "01_dcgan_anogan": (0.25, 2.0, 400.0),
@@ -35,7 +35,7 @@ MINUTES = {
     "02b_baselines": (0.2, 0.7, 40.0),
     "06_recent_models": (0.5, 3.0, 120.0),
     "04_errata": (0.6, 3.8, 900.0),
-    "03_comparison": (0.4, 0.4, 0.6),  # reads what all others wrote
+    "03_comparison": (0.4, 0.4, 0.6),  # reads the results of all others
     "05_your_images": (0.5, 10.0, 90.0),
 }
 *NOTEBOOKS, YOUR_IMAGES = MINUTES
@@ -52,21 +52,21 @@ class Step(NamedTuple):
 
     @property
     def note(self) -> Path:
-        """The file that says that the step is done, and with what."""
+        """The file that records that the step is done, its inputs and its outputs."""
         return self.output.with_suffix(".done.json")
 
 
 def plan(profile: str, datasets: list, protocols: list, seeds: list, **options) -> list[Step]:
-    """List the steps, in order: for each protocol (or its folds) and seed those that train.
+    """List the steps in order, with a set of training steps per protocol (or fold) and seed.
 
-    Figures and errata are those of the first. A folder (an absolute path) without test images of
-    both kinds gets `05_your_images` alone. Options are parameters: source, on_error, resize.
+    Figures and errata are for the first one. A folder (an absolute path) without test images of
+    both labels gets only `05_your_images`. Options are parameters: source, on_error, resize.
     """
     download, *train, errata, comparison = NOTEBOOKS
     runs, names = PROJECT / "runs" / profile, list(map(called, datasets))
     if len(set(names)) < len(names):
-        found = f"{' and '.join(datasets)} are called {' and '.join(names)} in runs and figures"
-        raise GanlibError(f"{found}: rename a folder, or name each of them once.")
+        found = f"{' and '.join(datasets)} are named {' and '.join(names)} in runs and figures"
+        raise GanlibError(f"{found}: rename a folder, or list each one only once.")
     common = {"profile": profile, "runs_dir": runs.parent, "figures_dir": PROJECT / "figures"}
     splits = [split for protocol in protocols for split in PROTOCOLS[protocol]]
     steps, compared = [], []
@@ -102,7 +102,7 @@ def _step(name: str, folder: Path, label: str, parameters: dict, after: tuple = 
 
 
 def is_done(step: Step) -> bool:
-    """Tell whether what a step depends on is as it was, and all that it made is there."""
+    """Return whether everything a step depends on is unchanged and all its outputs exist."""
     try:
         note = json.loads(step.note.read_text())
     except (OSError, ValueError):
@@ -111,7 +111,7 @@ def is_done(step: Step) -> bool:
 
 
 def key(step: Step) -> str:
-    """Digest all that the result of a step depends on: contents, not times, of its files."""
+    """Digest everything a step's result depends on. Of files, contents count and times do not."""
     cells = json.loads(step.notebook.read_text())["cells"]
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
     code = "\n".join(source for kind, source in cells if kind == "code")
@@ -136,7 +136,7 @@ def _digest(content: bytes) -> str:
 
 
 def imported_files(code: str) -> set[Path]:
-    """Find the files of ganlib that code of a notebook imports, directly or through one another."""
+    """Return the files of ganlib that a notebook's code imports, directly or indirectly."""
     modules, found = {}, set()
     for path in PROJECT.glob("ganlib/**/*.py"):
         name = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
@@ -157,7 +157,7 @@ def imported_files(code: str) -> set[Path]:
 
 
 def _images(step: Step) -> str | None:
-    """Digest names and contents of a step's image files: a copy of them is the same."""
+    """Digest names and contents of a step's image files; a copy has the same digest."""
     dataset = step.parameters.get("dataset", step.parameters.get("folder"))
     source = step.parameters.get("source", "auto")
     root = dataset and data.locate(dataset, source, PROJECT / "data")
@@ -170,15 +170,15 @@ def _images(step: Step) -> str | None:
 
 @functools.cache
 def _content(path: Path, size: int, time: int) -> str:
-    """Digest a file, again only where its size or time has changed."""
+    """Digest a file, again only if its size or time has changed."""
     try:
         return _digest(path.read_bytes())
-    except OSError as error:  # the notebook names it
+    except OSError as error:  # the notebook reports it
         return str(error)
 
 
 def execute(step: Step) -> None:
-    """Run a notebook in its own process and note that it is done."""
+    """Run a notebook in its own process and record that it is done."""
     step.output.parent.mkdir(parents=True, exist_ok=True)
     step.note.unlink(missing_ok=True)
     started = time.time()
@@ -193,7 +193,7 @@ def execute(step: Step) -> None:
     except RuntimeError as error:
         if "Kernel died" not in str(error):
             raise
-        found = f"{name} was killed, perhaps as memory ran out: see {os.path.relpath(log)}"
+        found = f"{name} was killed, perhaps because memory ran out: see {os.path.relpath(log)}"
         again = "Run make figures again: it continues from the last checkpoint."
         raise GanlibError(f"{found}. {again}") from error
     figures = (step.notebook.parent / step.parameters["figures_dir"]).resolve()
@@ -208,7 +208,7 @@ def execute(step: Step) -> None:
 
 
 def _execute_notebook(step: Step, again: bool = True) -> None:
-    """Run papermill; once more if two kernels chose the same port, so that one did not start."""
+    """Run papermill; retry once if a kernel did not start because two chose the same port."""
     bar = sys.stdout.isatty() and {"desc": "  cells", "leave": False, "file": sys.stdout}
     place = {"cwd": step.notebook.parent, "kernel_name": "python3", "progress_bar": bar}
     try:
@@ -220,12 +220,12 @@ def _execute_notebook(step: Step, again: bool = True) -> None:
 
 
 def run(steps: list[Step], profile: str) -> None:
-    """Execute the steps that are not done, and print progress and the time left."""
+    """Execute the steps that are not done; print the progress and the time left."""
     waiting = [step for step in steps if not is_done(step)]
     print(f"{len(steps) - len(waiting)} of {len(steps)} notebooks are up to date.")
     began, expected = time.time(), [60 * minutes(step, profile) for step in waiting]
     for number, step in enumerate(waiting):
-        # A minute at the expected pace is added, so that one short notebook does not decide.
+        # Add a minute at the expected pace, so that one short notebook does not dominate.
         pace = (time.time() - began + 60) / (sum(expected[:number]) + 60)
         left = _duration(pace * sum(expected[number:]))
         print(f"[{number + 1}/{len(waiting)}] {step.label} (about {left} left)", flush=True)
@@ -236,7 +236,7 @@ def run(steps: list[Step], profile: str) -> None:
 
 
 def minutes(step: Step, profile: str) -> float:
-    """Estimate what a step takes on two cores; `published` is as large as `paper`."""
+    """Estimate a step's minutes on two cores; `published` counts as `paper`."""
     return MINUTES[step.notebook.stem][min(list(PROFILES).index(profile), 2)]
 
 
@@ -253,15 +253,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; return the exit status: 0, 1 (an error) or 130 (interrupted)."""
     parser = _Parser(prog="python -m ganlib.pipeline", description=__doc__)
     option = parser.add_argument
-    option("--profile", choices=["", *PROFILES], default="", help="empty: by the device")
+    option("--profile", choices=["", *PROFILES], default="", help="empty: chosen by the device")
     option("--datasets", type=shlex.split, default="casting cloud", help="names or quoted folders")
     option("--protocols", nargs="+", choices=PROTOCOLS, default=["paper", "grouped"])
     option("--seeds", nargs="+", type=int, default=[0])
     option("--data", default="auto", help="auto, kaggle, generated or a folder")
     option("--on-error", choices=["raise", "skip"], default="raise", help="for unreadable images")
-    option("--publish", default="", help="not empty: draw real images in figures/<profile>")
+    option("--publish", default="", help="if not empty, show real images in figures/<profile>")
     option("--resize", choices=RESIZES, default="letterbox", help="for images of a folder")
-    option("--notebooks", nargs="*", choices=MINUTES, default=[], help="these alone; none: all")
+    option("--notebooks", nargs="*", choices=MINUTES, default=[], help="only these; none: all")
     try:
         _make_figures(**vars(parser.parse_args(arguments)))
     except GanlibError as error:
@@ -296,9 +296,9 @@ def _make_figures(profile, datasets, protocols, seeds, data, publish, notebooks,
         steps = [step for step in steps if step.notebook.stem in (notebooks or MINUTES)]
         hours = sum(minutes(step, profile) for step in steps if not is_done(step)) / 60
         if hours > 12 and not has_gpu:  # the paper's sizes
-            print(f"Without a graphics card this takes about {hours:.0f} hours.", flush=True)
-            if sys.stdin.isatty() and input('Type "yes" to begin: ').strip() != "yes":
-                raise GanlibError("Nothing was begun. PROFILE=quick is for processors.")
+            print(f"Without a GPU this takes about {hours:.0f} hours.", flush=True)
+            if sys.stdin.isatty() and input('Type "yes" to start: ').strip() != "yes":
+                raise GanlibError("Nothing was started. On a CPU, use PROFILE=quick.")
         run(steps, profile)
 
 

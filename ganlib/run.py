@@ -1,4 +1,4 @@
-"""A run: one method on one split, from the images to the files that the comparison reads."""
+"""Run one method on one split, from the images to the files that the comparison reads."""
 
 import ast
 import contextlib
@@ -24,19 +24,19 @@ from ganlib.models.detection import Detection
 from ganlib.models.environment import device, environment
 from ganlib.settings import figures_folder, settings
 
-# The notebook that trains a method, by the name of its folder; the others are in 02b_baselines.
+# A method's folder to the notebook that trains it; the others are trained in 02b_baselines.
 TRAINED_IN = {"anogan": "01_dcgan_anogan", "ganomaly": "02_ganomaly"}
 TRAINED_IN |= dict.fromkeys(("grdnet", "patchcore", "gaussian"), "06_recent_models")
 
 
 class Run:
-    """Open what a method is trained and tested on, train it, and write what it found.
+    """Load the images for a method, train and test it, and write the results.
 
-    It sets Keras's seed: models built afterwards, in the same order, have the same weights.
+    This sets Keras's seed: models built afterward in the same order have the same initial weights.
 
-    `dataset`, `source` and what follows are as for `ganlib.data.open_dataset`; `overrides` are
-    values of `Settings`. `images` are uint8 `(n, image_size, image_size, channels)`, one for each
-    row of the data set; `folder` is where the results go.
+    `dataset`, `source`, `data_dir`, `on_error` and `resize` are as in `ganlib.data.open_dataset`;
+    `overrides` are values of `Settings`. `images`, one per row of the data set, are uint8
+    `(n, image_size, image_size, channels)`. Results are written to `folder`.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Run:
         self.train_seconds = self.score_ms_per_image = 0.0
 
     def for_method(self, method: str, image_size: int | None = None) -> "Run":
-        """Return a run of another method on the same split, perhaps with images of another size."""
+        """Return a run of another method on the same split, optionally with another image size."""
         run = copy.copy(self)
         if image_size:
             run.settings = replace(self.settings, image_size=image_size)
@@ -93,14 +93,14 @@ class Run:
         return "\n".join([self.caption, *self.dataset.notes, about])
 
     def build(self, model: Callable, **options) -> Trainable:
-        """Build a model of this run's sizes, on all devices: a class, or a function of them."""
+        """Build a model with this run's sizes on all devices; `model` is a class or a function."""
         with devices.every_device():
             return model(**self.sizes, **options)
 
     def fit(self, model: Trainable, callbacks: Sequence = (), name="", **options) -> dict:
-        """Train a model, or finish its training; return the losses. See `ganlib.training.train`.
+        """Train a model or finish its training; return the losses. See `ganlib.training.train`.
 
-        `name` is of the checkpoint, where a run trains several models of a class.
+        `name` is the name of the checkpoint, for runs that train several models of a class.
         """
         path = self.folder / f"{name or type(model).__name__.lower()}.npz"
         about = (self.images, self.split.train, self.settings, self.seed, path, callbacks)
@@ -109,12 +109,12 @@ class Run:
         return history
 
     def to_score(self) -> tuple[pd.DataFrame, np.ndarray]:
-        """Return a table of the images to score, which tells no labels, and the images."""
+        """Return a table of the images to score, without labels, and the images."""
         table = data.to_score(self.dataset, self.split)
         return table, self.images[table["row"]]
 
     def detect(self, model: AnomalyModel, images: np.ndarray) -> Detection:
-        """Score images, and measure the time."""
+        """Score images and measure the time."""
         model.detect(images[: self.settings.batch_size])  # the first call compiles
         with self.timed(images):
             return model.detect(images)
@@ -127,11 +127,11 @@ class Run:
         self.score_ms_per_image = 1000 * (time.perf_counter() - began) / len(images)
 
     def add_truth(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Add the labels to a table that has the scores; see `ganlib.data.add_truth`."""
+        """Add the labels to a table of scores; see `ganlib.data.add_truth`."""
         return data.add_truth(self.dataset, self.split, table)
 
     def evaluate(self, table: pd.DataFrame, detection: Detection) -> dict[str, float]:
-        """Measure how well scores tell test images apart, and residuals the outlined defects."""
+        """Evaluate the scores of test images, and the residuals on outlined defects."""
         test = table[table["role"] == "test"]
         metrics = evaluation.evaluate(test["label"], test["score"])
         test = test[data.outlined(self.dataset, test["row"])]
@@ -143,11 +143,11 @@ class Run:
         return metrics
 
     def save_figure(self, figure, name: str) -> None:
-        """Write a figure as PNG and PDF to the folder of this profile's figures."""
+        """Write a figure as PNG and PDF to this profile's folder of figures."""
         figures.save(figure, self.figures_dir / name)
 
     def row(self, family: str = "GAN") -> dict:
-        """Describe the run: its row of `results.csv`, without the metrics."""
+        """Return the run's row of `results.csv`, without the metrics."""
         split = {f"n_{name}": len(getattr(self.split, name)) for name in ("train", "calibration")}
         about = {"dataset": self.dataset.name, "n_skipped": len(self.dataset.skipped)}
         about |= {name: getattr(self.dataset, name) for name in ("source", "caption", "digest")}
@@ -159,7 +159,7 @@ class Run:
     def write(
         self, model, table: pd.DataFrame, images: np.ndarray, detection: Detection
     ) -> dict[str, np.ndarray]:
-        """Write model, scores, examples and, last, the row; remove the checkpoints.
+        """Write model, scores, examples and, finally, the row; remove the checkpoints.
 
         `table` is from `add_truth`, with a column `score`. Return the examples, for `pictures`.
         """
@@ -178,15 +178,15 @@ class Run:
             write_safely(self.folder / "examples.npz", partial(np.savez_compressed, **examples))
             write_json(self.folder / "result.json", self.row(getattr(model, "family", "baseline")))
         for path in set(self.folder.glob("*.npz")) - {self.folder / "examples.npz"}:
-            path.unlink()  # a checkpoint: the trainings are over
+            path.unlink()  # a checkpoint: training is complete
         return examples
 
 
 def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Choose rows for figures: of each group the medians, and of the test images the worst.
+    """Choose rows for figures: the medians of each group, and the worst of the test images.
 
-    The medians are the scores nearest to that of their kind, and kinds take turns. Normal ones with
-    the highest scores get the `group` "false alarm", the lowest anomalies "miss".
+    Medians are the scores nearest to the median of their kind, and kinds alternate. Normal images
+    with the highest scores get the `group` "false alarm", anomalies with the lowest "miss".
     """
     test = table[table["group"].str.startswith("test")]
     false_alarms = test[test["label"] == 0].nlargest(each, "score").assign(group="false alarm")
@@ -199,11 +199,11 @@ def pick_examples(table: pd.DataFrame, each: int = 4) -> pd.DataFrame:
 
 
 def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, tuple]:
-    """Select examples that `Run.write` returned or wrote to `examples.npz` for a figure.
+    """Select examples for a figure, as returned by `Run.write` or read from `examples.npz`.
 
     `arrays` are among "images", "reconstructions", "residuals", "scores" and "spots" (of
-    `ganlib.figures`); `groups` are by their name in the figure, without any the normal and
-    anomalous test images.
+    `ganlib.figures`). `groups` maps names in the figure to groups, by default to the normal and
+    the anomalous test images.
     """
     groups = groups or {"normal": "test normal", "anomaly": "test anomaly"}
     rows = {k: np.flatnonzero(examples["groups"] == group)[:each] for k, group in groups.items()}
@@ -213,11 +213,11 @@ def pictures(examples, *arrays: str, each: int = 4, **groups: str) -> dict[str, 
 def read_runs(
     folders: Iterable[Path], methods: Iterable[str], required: Iterable[str] = ()
 ) -> pd.DataFrame:
-    """Read the rows of all runs of some methods, and of their models untrained, GANs first.
+    """Read the rows of all runs of some methods and of their untrained models, GANs first.
 
-    `folders` are those of the seeds; the column `folder` says where a row was read. A method
-    without any run is left out; one that is `required`, or that another folder has, is an error,
-    and so are runs of one data set on different images.
+    `folders` are those of the seeds; the column `folder` is where a row was read from. A method
+    without any run is skipped unless it is `required`. A run that only some folders have, and runs
+    of one data set on different images, are errors.
     """
     folders, methods = list(folders), list(methods)
     names = [slug(prefix + method) for method in methods for prefix in ("", "untrained ")]
@@ -228,20 +228,20 @@ def read_runs(
         first = ", ".join(sorted({TRAINED_IN.get(path.name, "02b_baselines") for path in missing}))
         others = f" and in {len(missing) - 1} other folders" if missing[1:] else ""
         lacks = f"There is no result.json in {missing[0]}{others}: run {first} first"
-        raise GanlibError(f"{lacks}, with the same parameters, or make figures.")
+        raise GanlibError(f"{lacks}, with the same parameters, or run make figures.")
     rows = [{**json.loads(path.read_text()), "folder": str(path.parent)} for path in paths]
     table = pd.DataFrame(sorted(rows, key=lambda row: row["family"] != "GAN"))
     for name, same in table.groupby("dataset"):
         if len(images := same.drop_duplicates("digest")) > 1:
             seen = " and ".join(f"{row.caption} ({row.folder})" for row in images.itertuples())
-            again = "run the notebooks of one of them again, or make figures"
-            raise GanlibError(f"The runs of {name} saw different images: {seen}. {again}.")
+            again = "Run the notebooks of one of them again, or run make figures"
+            raise GanlibError(f"The runs of {name} used different images: {seen}. {again}.")
     return table
 
 
 def check_parameters() -> None:
-    """Refuse a parameter that this notebook does not have: papermill only warns."""
-    ipython = sys.modules.get("IPython")  # in a notebook it is there
+    """Raise an error for a parameter that this notebook does not have; papermill only warns."""
+    ipython = sys.modules.get("IPython")  # always loaded in a notebook
     shell = ipython and ipython.get_ipython()
     cells = shell.user_ns["In"] if shell else []
     injected = [number for number, cell in enumerate(cells) if cell.startswith("# Parameters\n")]

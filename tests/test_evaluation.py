@@ -123,7 +123,7 @@ def test_over_seeds_against_a_plain_loop(draw_runs):
     assert (result["low"], result["high"]) == pytest.approx(expected, abs=0.02)
     below = np.mean(np.array(differences) <= 0)
     assert result["p_value"] == pytest.approx(2 * min(below, 1 - below), abs=0.05)
-    refused(r"Run 2 .* other test images", over_seeds, tables, others[:1] * 2)
+    refused(r"Run 2: .* test images", over_seeds, tables, others[:1] * 2)
 
 
 def test_copies_and_repeated_trainings_tell_nothing_more():
@@ -167,7 +167,7 @@ def test_draws_repeat_and_may_be_too_few_for_bca():
 def test_what_cannot_be_evaluated_is_refused():
     for function in (auroc_interval, lambda labels, scores: by_kind(labels, labels, scores)):
         refused("0 anomalies and 3 normal", function, [0, 0, 0], [1, 2, 3])
-    refused("1 are not finite", paired_difference, [0, 0, 1], [1, 2, 3], [1, np.nan, 3])
+    refused("1 scores are not finite", paired_difference, [0, 0, 1], [1, 2, 3], [1, np.nan, 3])
     refused(r"18 .* at least 19 normal images .* 0\.0526", quantile_threshold, np.arange(18.0))
     for rate in (0, 1, -0.1):
         refused("between 0 and 1", quantile_threshold, np.arange(18.0), rate)

@@ -87,13 +87,13 @@ def test_other_settings_or_code_have_other_rows(plan, monkeypatch):
 def test_the_budget_ends_a_training_and_a_later_call_goes_on_with_it(plan, epochs, monkeypatch):
     cells = plan("encoder")[:2]  # three epochs each
     experiments.work(cells, 0)
-    refused("No training has been finished", experiments.read, cells)
+    refused("No training has finished", experiments.read, cells)
     assert epochs == []
     clock, said = iter(range(1000)), []
     with monkeypatch.context() as patch:
         patch.setattr(experiments.time, "monotonic", lambda: next(clock))
         experiments.work(cells, 5 / 60, said.append)
-    assert "not finished" in said[0] and "0 results are there, 2 are missing" in said[-1]
+    assert "not finished" in said[0] and "0 results are finished, 2 are missing" in said[-1]
     assert 0 < len(epochs) < 3
     experiments.work(cells, 60)
     assert epochs == [0, 1, 2, 0, 1, 2]

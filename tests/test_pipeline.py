@@ -259,7 +259,7 @@ def test_what_takes_days_on_a_processor_is_begun_on_a_word(
     assert ran.called == begins
     output = capsys.readouterr()
     assert ("takes about" in output.out) == (asked == "paper")
-    assert ("Nothing was begun" in output.err) == (not begins)
+    assert ("Nothing was started" in output.err) == (not begins)
 
 
 def test_wrong_arguments_are_one_line_and_status_1(capsys):

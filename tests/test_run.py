@@ -161,7 +161,7 @@ def test_missing_runs_and_their_notebooks_are_named_on_one_line(tmp_path):
     refused(message, read_runs, folders, [*METHODS, *BASELINES], needed)  # as in 03_comparison
     # One data set of a comparison is the same images, whoever fetched them.
     write_json(second / "pca" / "result.json", row | {"digest": "2", "caption": "real"})
-    refused(r"runs of x saw different images: .*drawn .*seed-0.*real", read_runs, folders, ["PCA"])
+    refused(r"runs of x used different images: .*drawn .*seed-0.*real", read_runs, folders, ["PCA"])
     write_json(second / "pca" / "result.json", row | {"digest": "2", "dataset": "y"})
     assert len(read_runs(folders, ["PCA"])) == 2
 

@@ -1,7 +1,7 @@
-"""The figures of the paper and of the notebooks.
+"""Draw the figures of the paper and of the notebooks.
 
-Each function draws its arguments, with a title and a caption (small print: where the data come
-from), and returns a `matplotlib.figure.Figure` made with pyplot. The caller closes it.
+Each function draws its arguments with a title and a caption (small print: the source of the data)
+and returns a `matplotlib.figure.Figure` made with pyplot. The caller must close it.
 """
 
 from ganlib.figures.charts import (

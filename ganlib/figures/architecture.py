@@ -1,4 +1,4 @@
-"""Figures 1 and 2: AnoGAN and GANomaly, drawn from the Keras models that are really trained."""
+"""Draw figures 1 and 2, AnoGAN and GANomaly, from the Keras models that are actually trained."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _GOLD, _GREY, _DARK, _MADE = "#a07800", "#7a8896", "#444444", "#fdeed7"
 
 
 class Block(NamedTuple):
-    """A convolution, or another layer that changes the size, and what follows it."""
+    """A convolution, or another layer that changes the size, with normalization and activation."""
 
     shape: tuple[int, ...]
     kind: str  # a key of _COLOURS
@@ -38,13 +38,13 @@ def _shape(model) -> str:
 
 
 def read_blocks(model) -> list[Block]:
-    """Read the blocks of a Keras model whose layers follow one another."""
+    """Return the blocks of a sequential Keras model."""
     blocks: list[Block] = []
     enlarged = ""
     for layer in model.layers:
         name, shape = type(layer).__name__, layer.output.shape[1:]
         extra = layer.activation.__name__ if name == "Activation" else _EXTRAS.get(name)
-        if name == "UpSampling2D":  # is drawn with the convolution after it
+        if name == "UpSampling2D":  # drawn together with the next convolution
             enlarged = "up, "
         elif "Conv2D" in name:
             kind = "convT" if "Transpose" in name else "conv"
@@ -62,7 +62,7 @@ def read_blocks(model) -> list[Block]:
 
 
 class _Drawing:
-    """One axes of `WIDTH` by `height` units, an inch each, y upwards, and what is drawn on it."""
+    """A drawing on one axes of `WIDTH` by `height` units of an inch, with y pointing up."""
 
     def __init__(self, height: float, title: str, caption: str, models: Sequence):
         self.frame = Frame(height, title, caption)
@@ -102,7 +102,7 @@ class _Drawing:
             self.box(x, y - 0.24 + 0.12 * i, width=0.12, height=0.12, fc=fill, lw=0.8)
 
     def cuboid(self, x: float, y: float, block: Block, size: float, pale: bool = False) -> float:
-        """Draw a block, as high as its image, as wide as its channels (log); return half of it."""
+        """Draw a block (height: image side, width: channels, both log); return half its width."""
         height = size * (0.16 + 0.84 * np.log2(block.shape[0]) / self.largest)
         width = size * (0.10 + 0.035 * np.log2(block.shape[-1]))
         depth = np.array([0.24, 0.144]) * height
@@ -121,7 +121,7 @@ class _Drawing:
         return (width + depth[0]) / 2 + 0.03
 
     def network(self, index, y, left, right, name, backwards=False) -> np.ndarray:
-        """Draw a network; return the x of each block's entry, centre and exit."""
+        """Draw a network; return the x of each block's entry, center and exit."""
         blocks = self.networks[index]
         step = (right - left) / len(blocks)
         words = f"{name}, {self.models[index].count_params():,} parameters"
@@ -133,7 +133,7 @@ class _Drawing:
             if places:
                 self.arrow((places[-1][2], y), (x - half, y), lw=0.8)
             places.append((x - half, x, x + half))
-            glue = ", " if len(", ".join(block.extras)) * 0.056 < step else "\n"  # inch a letter
+            glue = ", " if len(", ".join(block.extras)) * 0.056 < step else "\n"  # inch per letter
             extras = glue.join(block.extras)
             self.under(x, y, _times(block.shape), f"{block.operation}\n{extras}".strip())
         return np.array(places)
@@ -164,7 +164,7 @@ class _Drawing:
 
 @plt.rc_context(STYLE)
 def anogan_architecture(generator, discriminator, title: str, caption: str) -> Figure:
-    """Draw AnoGAN's training, and its search for the z of a new image: figure 1 of the paper."""
+    """Draw figure 1 of the paper: AnoGAN's training and its search for the z of a new image."""
     draw = _Drawing(7.86, title, caption, (generator, discriminator))
     grey = {"size": 8, "color": _DARK}
     panel = {"fc": "#fafafa", "ec": "#cccccc", "lw": 0.8, "zorder": 0, "round": 0.1}
@@ -228,7 +228,7 @@ def anogan_architecture(generator, discriminator, title: str, caption: str) -> F
 def ganomaly_architecture(
     encoder, decoder, encoder2, discriminator, title: str, caption: str, weights=(1, 50, 1)
 ) -> Figure:
-    """Draw GANomaly, with its loss weights (adversarial, contextual, encoder): figure 2."""
+    """Draw figure 2: GANomaly with its loss weights (adversarial, contextual, encoder)."""
     draw = _Drawing(7.1, title, caption, (encoder, decoder, encoder2, discriminator))
     down, up, again, judge = rows = 6.38, 4.8, 3.22, 1.54
     names = "$G_E$  encoder of the generator", "$G_D$  decoder of the generator"

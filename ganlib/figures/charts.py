@@ -1,4 +1,4 @@
-"""Curves and scatter: training, search, ROC, levels of a factor, score against complexity."""
+"""Draw curves and scatter plots: training, search, ROC, levels of a factor, complexity."""
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
@@ -19,13 +19,13 @@ _PROTOCOL_LOOKS = {"paper": (RED, "s", "-"), "grouped": ("#1b6fa8", "o", (0, (5,
 
 
 def _loss_panels(curves: Mapping[str, np.ndarray]) -> list[list[str]]:
-    """Choose which losses share a panel: a loss with its validation, a GAN's two players."""
+    """Group losses by panel: a loss with its validation loss, a generator's and discriminator's."""
     panels, players = {}, ["generator_loss", "discriminator_loss"]
     for name in curves:
         panels.setdefault(name.removeprefix("val_"), []).append(name)
     if all(player in curves for player in players):
         sizes = [np.nanmedian(np.abs(curves[player])) for player in players]
-        # A generator's loss with weights of 50 would flatten the discriminator's.
+        # A generator loss with a weight of 50 would flatten the discriminator's curve.
         if max(sizes) <= 10 * min(sizes):
             panels[players[0]] += panels.pop(players[1])
     return sorted(panels.values(), key=lambda names: "generator_loss" not in names)
@@ -37,7 +37,7 @@ def training_curves(
 ) -> Figure:
     """Draw every loss of a Keras history over the epochs; comparable ones share a panel.
 
-    An optional column `epoch` numbers the epochs, else they count from 1.
+    An optional column `epoch` numbers the epochs; otherwise they count from 1.
     """
     curves = {name: np.asarray(history[name], float) for name in history}
     epochs = curves.pop("epoch", np.arange(1, len(next(iter(curves.values()))) + 1))
@@ -66,7 +66,7 @@ def search_loss(
 ) -> Figure:
     """Draw the loss of AnoGAN's search for z (step 2 of figure 1): median and middle 80 %.
 
-    The losses, > 0, are `(len(steps), n)`, the groups `(n,)`. Steps count from 0 by default.
+    `losses` (> 0) are `(len(steps), n)`, `groups` `(n,)`. Steps count from 0 by default.
     """
     frame, (axes,) = style.panel_axes(1, 1, 3.5, title, caption)
     x, names = np.arange(len(losses)) if steps is None else steps, np.asarray(groups)
@@ -90,17 +90,16 @@ def search_loss(
 def roc_and_precision_recall(
     curves: Mapping[str, tuple], title: str, caption: str, baselines: Collection[str] = ()
 ) -> Figure:
-    """Draw the ROC and precision over recall, with AUROC and average precision (AP).
+    """Draw ROC and precision-recall curves with AUROC and average precision (AP).
 
-    Each method has labels `(n,)`, 1 for an anomaly, and scores `(n,)`. Baselines are thin and grey.
-    A curve's name stands where it ends, from the best down.
+    `curves` maps each method to labels `(n,)`, 1 for an anomaly, and scores `(n,)`. `baselines` are
+    thin and grey. Names are listed beside the axes, best first.
     """
     frame = Frame(3.3, title, caption)
     roc, precision = frame.grid(1, 2)[0]
     dashes = ["-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
     shapes = zip(itertools.cycle(dashes), itertools.cycle("osD^vPX*hd"), strict=False)
-    # Of seaborn's palette for the color-blind, without its grey, which is chance's, and its yellow,
-    # which is lost on white.
+    # Seaborn's colorblind palette without grey, used for chance, and yellow, too faint on white.
     colours = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4"]
     colours = itertools.cycle([*colours, INK, "#56b4e9"])
     greys = itertools.cycle(["#3c3c3c", "#777777", "#999999"])
@@ -110,7 +109,7 @@ def roc_and_precision_recall(
     ends = {roc: [], precision: []}
     for index, (method, data) in enumerate(curves.items()):
         look = dict(zip(("ls", "marker"), next(shapes), strict=True), label=method, mew=0.5)
-        # Each curve has its markers at other places, so that curves in one place still differ.
+        # Stagger the markers so that overlapping curves can be told apart.
         look["markevery"] = (0.02 + 0.013 * index, 0.17)
         look |= thin if method in baselines else thick
         look["color"] = next(greys if method in baselines else colours)
@@ -142,10 +141,10 @@ def roc_and_precision_recall(
 
 @plt.rc_context(STYLE)
 def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Draw the AUROC of the levels of one factor, a panel for each data set, with the answer above.
+    """Draw the AUROC at each level of one factor, one panel per data set, titled with the answer.
 
-    The columns are those of `ganlib.claims.summarize`, of one question. A symbol holds the number
-    of seeds; it is full where the level differs from the usual one, which has a grey band.
+    The columns are those of `ganlib.claims.summarize` for one question. Each symbol contains the
+    number of seeds and is full if the level differs from the usual one, marked by a grey band.
     """
     parts, protocols = dict(list(points.groupby("dataset", sort=False))), {*points["protocol"]}
     frame, axes_of = style.panel_axes(len(parts), 2, 3.1, title, caption, legend_rows=1)
@@ -196,8 +195,8 @@ def levels_of_factor(points: pd.DataFrame, title: str, caption: str) -> Figure:
 def score_against_complexity(panels: Tables, title: str, caption: str) -> Figure:
     """Draw the `score` of every test image against its `complexity` (compressed size in bytes).
 
-    The column `kind` is "normal", or the kind of an anomaly. The middle of a kind is marked, and
-    joined to that of the normal images. The rank correlation is that of the normal images.
+    The column `kind` is "normal" or the kind of anomaly. Large symbols mark the medians of each
+    kind, joined to those of the normal images. The rank correlation is over the normal images.
     """
     looks = style.kind_looks(pd.concat(panels.values())["kind"])
     frame, axes_of = style.panel_axes(len(panels), 2, 2.9, title, caption, legend_rows=1)

@@ -1,7 +1,7 @@
-"""AUROC and rates with intervals: forest charts of methods, rules, bugs; a table of kinds.
+"""Draw AUROC and rates with intervals: forest plots of methods, rules, bugs; a table of kinds.
 
-Every table has a column `dataset`. `low` and `high` are the ends of a 95 % interval, NaN where
-there is none. AUROC and rates are 0..1.
+Every table has a column `dataset`. `low` and `high` are the ends of a 95 % interval, or NaN
+without one. AUROC and rates are 0..1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _DETECTION = _ALARM | {"marker": "^", "mfc": KIND_COLOURS["anomaly"]}
 
 
 class _Row(NamedTuple):
-    """A line of the panel of a dataset and a column: a symbol, its interval, numbers, marks."""
+    """A row of a panel: a symbol, its interval, numbers and additional marks."""
 
     dataset: str
     panel: str  # "{}" in it becomes the dataset
@@ -40,16 +40,16 @@ class _Row(NamedTuple):
     name: str
     point: Sequence[float]  # value, low, high
     look: dict
-    numbers: Mapping[int, str]  # points to the right of the axes, to the number or "nan"
-    marks: Sequence[tuple] = ()  # values, how far below the line, look
+    numbers: Mapping[int, str]  # offset right of the axes, in points, to the number or "nan"
+    marks: Sequence[tuple] = ()  # values, offset below the row, look
 
 
 def _forest(
     rows, title, caption, legend, heads, sharex="none", notes: Mapping[str, str] | None = None
 ) -> tuple[Figure, np.ndarray]:
-    """Draw a panel per dataset and column, with rows of y 0, 1, ... downwards, under headings.
+    """Draw a panel per dataset and column, with rows from top to bottom under group headings.
 
-    `notes` has a line for a row's name, which stands below it.
+    `notes` maps a row's name to a line of text drawn below it.
     """
     notes = notes or {}
     table = pd.DataFrame(rows)
@@ -103,7 +103,7 @@ def auroc_forest(table: pd.DataFrame, title: str, caption: str) -> Figure:
     """Draw the AUROC of every method on every dataset, by protocol, with intervals.
 
     The columns are `protocol`, `method`, `family` ("GAN", "features" or "baseline"), `auroc` (mean
-    over seeds), `low`, `high`, `seeds` (of each) and `published` (AUROC, NaN where there is none).
+    over seeds), `low`, `high`, `seeds` (AUROC of each) and `published` (AUROC, or NaN).
     """
     line = _LINE if table["low"].notna().any() else {"ls": ""}
     looks = {family: line | look for family, look in _FAMILIES.items()}
@@ -142,14 +142,14 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
 
     The columns are `kind`, `method`, `auroc`, `low`, `high` and `n` (images of the kind).
     """
-    # A step at chance: a cell just below it must not look like one just above.
+    # The colors jump at chance: a cell just below it must not look like one just above.
     ends = [(0, "#e58a72"), (0.499, "#fbe6e0"), (0.5, "#ffffff"), (1, KIND_COLOURS["anomaly"])]
     colours = LinearSegmentedColormap.from_list("auroc", ends, N=1001)
     hatch = {"hatch": "////", "edgecolor": "#cf8a78", "linewidth": 0.5}
     methods = list(table["method"].unique())
     parts = table.groupby("dataset", sort=False)
     heights = parts["kind"].nunique()
-    many = len(methods) > 8  # names side by side would touch
+    many = len(methods) > 8  # horizontal names would touch
     height = 0.5 + 0.7 * many + 0.36 * len(heights) + 0.44 * heights.sum()
     frame = Frame(height, title, caption, legend_rows=1)
     grid = frame.grid(len(heights), 1, height_ratios=heights)[:, 0]
@@ -191,18 +191,18 @@ def auroc_by_kind(table: pd.DataFrame, title: str, caption: str) -> Figure:
 
 @plt.rc_context(STYLE)
 def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Draw how many normal images and how many anomalies each rule for a threshold flags.
+    """Draw the shares of normal images and of anomalies that each threshold rule flags.
 
     The columns are `method`, `rule`, `false_alarm_rate`, `false_alarm_low`, `false_alarm_high`,
-    `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (a rate, or NaN):
-    a line.
+    `detection_...`, `oracle` (whether the rule knows the labels) and `asked` (the requested
+    rate, drawn as a line, or NaN).
     """
     rows = []
     for line in table.to_dict("records"):
         for rate, panel, look in (("false_alarm", "{}", _ALARM), ("detection", "", _DETECTION)):
             point = value, *_ = [line[f"{rate}_{end}"] for end in ("rate", "low", "high")]
             look = look | ({"mfc": "white", "gid": "oracle"} if line["oracle"] else {"gid": rate})
-            # A hundred images tell no more than a percent or so.
+            # With a hundred images, rates are only known to about one percent.
             numbers = {20: f"{value:.{1 if value < 0.0995 else 0}%}".replace("%", " %")}
             name = line["rule"] + " (oracle)" * line["oracle"]
             place = line["dataset"], panel, line["method"], name
@@ -228,10 +228,10 @@ def threshold_rates(table: pd.DataFrame, title: str, caption: str) -> Figure:
 
 @plt.rc_context(STYLE)
 def methods_on_sets(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Draw the AUROC of methods on sets, and below it what they flag at their threshold.
+    """Draw the AUROC of methods on several sets and, below, the rates they flag at their threshold.
 
-    The columns are those of `ganlib.sets.compare`. Methods are in the order of their means over all
-    sets on which one has an AUROC; a method that failed on one of these has no mean.
+    The columns are those of `ganlib.sets.compare`. Methods are sorted by their mean over the sets
+    on which any method has an AUROC. A method that failed on one of these sets has no mean.
     """
     columns = ["auroc", "detection_rate", "false_alarm_rate", "asked"]
     judged = table[table.groupby("set")["auroc"].transform("count") > 0]
@@ -267,10 +267,10 @@ def methods_on_sets(table: pd.DataFrame, title: str, caption: str) -> Figure:
 
 @plt.rc_context(STYLE)
 def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Draw how much AUROC each bug alone costs or gives, and all of them together.
+    """Draw the change in AUROC caused by each bug alone and by all of them together.
 
     The columns are `method`, `preset` ("corrected", "published" for all bugs, or one bug),
-    `meaning` (a few words on the bug, or NaN), `auroc`, `difference` (to the corrected AUROC),
+    `meaning` (a few words on the bug, or NaN), `auroc`, `difference` (from the corrected AUROC),
     `difference_low` and `difference_high`.
     """
     alone = _LINE | {"marker": "o", "mfc": RED, "mec": INK, "ms": 7}
@@ -297,7 +297,7 @@ def errata_effects(table: pd.DataFrame, title: str, caption: str) -> Figure:
     low, high = min(-reach, 1.1 * np.nanmin(ends)), max(reach, 1.1 * np.nanmax(ends))
     for axes in grid[:, 0]:
         axes.axvline(0, color=INK, linewidth=1.3, zorder=2)
-        axes.axvspan(0, high, color="#f1f1f1", zorder=0)  # where the bug would flatter
+        axes.axvspan(0, high, color="#f1f1f1", zorder=0)  # where the bug inflates the AUROC
     arrows = "(\N{LEFTWARDS ARROW} the bug costs; it flatters \N{RIGHTWARDS ARROW})"
     axes.set(xlim=(low, high), xlabel=f"change of AUROC against the corrected model {arrows}")
     axes.xaxis.set_major_locator(MaxNLocator(7))

@@ -1,6 +1,6 @@
-"""Tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries.
+"""Draw tables of images: pairs, residuals, samples over epochs, leaks, worst errors, galleries.
 
-Images are uint8 `(n, h, w, channels)`, residuals float32 grey levels, on one scale per method.
+Images are uint8 `(n, h, w, channels)`, residuals float32 grey levels, with one scale per method.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from scipy import ndimage
 from ganlib.figures import style
 from ganlib.figures.style import INK, KIND_COLOURS, MARGIN, RED, STYLE, WIDTH, Frame, short
 
-Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one entry an image
+Panels = Mapping[str, Mapping[str, Sequence]]  # method to kind to arrays, one entry per image
 _HEADING = {"weight": "bold", "size": 10}
 _RINGS = {
     True: ("ring: the defect, as outlined", "-"),
@@ -27,7 +27,7 @@ _RINGS = {
 
 
 class _Table:
-    """Columns of images in groups; all in inches, `between` is the gap between groups."""
+    """Columns of images in groups. Sizes are in inches; `between` is the gap between groups."""
 
     def __init__(
         self, images, groups, left=MARGIN, right=WIDTH - MARGIN, gap=0.06, between=0.0, widest=1.2
@@ -51,7 +51,7 @@ class _Table:
             frame.text(left + self.width / 2, top, each, ha="center", **look)
 
     def draw(self, frame: Frame, top: float, images, name="", group=0, shift=0.0, highest=0.0):
-        """Draw a row of images, residuals without channels, and its name; return their axes."""
+        """Draw a named row of images (residuals have no channels); return their axes."""
         middle = top + self.height / 2
         frame.text(self.left + shift - 0.1, middle, name, ha="right", va="center")
         drawn = []
@@ -82,10 +82,10 @@ def _first(panels: Panels) -> np.ndarray:
 
 
 def spots(residuals: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Find what to ring in images, float32 `(n, 4)`: x, y, radius, and 1 where a mask tells it.
+    """Return the rings to draw in images, float32 `(n, 4)`: x, y, radius, and 1 if from a mask.
 
-    `masks` are bool `(n, h, w)`. Without an outlined defect it is the place where the residuals,
-    `(n, h, w, channels)`, are the highest on average.
+    `masks` are bool `(n, h, w)`. Without an outlined defect, the ring is where the residuals
+    `(n, h, w, channels)`, averaged over the channels and smoothed, are highest.
     """
     side, found = residuals.shape[1], []
     heat = ndimage.gaussian_filter(residuals.mean(axis=-1), (0, side / 24, side / 24))
@@ -111,7 +111,7 @@ def _ring_handles(spots: Iterable[np.ndarray]) -> list[Patch]:
 
 
 def _alike(images: np.ndarray) -> float:
-    """Return the mean correlation of images in pairs: 1 for one image, whatever its brightness."""
+    """Return the mean pairwise correlation of images: 1 if they differ in brightness alone."""
     pixels = images.astype(float) - images.mean(axis=(1, 2), keepdims=True)
     pixels = pixels.reshape(len(images), -1)
     pixels /= np.maximum(np.linalg.norm(pixels, axis=1, keepdims=True), 1e-9)
@@ -119,7 +119,7 @@ def _alike(images: np.ndarray) -> float:
 
 
 def _collapsed(made: np.ndarray, real: np.ndarray) -> bool:
-    """Tell whether most of what a generator made is one picture, as real images are not."""
+    """Return whether generated images are much more alike than real ones: mode collapse."""
     return _alike(made) > max(0.5, _alike(real) + 0.2)
 
 
@@ -132,8 +132,8 @@ def _kind_handles(**anomaly) -> list[Patch]:
 def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
     """Draw "normal" and "anomaly" images, reconstructions and scores `(n,)`: figures 4 and 6.
 
-    With `spots` as a fourth array, anomalies get a ring. Where reconstructions are much more alike
-    than the images, the figure says "mode collapse".
+    With `spots` as a fourth array, anomalies are ringed. If reconstructions are much more alike
+    than the images, the heading says "mode collapse".
     """
     counts = [len(kind[0]) for method in panels.values() for kind in method.values()]
     pairs = max(1, min(5, max(counts)))
@@ -172,10 +172,10 @@ def reconstructions(panels: Panels, title: str, caption: str) -> Figure:
 def _residual_tables(
     panels, kinds, rows, meaning, title, caption, across=1, own_maps=False, rings=None
 ) -> Figure:
-    """Draw images row by row, the mean of their residuals over the channels last.
+    """Draw rows of images, the last one with their residuals averaged over the channels.
 
-    A panel's entries, by a key of `kinds`, may end with scores and words for each column. `rings`
-    are the spots to ring, by panel, in its last group.
+    A panel's entries, by key of `kinds`, may end with scores and words for each column. `rings`
+    maps a panel to the spots to ring in its anomalies.
     """
     kinds = {key: kinds[key] for key in kinds if any(key in panel for panel in panels.values())}
     counts = [max(len(p[key][0]) for p in panels.values() if key in p) for key in kinds]
@@ -236,8 +236,8 @@ def _residual_tables(
 def residual_images(panels: Panels, title: str, caption: str, own_maps=False) -> Figure:
     """Draw "normal" and "anomaly" images above their residuals: figure 7 of the paper.
 
-    With `own_maps` the residuals are no grey levels, but what each method makes of them. With
-    `spots` as a third array, anomalies get a ring.
+    With `own_maps`, the residuals are each method's own anomaly maps instead of grey levels. With
+    `spots` as a third array, anomalies are ringed.
     """
     kinds, rows = {kind: (kind, kind) for kind in KIND_COLOURS}, ("image", "residual")
     across = min(len(panels), 2)
@@ -251,8 +251,8 @@ def residual_images(panels: Panels, title: str, caption: str, own_maps=False) ->
 def worst_errors(panels: Panels, title: str, caption: str) -> Figure:
     """Draw the normal images with the highest scores and the anomalies with the lowest.
 
-    The kinds are "false alarms" and "misses" (either may be absent), each the images, their
-    reconstructions, residuals, scores `(n,)` and a few words for each image.
+    The kinds are "false alarms" and "misses" (either may be absent). Each has images,
+    reconstructions, residuals, scores `(n,)` and a few words per image.
     """
     kinds = {
         "false alarms": ("normal", "worst false alarms: normal images with high scores"),
@@ -268,8 +268,8 @@ def leaks(
 ) -> Figure:
     """Draw test images above their nearest training images, from nearest to farthest.
 
-    `strips` is protocol to test images, the nearest training image of each, and distances `(n,)`;
-    `shares` protocol to a few words; below `threshold` two images count as copies.
+    `strips` maps a protocol to test images, the nearest training image of each, and distances
+    `(n,)`; `shares` maps it to a few words. Images nearer than `threshold` count as copies.
     """
     images, *_ = next(iter(strips.values()))
     table = _Table(images, [max(len(each) for *_, each in strips.values())], 0.92, gap=0.1)
@@ -303,7 +303,7 @@ def leaks(
 def samples_over_epochs(
     samples, epochs: Sequence[int], title: str, caption: str, real: np.ndarray | None = None
 ) -> Figure:
-    """Draw images, `samples[epoch, latent vector]`, a row per epoch, and `real` ones below.
+    """Draw `samples[epoch, latent vector]`, one row per epoch, with `real` images below.
 
     If the last samples are much more alike than the real images, the title says "mode collapse".
     """
@@ -326,7 +326,7 @@ def samples_over_epochs(
 def image_grid(
     images: np.ndarray, titles: Sequence[str] | None, title: str, caption: str
 ) -> Figure:
-    """Draw a gallery of at least one image, up to eight in a row, each under its title."""
+    """Draw at least one image, up to eight per row, each under its title."""
     columns = min(len(images), 8)
     table = _Table(images, [columns], gap=0.08, widest=2.0)
     words = [_wrap(each, table.width, 0.075) for each in titles or [""] * len(images)]

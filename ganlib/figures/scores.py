@@ -1,4 +1,4 @@
-"""How anomaly scores and distances are distributed."""
+"""Draw the distributions of anomaly scores and distances."""
 
 import math
 import textwrap
@@ -24,10 +24,10 @@ _THRESHOLD = {"color": INK, "linewidth": 1.4, "linestyle": (0, (4, 2))}
 def score_scatter(
     panels: Tables, title: str, caption: str, auroc: Mapping[str, float], scaled: str = ""
 ) -> Figure:
-    """Draw every image's `score` by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
+    """Draw the `score` of every image by `group`, a key of `GROUP_COLOURS`: figures 3 and 5.
 
-    Scores far above the others lie beyond a dashed line. The AUROC is that over the test images.
-    `scaled` is the method whose scores were brought to 0..1.
+    Scores far above the others are drawn above a dashed line. `auroc` is over the test images.
+    `scaled` is the method whose scores were scaled to 0..1.
     """
     frame, axes_of = style.panel_axes(len(panels), 2, 3.2, title, caption, legend_rows=1)
     for axes, (method, panel) in zip(axes_of, panels.items(), strict=True):
@@ -46,13 +46,13 @@ def score_scatter(
 
 
 def _clip_at(groups: Arrays) -> float:
-    """Find where to end the y axis: far above each group's bulk, or at the highest score."""
+    """Return the upper end of the y axis: far above each group's bulk, or the highest score."""
     highest, fence = max(scores.max() for scores in groups.values()), -np.inf
     for scores in groups.values():
         lower, upper = np.percentile(scores, [25, 75])
-        # A twentieth of a group is no outlier: it stays, even if it flattens the rest.
+        # A twentieth of a group are not outliers: show them, even if they flatten the rest.
         fence = max(fence, 5 * upper - 4 * lower, np.percentile(scores, 95, method="lower"))
-    # Less than a third more is not worth hiding points for.
+    # Hide points only if the axis would otherwise be more than a third longer.
     return float(fence if highest > 1.33 * fence > 0 else highest)
 
 
@@ -103,7 +103,7 @@ def _histograms(frame, panels, edges, threshold, words, below, above) -> Axes:
 
 @plt.rc_context(STYLE)
 def score_histogram(scores: Arrays, threshold: float, title: str, caption: str) -> Figure:
-    """Draw the distribution of scores `(n,)`, by name of the images, and the threshold."""
+    """Draw a histogram of scores `(n,)` for each named set of images, with the threshold."""
     frame = Frame(1.7 * len(scores) + 0.4, title, caption)
     values = np.concatenate([*scores.values(), [threshold]])
     width = np.ptp(values) / 40 or 1.0
@@ -117,10 +117,10 @@ def score_histogram(scores: Arrays, threshold: float, title: str, caption: str) 
 
 @plt.rc_context(STYLE)
 def distance_histogram(distances: Arrays, title: str, caption: str, threshold: float) -> Figure:
-    """Draw, by protocol, how far test images `(n,)` are from their nearest training image."""
+    """Draw, per protocol, the distances `(n,)` of test images to the nearest training image."""
     frame = Frame(1.75 * len(distances) + 0.35, title, caption, legend_rows=1)
     highest = max(threshold, *(np.max(values) for values in distances.values()))
-    # An edge lies on the threshold, so that no bar is half red.
+    # Put a bin edge on the threshold so that no bar is half red.
     width = threshold / max(1, round(40 * threshold / highest))
     edges = width * np.arange(np.floor(highest / width) + 2)
     near, far = {"facecolor": RED}, {"facecolor": "#8fb3cc", "hatch": "////"}

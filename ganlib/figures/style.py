@@ -1,4 +1,4 @@
-"""Colours, style, the frame with title and caption, and saving."""
+"""Colors, style, the frame with title and caption, and saving of figures."""
 
 import functools
 import itertools
@@ -16,41 +16,41 @@ from matplotlib.patches import Rectangle
 
 from ganlib.files import write_safely
 
-# Jupyter's backend turns interactive mode on when it is loaded, and shows no figure without it.
-# Loaded by the first figure, inside `rc_context`, the mode would end with that figure's style.
+# Jupyter's backend turns on interactive mode when loaded, and shows no figures without it. Load it
+# here: inside the first figure's `rc_context`, the mode would be reset along with the style.
 plt.switch_backend(plt.get_backend())
 
-# The paper's colours. Their lightness differs too, as do the markers: grey print keeps them apart.
+# The paper's colors. Lightness and markers differ too, so groups stay distinct in grayscale.
 RED = "#c8102e"
 GROUP_COLOURS = {"train normal": RED, "test normal": "#ffa9c6", "test anomaly": "#2f9fd8"}
 GROUP_MARKERS = {"train normal": "o", "test normal": "s", "test anomaly": "^"}
 KIND_COLOURS = {kind: GROUP_COLOURS[f"test {kind}"] for kind in ("normal", "anomaly")}
-# Of kinds of anomaly, in the order of their names.
+# Looks of the kinds of anomaly, in alphabetical order of their names.
 _KIND_LOOKS = [(KIND_COLOURS["anomaly"], "^"), ("#f2c14e", "D"), ("#6a9a3b", "v")]
 _KIND_LOOKS += [("#7b4fa3", "P"), ("#1d4e79", "X")]
 INK = "#222222"
 CHANCE = {"color": "#888888", "linewidth": 1.1, "linestyle": (0, (2, 2)), "zorder": 1}
 
-Tables = Mapping[str, pd.DataFrame]  # a panel each
+Tables = Mapping[str, pd.DataFrame]  # one per panel
 Arrays = Mapping[str, np.ndarray]
 
-WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels an inch
+WIDTH, MARGIN, DPI = 9.0, 0.12, 150  # in inches, and pixels per inch
 
 STYLE = {"axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e4e4"}
 STYLE |= {"axes.edgecolor": "#888888", "patch.edgecolor": "w", "patch.force_edgecolor": True}
 STYLE |= {"xtick.bottom": False, "ytick.left": False, "lines.solid_capstyle": "round"}
 STYLE |= dict.fromkeys(("xtick.color", "ytick.color"), "#262626")
-STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # matplotlib brings this font along
+STYLE |= {"font.family": ["DejaVu Sans"], "font.size": 9}  # ships with matplotlib
 STYLE |= {"axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left"}
 STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "axes.labelsize": 9}
 STYLE |= dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8.5)
 STYLE |= {"legend.frameon": False, "hatch.linewidth": 0.5, "axes.labelcolor": INK}
-# Pixels as they are: smoothed ones are not what the networks see, and triple the file.
+# Draw raw pixels, as the networks see them. Smoothed ones triple the file size.
 STYLE |= {"text.color": INK, "image.interpolation": "nearest"}
 
 
 def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
-    """Write a figure as PNG and PDF, without a date: same figure, same bytes. Return the paths."""
+    """Write a figure as PNG and PDF, undated so that the bytes reproduce. Return the paths."""
     paths = []
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         draw = functools.partial(figure.savefig, format=kind, dpi=DPI, metadata=metadata)
@@ -60,11 +60,11 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
 
 
 class Frame:
-    """A figure `WIDTH` wide: title, legend, a body of `height`, caption. All in inches."""
+    """A figure `WIDTH` wide: title, legend, a body of `height`, caption. Sizes are in inches."""
 
     def __init__(self, height: float, title: str, caption: str, legend_rows: int = 0):
         generated = "GENERATED" in caption
-        # No line ends within a short part: "seeds 0 1 2" stays whole.
+        # Do not break lines within a short part such as "seeds 0 1 2".
         parts = [p.replace(" ", "\xa0") if len(p) < 40 else p for p in caption.split(" · ")]
         title, caption = textwrap.fill(title, 82), textwrap.fill(" · ".join(parts), 148)
         self.height = height
@@ -86,7 +86,7 @@ class Frame:
         self.figure.text(left, edge, caption, va="bottom", **small, **look)
 
     def grid(self, rows: int, columns: int, **options) -> np.ndarray:
-        """Add axes for charts, laid out so that no label touches another."""
+        """Add axes for charts, with a layout that keeps labels apart."""
         body = (0.005, self.bottom / self.total, 0.99, self.height / self.total)
         self.figure.set_layout_engine("constrained", rect=body, h_pad=0.06, w_pad=0.06)
         return self.figure.subplots(rows, columns, squeeze=False, **options)
@@ -113,25 +113,25 @@ class Frame:
 
 
 def kind_looks(kinds: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Give every kind the color and marker that it has in all figures of a data set."""
+    """Return the color and marker of every kind, the same in all figures of a data set."""
     anomalies = sorted(set(kinds) - {"normal"})
     looks = zip(anomalies, itertools.cycle(_KIND_LOOKS), strict=False)
     return {"normal": (KIND_COLOURS["normal"], "s"), **dict(looks)}
 
 
 def short(score: float) -> str:
-    """Write a score with three digits, or with all digits of a larger whole number."""
+    """Format a score with three significant digits, or from 100 on as a whole number."""
     return f"{score:,.0f}" if abs(score) >= 100 else f"{score:.3g}"
 
 
 def panel_heading(panels: Mapping, method: str) -> str:
-    """Letter a panel, as the paper does, if there are several."""
+    """Return a panel's heading, lettered as in the paper if there are several panels."""
     letter = chr(ord("a") + list(panels).index(method))
     return f"({letter}) {method}" if len(panels) > 1 else method
 
 
 def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[Frame, list]:
-    """Make a frame of `count` panels, each `height` inches, in at most `columns` columns."""
+    """Return a frame with `count` panels of `height` inches in at most `columns` columns."""
     rows = math.ceil(count / columns)
     frame = Frame(height * rows + 0.1, title, caption, legend_rows)
     axes = frame.grid(rows, min(count, columns)).ravel()
@@ -141,7 +141,7 @@ def panel_axes(count, columns, height, title, caption, legend_rows=0) -> tuple[F
 
 
 def symbols(looks: Mapping[str, tuple[str, str]]) -> list[Line2D]:
-    """Make the legend entries of names with a colour and a marker each."""
+    """Return a legend entry for each name, with its color and marker."""
     look = {"ls": "", "mec": INK, "mew": 0.5, "ms": 6.5}
     return [
         Line2D([], [], mfc=colour, marker=marker, label=name.replace("_", " "), **look)
