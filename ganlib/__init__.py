@@ -1,6 +1,6 @@
 """Find defects in images with GANs trained on normal images only.
 
-The names below are loaded when they are first used, so `import ganlib` is quick.
+Public names are imported on first use, so `import ganlib` is fast.
 """
 
 import contextlib
@@ -9,8 +9,8 @@ import os
 
 __version__ = "0.1.0"
 
-# TensorFlow leaves its faster kernels off on processors without AVX-512, and logs a lot: what
-# fails reaches Python as an exception.
+# TensorFlow disables its faster kernels on CPUs without AVX-512. Its log is silenced: errors reach
+# Python as exceptions.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -27,12 +27,12 @@ __all__ = sorted(_HOME)
 
 
 def import_keras() -> None:
-    """Import Keras, without what TensorFlow then says of oneDNN at any level of its log."""
+    """Import Keras and hide TensorFlow's oneDNN messages, which ignore its log level."""
     from ganlib.files import standard_error_in
 
     with standard_error_in(os.devnull):
         importlib.import_module("keras")
-        with contextlib.suppress(ImportError):  # of which Keras makes use on JAX, too
+        with contextlib.suppress(ImportError):  # Keras uses it on JAX, too
             importlib.import_module("tensorflow")
 
 

@@ -1,12 +1,12 @@
-"""The one exception that a user's mistake raises."""
+"""The exception that is raised for user errors."""
 
 
 class GanlibError(Exception):
-    """A mistake that the user can fix: the message says what, where and how.
+    """An error that the user can fix. The message says what is wrong, where, and how to fix it.
 
-    Command lines and notebooks show the message alone, without a traceback.
+    The command line and notebooks show only the message, without a traceback.
     """
 
     def _render_traceback_(self) -> list[str]:
-        """Show this in a notebook: IPython asks an exception for it."""
+        """Return what IPython shows in a notebook in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, open them safely, name them, lock folders."""
+"""Write files completely or not at all, open them safely, name them, and lock folders."""
 
 import contextlib
 import glob
@@ -17,7 +17,7 @@ from ganlib.errors import GanlibError
 
 
 def write_safely(path: str | Path, write: Callable[[Path], object]) -> Path:
-    """Call `write` with a temporary path beside `path`, of its suffix; then move it there."""
+    """Call `write` with a temporary path next to `path`, with its suffix; then rename it."""
     temporary = unfinished(path := Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -33,13 +33,13 @@ def write_csv(path: str | Path, table) -> Path:
 
 
 def write_json(path: str | Path, values: dict) -> Path:
-    """Write a dictionary; NumPy's scalars become plain numbers."""
+    """Write a dictionary as JSON; NumPy scalars become plain numbers."""
     text = json.dumps(values, indent=1, default=lambda value: value.item())
     return write_safely(path, lambda p: p.write_text(text + "\n"))
 
 
 def open_file(path: str | Path) -> IO[bytes]:
-    """Open a file for reading, but no pipe or device, which may wait for ever: an OSError."""
+    """Open a file for reading; raise an OSError for pipes and devices, which might block."""
     path = Path(path)
     if path.name.encode(errors="replace").decode() != path.name:
         raise ValueError("its name is not UTF-8, rename it")
@@ -49,23 +49,23 @@ def open_file(path: str | Path) -> IO[bytes]:
 
 
 def shown(path: str | Path) -> str:
-    """Write a path on one line: escape line breaks and the like."""
+    """Return a path on one line: escape line breaks and other unprintable characters."""
     text = str(path)
     return text if text.isprintable() else repr(text)
 
 
 def slug(name: str) -> str:
-    """Make a name fit for files: lower case, hyphens between letters and digits."""
+    """Make a name safe for files: lowercase ASCII letters and digits, joined by hyphens."""
     return "-".join(re.findall("[a-z0-9]+", name.lower()))
 
 
 def unfinished(path: Path) -> Path:
-    """Name a file while it is being written: hidden, in the same folder, with the process id."""
+    """Return a file's temporary path: hidden, in the same folder, with the process id."""
     return path.with_name(f".{os.getpid()}.unfinished-{path.name}")
 
 
 def remove_unfinished(folder: str | Path, name: str | None = None) -> None:
-    """Remove unfinished files of killed processes, all below a folder or of one `name` in it."""
+    """Remove unfinished files of killed processes: all below a folder, or of one `name` in it."""
     pattern = "**/.*.unfinished-*" if name is None else f".*.unfinished-{glob.escape(name)}"
     for path in list(Path(folder).glob(pattern)):
         process = path.name.split(".")[1]
@@ -86,7 +86,7 @@ def _runs(process: int) -> bool:
 
 @contextlib.contextmanager
 def standard_error_in(path: str | Path) -> Iterator[None]:
-    """Send standard error, of libraries in C and of child processes too, to a file."""
+    """Redirect standard error to a file, including that of C libraries and child processes."""
     terminal = os.dup(2)
     with Path(path).open("wb") as log:
         os.dup2(log.fileno(), 2)
@@ -99,9 +99,9 @@ def standard_error_in(path: str | Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None]:
-    """Let one process at a time write to a folder, by a lock that ends with the process.
+    """Let one process at a time write to a folder; its lock ends with the process.
 
-    Another one waits for `wait` seconds, then gets an error that says `what` the first one does.
+    Another process waits for `wait` seconds, then gets an error that shows the first's `what`.
     """
     path = Path(folder, ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def only_one(folder: str | Path, what: str, wait: float = 10.0) -> Iterator[None
     except Timeout:
         with contextlib.suppress(OSError):  # Windows does not let others read it
             other = path.read_text().strip() or other
-        found = f"{folder} is in use: {other} is at work there, so {what} cannot start"
+        found = f"{folder} is in use: {other} is running there, so {what} cannot start"
         remedy = "Wait until it ends, stop it, or use another clone of the project"
         raise GanlibError(f"{found}. {remedy}.") from None
     try:

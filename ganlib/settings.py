@@ -1,4 +1,4 @@
-"""The sizes and lengths of every profile, in one table."""
+"""Sizes and training lengths of all profiles, in one table."""
 
 import math
 import os
@@ -11,10 +11,10 @@ from ganlib.errors import GanlibError
 
 @dataclass(frozen=True)
 class Settings:
-    """Sizes, lengths and Adam's rates of a run. A step is one batch; whole epochs are trained."""
+    """Sizes, training lengths and Adam's rates of a run. A step is one batch; epochs are whole."""
 
     image_size: int  # height and width of the images the networks see, pixels
-    channels: int  # 1 (grey) or 3 (RGB)
+    channels: int  # 1 (gray) or 3 (RGB)
     latent_dim: int = 100  # length of z
     filters: int = 64  # width of the networks, see `ganlib.models.networks`
     batch_size: int = 32  # images per training step
@@ -27,7 +27,7 @@ class Settings:
     search_steps: int = 200  # updates of z per image in AnoGAN's search
     search_learning_rate: float = 0.1  # of z
     search_batch_size: int = 32  # images searched at once
-    limit: int = 0  # at most so many training images, and test images of each kind; 0: all
+    limit: int = 0  # at most this many training images, and test images per label; 0: all
 
     @property
     def search(self) -> dict:
@@ -36,18 +36,18 @@ class Settings:
         return {name: getattr(self, f"search_{name}") for name in names}
 
 
-# Runs every line in seconds; the pictures are worth nothing.
+# Runs every line in seconds; the resulting images are useless.
 _FEW = {"dcgan_steps": 8, "steps": 20, "search_steps": 20, "limit": 64}
 _SMOKE = Settings(32, 3, latent_dim=16, filters=8, batch_size=16, **_FEW)
-# Small enough for two processor cores. GANomaly has the authors' learning rate and the published
-# number of steps; DCGAN a higher rate for its few steps.
+# Small enough for two CPU cores. GANomaly uses its authors' learning rate and the published number
+# of steps. DCGAN uses a higher rate, as it has few steps.
 _RATES = {"dcgan_learning_rate": 5e-4, "learning_rate": 2e-4}
 _QUICK = Settings(64, 3, filters=16, dcgan_steps=2700, search_batch_size=64, **_RATES)
-# Transposed convolutions make checkerboards on clouds; without them castings are less varied.
+# Transposed convolutions cause checkerboards on clouds; without them castings vary less.
 _CLOUD = {"dcgan_upsampling": "resize"}
 _CASTING = Settings(image_size=128, channels=1, learning_rate=2e-4)
 _TILES = {"image_size": 64, "channels": 3, "filters": 128, "batch_size": 50, **_CLOUD}
-# "folder" is any other data set. `ganlib.data.channels_of` tells whether one channel is enough.
+# "folder" is any other data set. `ganlib.data.channels_of` checks if one channel is enough.
 PROFILES = {
     "smoke": {
         "casting": replace(_SMOKE, channels=1),
@@ -59,26 +59,26 @@ PROFILES = {
         "cloud": replace(_QUICK, dcgan_steps=1400, **_CLOUD),
         "folder": _QUICK,
     },
-    # The published notebooks' sizes, lengths and widths. Steps, not epochs: 100 epochs of 2,875
-    # castings and 50 of 1,400 clear tiles, however many images a protocol leaves. GANomaly learns
-    # at its authors' rate.
+    # Sizes, lengths and widths of the published notebooks. Lengths are in steps, whatever number of
+    # images a protocol leaves: 100 epochs of 2,875 castings, 50 of 1,400 clear tiles. GANomaly uses
+    # its authors' learning rate.
     "paper": {
         "casting": _CASTING,
         "cloud": replace(_CASTING, dcgan_steps=1400, **_TILES),
         "folder": replace(_CASTING, channels=3),
     },
 }
-# Their rates and generator too; rate and decay are Keras's defaults of Adam.
+# The notebooks' rates and generator too; rate and decay are Keras's defaults for Adam.
 _PUBLISHED = {"learning_rate": 1e-3, "beta_1": 0.9, "dcgan_upsampling": "transposed"}
 PROFILES["published"] = {n: replace(row, **_PUBLISHED) for n, row in PROFILES["paper"].items()}
-# Image size in `04_errata`, which trains up to seven models, where it is not the profile's.
+# Image size of `04_errata`, which trains up to seven models, where it differs from the profile's.
 ERRATA_SIZE = {"quick": 32}
 
 
 def figures_folder(figures_dir: str | Path, profile: str, sources: Iterable[str]) -> Path:
-    """Return where figures of images of these sources go.
+    """Return the folder for figures of images from these sources.
 
-    git holds `<profile>`: real images are drawn there only if `GANLIB_PUBLISH` asks for it, else in
+    `<profile>` is tracked by git: real images go there only if `GANLIB_PUBLISH` is set, else to
     `<profile>-local`. If any image is generated, the folder is `<profile>-generated`.
     """
     published = "" if os.environ.get("GANLIB_PUBLISH") else "-local"
@@ -86,7 +86,7 @@ def figures_folder(figures_dir: str | Path, profile: str, sources: Iterable[str]
 
 
 def epochs(steps: int, images: int, batch_size: int) -> int:
-    """Return how many whole epochs have at least this many steps."""
+    """Return the number of whole epochs that make at least this many steps."""
     return max(1, math.ceil(steps / math.ceil(images / batch_size)))
 
 

@@ -1,4 +1,4 @@
-"""Training that goes on where it was interrupted, and ends as if it had not been."""
+"""Resumable training: an interrupted run ends as if it had not been interrupted."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ from ganlib.models.dcgan import DCGAN
 from ganlib.settings import Settings
 from ganlib.settings import epochs as epochs_of
 
-LOOKED_AT = 500  # training images by which a model decides how to learn, at most
-SHARE = 1 / 20  # of the time of training that writing checkpoints may take
+LOOKED_AT = 500  # maximum number of training images that are passed to `lessons`
+SHARE = 1 / 20  # fraction of the training time that writing checkpoints may take
 
 
 class Training(NamedTuple):
-    """Keras's `History.history` and the time, of all interrupted parts together."""
+    """Keras's `History.history` and the training time, over all interrupted parts."""
 
     history: dict[str, list[float]]
     seconds: float
@@ -45,7 +45,7 @@ def train(
     transform: Callable | None = None,
     **options,
 ) -> Training:
-    """Train a model on some rows of images as the settings say, on all devices; see `fit`.
+    """Train a model on some rows of images with these settings, on all devices; see `fit`.
 
     A model with a method `adapt(images)` learns from all of them at once, without steps.
     """
@@ -75,16 +75,16 @@ def fit(
     cooling: bool = False,
     verbose: int = 2,
 ) -> Training:
-    """Train a compiled model, going on from its checkpoint (`.npz`) if there is one.
+    """Train a compiled model, resuming from its checkpoint (`.npz`) if there is one.
 
-    A checkpoint holds the variables of the model, of the optimizer and of the random numbers, and
-    the history. Nothing else but the order of `Batches` decides how training goes on. That of
-    another model, optimizer, seed, other images, or other code is overwritten.
+    A checkpoint holds the history and the variables of the model, the optimizer and the random
+    generators. Only these and the order of `Batches` determine the rest of the training. The
+    checkpoint of another model, optimizer, seed, other images or other code is overwritten.
 
-    `epochs` counts those before an interruption; `callbacks` see only those still to be trained.
-    Training ends with the step that goes beyond `minutes`. With `cooling` the learning rate falls
-    to 0 along half a cosine, over the epochs or the minutes, whichever are over first. A
-    GanlibError says that another process trains to the folder, or that a loss is not finite.
+    `epochs` includes those before an interruption; `callbacks` see only the remaining ones.
+    Training ends with the first step that exceeds `minutes`. With `cooling`, the learning rate
+    falls to 0 along half a cosine, over the epochs or the minutes, whichever end first. Raise a
+    GanlibError if another process trains to the folder, or if the loss or a weight is not finite.
     """
     checkpoint = Path(checkpoint)
     model.optimizer.build(model.trainable_variables)
@@ -94,38 +94,38 @@ def fit(
         done = batches.epoch = writer.restore(model)
         if done < epochs and writer.seconds < writer.most_seconds:
             span = {"initial_epoch": done, "epochs": epochs, "callbacks": [*callbacks, writer]}
-            # The batches are shuffled already.
+            # `Batches` already shuffles.
             model.fit(feed(batches), shuffle=False, verbose=verbose, **span)
     return Training(writer.history, writer.seconds)
 
 
 def _not_finite(model: keras.Model, reason: str) -> GanlibError:
     lower = f"a learning rate below {float(model.optimizer.learning_rate):g}"
-    advice = f"Choose {lower}, and check that the images are 0 to 255. The last checkpoint stays."
+    advice = f"Choose {lower}, and check that the images are 0 to 255. The last checkpoint is kept."
     return GanlibError(f"Training of {type(model).__name__} stopped: {reason}. {advice}")
 
 
 class _Checkpoint(keras.callbacks.Callback):
-    """Write a checkpoint after an epoch, unless the last one is too recent for what it cost."""
+    """Write a checkpoint after an epoch, unless that would take more than `SHARE` of the time."""
 
     def __init__(self, path: Path, identity: str, minutes: float | None):
         super().__init__()
         self.path, self.identity = path, identity
-        # None or less may be left by others: one step is trained in any case.
+        # The remaining minutes may be 0 or negative: at least one step is trained.
         self.most_seconds = float("inf") if minutes is None else max(60 * minutes, 1e-3)
         self.history: dict[str, list[float]] = {}
         self.seconds = self._cost = 0.0
         self.cooled_from: float | None = None
-        if minutes is not None:  # Keras waits for steps at whose end something is done
+        if minutes is not None:  # only then: this hook makes Keras wait for each step
             self.on_train_batch_end = self._look_at_the_time
 
     def restore(self, model: keras.Model) -> int:
-        """Load the checkpoint's state into the model; return the epochs that it has seen."""
+        """Load the checkpoint into the model; return its number of finished epochs."""
         try:
             with np.load(self.path) as file:
                 state = json.loads(str(file["state"]))
                 if state["identity"] != self.identity:
-                    print(f"{self.path} is of another training: starting over.")
+                    print(f"{self.path} is from a different training run: starting over.")
                     return 0
                 values = [file[str(number)] for number in range(len(_variables(model)))]
         except FileNotFoundError:
@@ -136,7 +136,7 @@ class _Checkpoint(keras.callbacks.Callback):
         for variable, value in zip(_variables(model), values, strict=True):
             variable.assign(value)
         self.history, self.seconds = state["history"], state["seconds"]
-        print(f"Going on after epoch {state['epoch']}, from {self.path}.")
+        print(f"Resuming after epoch {state['epoch']}, from {self.path}.")
         return state["epoch"]
 
     def on_train_begin(self, logs=None):
@@ -168,7 +168,7 @@ class _Checkpoint(keras.callbacks.Callback):
         ends = self.model.stop_training or epoch + 1 == self.params["epochs"]
         if not ends and now - self._written < self._cost / SHARE:
             return
-        # Asking for the model has Keras bring its variables up to date, which JAX's step keeps.
+        # Reading `self.model` makes Keras update its variables, which JAX's step holds.
         arrays = [ops.convert_to_numpy(variable.value) for variable in _variables(self.model)]
         if not all(np.isfinite(array).all() for array in arrays):
             raise _not_finite(self.model, f"weights are not finite after epoch {epoch + 1}")
@@ -185,12 +185,12 @@ def _variables(model: keras.Model) -> list:
 
 
 def _identity(model: keras.Model, batches: Batches) -> str:
-    """Digest all that decides how a training goes on, but for its state."""
+    """Return a digest of everything that determines the training, except its state."""
     pixels = hashlib.sha256()
     for start in range(0, len(batches.rows), 256):
         pixels.update(read_rows(batches.images, batches.rows[start : start + 256]))
     identity = [
-        # Keras numbers the names of what a process makes: "dcgan_1".
+        # Keras numbers the names of objects within a process: "dcgan_1".
         *({**part.get_config(), "name": ""} for part in (model, model.optimizer)),
         [variable.shape for variable in _variables(model)],
         [batches.batch_size, batches.seed, batches.shuffle, batches.images.shape],

@@ -265,7 +265,7 @@ def test_what_takes_days_on_a_processor_is_begun_on_a_word(
 def test_wrong_arguments_are_one_line_and_status_1(capsys):
     for arguments, word in (
         (["--profile", "fast"], "'fast'"),
-        (["--datasets", "clouds"], "clouds is not there"),
+        (["--datasets", "clouds"], "clouds does not exist"),
         (["--datasets", ""], "at least one name"),
         (["--datasets", "'a b"], "--datasets"),
         (["--seeds", "one"], "'one'"),

@@ -82,7 +82,7 @@ def test_a_killed_training_ends_as_an_uninterrupted_one(
     assert_equal(state(model), expected)
     assert result.history == uninterrupted.history
     assert all(len(losses) == EPOCHS for losses in result.history.values())
-    assert (f"Going on after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
+    assert (f"Resuming after epoch {killed_in}" in capsys.readouterr().out) == (killed_in > 0)
 
 
 def test_time_adds_up_and_a_finished_training_trains_no_more(whole, tmp_path):

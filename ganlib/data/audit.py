@@ -1,4 +1,4 @@
-"""Tables on copies and brightness, to read before believing a result on a data set."""
+"""Tables of copies and brightness, to check before trusting results on a data set."""
 
 import hashlib
 from typing import NamedTuple
@@ -13,16 +13,16 @@ from ganlib.files import shown
 
 
 class Audit(NamedTuple):
-    """Tables on copies and on brightness in the sets of a split, for instance "train".
+    """Tables of copies and brightness in the sets of a split, such as "train".
 
-    `copies` counts, per pair of sets, the images in `of` that have another one in `within` with the
-    same file, the same grey pixels at 128x128, or in the same group of copies (`near`).
+    `copies` counts, for each pair of sets, the images in `of` that share their file, their gray
+    pixels at 128x128, or their group of copies (`near`) with another image in `within`.
     """
 
     copies: pd.DataFrame
-    groups: pd.DataFrame  # per group of normal images, the largest first, its images in each set
-    brightness: pd.DataFrame  # mean and standard deviation (contrast) of grey levels, 0..255
-    nearest: pd.DataFrame  # of every normal test image in training, distance 1 - correlation
+    groups: pd.DataFrame  # images of each group of normal images in each set, largest group first
+    brightness: pd.DataFrame  # mean and standard deviation (contrast) of gray levels, 0..255
+    nearest: pd.DataFrame  # training image of each normal test image; distance 1 - correlation
 
 
 def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESHOLD) -> Audit:
@@ -53,7 +53,7 @@ def audit_dataset(dataset: Dataset, split: Split | None = None, threshold=THRESH
 
 
 def tested_copies(dataset: Dataset, split: Split) -> list[str]:
-    """Say in a sentence, if there are any, which test images are files of the other sets."""
+    """Report in a sentence how many test images are copies of files in the other sets, if any."""
 
     def digests(*sets):
         files = dataset.files["file"].iloc[np.concatenate(sets)]
@@ -62,9 +62,9 @@ def tested_copies(dataset: Dataset, split: Split) -> list[str]:
     tested = digests(split.test_normal, split.test_anomaly)
     known = set(digests(split.train, split.calibration).values()) if tested else set()
     copies = [file for file, digest in tested.items() if digest in known]
-    found = f"{len(copies)} of {len(tested)} test images are copies of images that were trained on"
-    remedy = "Remove one of the two: such a test says nothing"
-    return [f"{found} or held out, first {shown(copies[0])}. {remedy}."] if copies else []
+    found = f"{len(copies)} of {len(tested)} test images are copies of training or held-out images"
+    remedy = "Remove one of the two: such a test is meaningless"
+    return [f"{found}, first {shown(copies[0])}. {remedy}."] if copies else []
 
 
 def _digest(content: bytes) -> bytes:
@@ -77,10 +77,10 @@ def _copies(table: pd.DataFrame) -> pd.DataFrame:
         for within, others in sets.items():
             line = {"of": of, "within": within, "images": len(some)}
             for what in ("same_file", "same_pixels", "near"):
-                # Of its own set, another one than itself
+                # Within its own set, an image other than itself
                 found = others.loc[others[what].duplicated() | (of != within), what]
                 line[what] = int(some[what].isin(found).sum())
-            if "test anomaly" in (of, within) and of != within:  # which are grouped apart
+            if "test anomaly" in (of, within) and of != within:  # grouped separately
                 line["near"] = pd.NA
             lines.append(line)
     return pd.DataFrame(lines).astype({"near": "Int64"})

@@ -1,6 +1,6 @@
-"""Batches of decoded images for training, read from disk when they are needed.
+"""Batches of decoded images for training, read from disk when needed.
 
-The only module of `ganlib.data` that imports Keras: import it by its name.
+This is the only module of `ganlib.data` that imports Keras, so import it by its full name.
 """
 
 import math
@@ -14,16 +14,16 @@ from ganlib.errors import GanlibError
 
 
 class Batches(keras.utils.PyDataset):
-    """Images for `fit`, shuffled again in every epoch, only a few in memory at a time.
+    """Batches of images for `fit`, reshuffled every epoch, with few in memory at a time.
 
-    The order of an epoch depends on `seed` and the epoch's number alone, on every backend.
+    The order of an epoch depends only on `seed` and the epoch's number, on every backend.
 
     Args:
-        images: `(n, height, width, channels)`, of `load_images`, or any other array.
-        rows: int `(m,)`, which of the images, for instance `split.train`.
-        shuffle: False keeps the order of `rows`. Give Keras's `fit` shuffle=False in any case.
-        transform: Makes of a batch and its own random generator what the model gets instead.
-        epoch: Number of the next epoch, to resume a training; Keras's `fit` counts it up.
+        images: `(n, height, width, channels)`, from `load_images`, or any other array.
+        rows: int `(m,)`, the images to use, for instance `split.train`.
+        shuffle: False keeps the order of `rows`. Always pass shuffle=False to Keras's `fit`.
+        transform: Called with a batch and its own random generator; the model gets the result.
+        epoch: Number of the next epoch, to resume training; Keras's `fit` increments it.
     """
 
     def __init__(
@@ -42,22 +42,22 @@ class Batches(keras.utils.PyDataset):
         if not listed or rows.min() < 0 or rows.max() >= len(images):
             span = f"from {min(rows.flat, default=None)} to {max(rows.flat, default=None)}"
             found = f"rows has shape {rows.shape}, type {rows.dtype}, values {span}"
-            raise GanlibError(f"{found}: expected at least one row number of {len(images)} images.")
+            raise GanlibError(f"{found}: expected at least one row number below {len(images)}.")
         if batch_size < 1 or seed < 0 or epoch < 0:
             raise GanlibError(f"{batch_size=}, {seed=}, {epoch=}: expected at least 1, 0 and 0.")
         self.images, self.rows, self.batch_size, self.seed = images, rows, batch_size, seed
         self.shuffle, self.transform, self.epoch = shuffle, transform, epoch
         self._order = None, rows  # an epoch and its order
-        self._left = math.inf  # batches that Keras has not taken yet
+        self._left = math.inf  # batches that Keras has not requested yet
 
     def __len__(self) -> int:
-        """Count the batches of an epoch."""
+        """Return the number of batches per epoch."""
         return math.ceil(len(self.rows) / self.batch_size)
 
     def __getitem__(self, index: int):
-        """Read one batch of the present epoch."""
+        """Read one batch of the current epoch."""
         if not 0 <= index < len(self):
-            raise IndexError(f"There is no batch {index}, an epoch has {len(self)}.")
+            raise IndexError(f"There is no batch {index}: an epoch has {len(self)}.")
         if self._order[0] != self.epoch:
             self._order = self.epoch, self.order(self.epoch)
         order = self._order[1]
@@ -68,18 +68,18 @@ class Batches(keras.utils.PyDataset):
         return self.transform(batch, np.random.default_rng([self.seed, self.epoch, 1, index]))
 
     def order(self, epoch: int) -> np.ndarray:
-        """Return the rows in the order in which one epoch has them, `(m,)`."""
+        """Return the rows in the order of one epoch, `(m,)`."""
         if not self.shuffle:
             return self.rows
-        # Ranks of uniform numbers: NumPy may change how `permutation` uses the generator.
+        # Sort uniform random numbers: NumPy may change how `permutation` uses the generator.
         random = np.random.default_rng([self.seed, epoch, 0]).random(len(self.rows))
         return self.rows[random.argsort(kind="stable")]
 
     def on_epoch_begin(self):
-        """Count from here what Keras takes."""
+        """Start counting the batches that Keras requests."""
         self._left = len(self)
 
     def on_epoch_end(self):
-        """Go on to the next epoch if this one was seen to its end."""
-        self.epoch += self._left <= 0  # Keras also calls this after a look at the first batches
+        """Move on to the next epoch if this one is complete."""
+        self.epoch += self._left <= 0  # Keras also calls this after peeking at the first ones
         self._left = math.inf

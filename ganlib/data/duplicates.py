@@ -1,18 +1,18 @@
-"""Near-duplicates: images that are the same picture turned, mirrored, straightened or brightened.
+"""Find near-duplicates: the same picture rotated, mirrored, straightened or brightened.
 
-1. *Pose.* Centre and second moments of an image, weighted with the squared contrast, say where its
-   content lies and how it is stretched. Undoing them takes out shifts, zooms and slants. They are
-   taken twice, the second time in the window that the first ones give.
-2. *Rings.* The straightened image is read on rings around its centre. Every ring loses its mean,
-   which all round parts have in common; length 1 takes out brightness and contrast.
-3. *Turning.* Two images are as alike as the largest correlation of their rings over all turns, also
-   mirrored. Fourier transforms along the rings give all turns at once.
+1. *Pose.* The center and second moments of an image, weighted by the squared contrast, give the
+   position and the stretch of its content. Undoing them removes shifts, zooms and slants. They are
+   computed twice, the second time in the window found by the first.
+2. *Rings.* The straightened image is sampled on rings around its center. The mean of each ring,
+   which all round parts share, is subtracted. Scaling to length 1 removes brightness and contrast.
+3. *Rotation.* The similarity of two images is the largest correlation of their rings over all
+   rotations, also mirrored. Fourier transforms along the rings give all rotations at once.
 
-Copies turned by any angle are found where the object lies within the frame, as castings do; where a
-picture fills the frame, copies by flips and quarter turns. Two photographs of one part are not
+If the object lies within the frame, as castings do, copies rotated by any angle are found. If the
+picture fills it, only copies by flips and quarter turns are. Two photographs of one part are not
 copies. Images are uint8 `(n, height, width, channels)`, 0..255; their channels are averaged.
 Reference: Rothe, Susse and Voss, "The method of normalization to determine invariants", IEEE TPAMI
-18 (1996) 366-376, for the pose. Deviation: no moments above the second order, turns are searched.
+18 (1996) 366-376, for the pose. Deviation: no moments above second order; rotations are searched.
 """
 
 import contextlib
@@ -33,22 +33,22 @@ from ganlib.data.loading import load_images
 from ganlib.errors import GanlibError
 from ganlib.files import write_safely
 
-VERSION = 1  # in the cache's file name: raise it with every change to what `groups_of` returns
-# Copies are nearer: every normal casting has another one within 0.010, different photographs are
-# 0.040 apart or more.
+VERSION = 1  # in the cache's file name: increment it when the result of `groups_of` changes
+# Copies are closer than this: every normal casting has another one within 0.010; different
+# photographs are at least 0.040 apart.
 THRESHOLD = 0.02
-SIZE = 128  # pixels: at 64 the grain that tells two castings apart is gone, and the gap with it
+SIZE = 128  # pixels; at 64 the grain that distinguishes castings is lost, and so is the gap
 RINGS, ANGLES = 16, 64
-INNER, OUTER = 0.2, 2.0  # radii of the rings in standard deviations; 2 reaches to a disc's edge
+INNER, OUTER = 0.2, 2.0  # ring radii in standard deviations; 2 reaches the edge of a disc
 CHUNK, PAIRS = 256, 2**19  # images described and pairs compared at a time, about 250 MB
 
 
 def near_duplicate_groups(
     images: np.ndarray, threshold: float = THRESHOLD, rows: np.ndarray | None = None
 ) -> np.ndarray:
-    """Put images, or those of some `rows`, into groups without near-duplicates between them.
+    """Group images, or those of some `rows`, so that near-duplicates share a group.
 
-    A chain of images, each nearer to the next than the threshold, is one group (single linkage).
+    A chain of images, each closer to the next than the threshold, is one group (single linkage).
     Return every image's group, int64 `(n,)`, numbered from 0 in the order of its first image.
     """
     codes = _describe(images, rows)
@@ -63,13 +63,13 @@ def near_duplicate_groups(
 
 
 def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find for every image the index `(n,)` of the nearest one among others, and the distance.
+    """Return the index `(n,)` of the reference nearest to each query, and its distance.
 
-    It is 1 - correlation, float32 `(n,)`: 0 (a copy) to 2, unrelated near 1.
+    The distance is 1 - correlation, float32 `(n,)`: 0 (a copy) to 2; unrelated images are near 1.
     """
     codes, among = _describe(queries), _describe(references)
     if not len(among):
-        raise GanlibError("There is no neighbour to find among no images: give at least one.")
+        raise GanlibError("There are no reference images: nearest neighbors need at least one.")
     index, distance = np.empty(len(codes), np.int64), np.empty(len(codes), np.float32)
     for start, distances in _distances(codes, among):
         rows = slice(start, start + len(distances))
@@ -78,10 +78,10 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
 
 
 def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
-    """Find which images of a data set are copies of one picture: a group of every row, int64.
+    """Group the images of a data set that are copies of one picture: each row's group, int64.
 
-    Normal images come first, from 0 in the order of their first row. Anomalies are grouped apart,
-    so that they have no say in how normal images are held out. Cached on disk.
+    Groups of normal images come first, from 0 in the order of their first row. Anomalies are
+    grouped separately, so they do not affect how normal images are held out. Cached on disk.
     """
     name = f"{dataset.name}-{dataset.digest[:12]}-groups-{threshold:g}"
     path = dataset.cache_dir / "cache" / f"{name}-v{DECODE_VERSION}.{VERSION}.npy"
@@ -100,7 +100,7 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
 
 
 def images_to_compare(dataset: Dataset) -> np.ndarray:
-    """Load images in grey, 128x128 and squeezed: all letterboxes are alike."""
+    """Load images in gray, 128x128, squeezed: letterbox bars would make all images alike."""
     return load_images(replace(dataset, resize="squeeze"), SIZE, 1)
 
 
@@ -116,28 +116,28 @@ def _describe(images: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
         rings = _read_rings(grey, *_pose(grey))
         rings -= rings.mean(2, keepdims=True)
         length = np.sqrt(np.square(rings).sum((1, 2), keepdims=True))
-        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)  # no noise blown up
+        rings = np.where(length > 1e-3, rings / np.maximum(length, 1e-3), 0)  # not amplifying noise
         codes[start : start + CHUNK] = np.fft.rfft(rings, axis=2, norm="ortho").transpose(0, 2, 1)
     return codes
 
 
 def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the centre `(n, 2)` and the root of the covariance `(n, 2, 2)` of images' content.
+    """Return the center `(n, 2)` and the root of the covariance `(n, 2, 2)` of images' content.
 
-    Images `(n, height, width)` reach from -1 to 1 both ways; the order is (y, x).
+    Coordinates of images `(n, height, width)` are (y, x), from -1 to 1 in both directions.
     """
     n, *sides = grey.shape
     middles = ((2 * np.arange(side) + 1) / side - 1 for side in sides)
     places = np.stack(np.meshgrid(*middles, indexing="ij"), -1).reshape(-1, 2).astype(np.float32)
     powers = np.stack([*places.T, places[:, 0] ** 2, places.prod(1), places[:, 1] ** 2], -1)
     grey = grey.reshape(n, -1)
-    # Outside this disc, which is the first window, a turned copy's corners were filled.
+    # The first window: outside this disc, a rotated copy has filled corners.
     disc = (np.hypot(*places.T) <= 1).astype(np.float32)
     centre = np.zeros((n, 2), np.float32)
     root = np.tile(np.eye(2, dtype=np.float32) / OUTER, (n, 1, 1))
     for _ in range(2):
         inverse = np.linalg.inv(root)
-        # |inverse (place - centre)|^2, multiplied out to a product with the powers of the places
+        # |inverse (place - centre)|^2, expanded to a product with the powers of the places
         square = inverse @ inverse
         linear = np.einsum("nij,nj->ni", square, centre)
         quadratic = square.reshape(n, 4)[:, [0, 1, 3]] * np.float32([1, 2, 1])
@@ -146,12 +146,12 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
         window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc  # with a soft edge
         mean = (grey * window).sum(1) / window.sum(1)
-        # One grey level is added so that a flat image has a pose too, that of the window.
+        # One gray level is added so that a flat image has a pose too: that of the window.
         weight = (np.square(grey - mean[:, None]) + 1) * window
         moments = weight @ powers / weight.sum(1)[:, None]
         centre, covariance = moments[:, :2], moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)
         covariance = covariance - centre[:, :, None] * centre[:, None, :]
-        # The root of a 2x2 matrix in closed form
+        # Square root of a 2x2 matrix in closed form
         area = np.sqrt(np.maximum(np.linalg.det(covariance), 1e-12))[:, None, None]
         trace = np.trace(covariance, axis1=1, axis2=2)[:, None, None]
         root = (covariance + area * np.eye(2)) / np.sqrt(trace + 2 * area)
@@ -159,7 +159,7 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.ndarray:
-    """Read images on rings around their centres, `(n, RINGS, ANGLES)`, in proportion to area."""
+    """Sample images on rings around their centers, `(n, RINGS, ANGLES)`, weighted by area."""
     radii = INNER + (OUTER - INNER) * (np.arange(RINGS) + 0.5) / RINGS
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     places = np.stack([np.outer(radii, np.sin(angles)), np.outer(radii, np.cos(angles))])
@@ -173,7 +173,7 @@ def _read_rings(grey: np.ndarray, centre: np.ndarray, root: np.ndarray) -> np.nd
 def _distances(queries: np.ndarray, references: np.ndarray, later: bool = False) -> Iterator:
     """Compare spectra: yield the first row of a chunk of queries, and their distances `(rows, m)`.
 
-    `later` leaves out the references before a chunk's first row.
+    `later` skips the references before a chunk's first row.
     """
     columns = np.ascontiguousarray(references.transpose(1, 2, 0))
     step = max(1, PAIRS // 2 // max(1, len(references)))
@@ -182,7 +182,7 @@ def _distances(queries: np.ndarray, references: np.ndarray, later: bool = False)
         others = columns[:, :, start:] if later else columns
         alike = np.full((chunk.shape[1], others.shape[2]), -1, np.float32)
         for turned in (chunk.conj(), chunk):  # as it is, and mirrored
-            # The product, turned back to angles, is the correlation at every turn.
+            # The inverse transform of the product is the correlation at every rotation.
             turns = irfft(turned @ others, n=ANGLES, axis=0, overwrite_x=True, workers=-1)
             # Both spectra carry 1/sqrt(ANGLES), their product's inverse another 1/ANGLES.
             np.maximum(alike, turns.max(0) * ANGLES, out=alike)

@@ -1,4 +1,4 @@
-"""A folder of your own images as a data set: which of its folders is which part.
+"""Use a folder of your own images as a data set: which subfolder is which part.
 
 Either the layout of MVTec AD (Bergmann et al., IJCV 129 (2021) 1038-1059) and anomalib,
 
@@ -6,10 +6,10 @@ Either the layout of MVTec AD (Bergmann et al., IJCV 129 (2021) 1038-1059) and a
     test/good              good images to test on
     test/<kind>            images with a defect of that kind, for instance test/crack
     validation/good        more good images, for the threshold
-    ground_truth/<kind>    masks, <image>_mask.png or <image>.png, or a folder <image> of masks that
-                           are laid over each other, as in MVTec LOCO: see `images.decode_mask`
+    ground_truth/<kind>    masks, <image>_mask.png or <image>.png, or a folder <image> of masks to
+                           combine, as in MVTec LOCO: see `images.decode_mask`
 
-of which `train/good` alone is enough; or one folder with good images in it, and none deeper.
+of which only `train/good` is required; or a folder with good images directly in it.
 """
 
 import hashlib
@@ -25,35 +25,35 @@ from ganlib.files import shown, slug
 
 SUFFIXES = {".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 SUFFIXES |= {".webp"}
-# What systems and storage leave in folders: deleted files, thumbnails, snapshots.
+# Left in folders by operating and storage systems: deleted files, thumbnails, snapshots.
 NO_FOLDERS = {"#recycle", "#snapshot", "$recycle.bin", "@eadir", "@recently-snapshot", "@recycle"}
 NO_FOLDERS |= {"__macosx", "lost+found", "recycler", "system volume information"}
 NO_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
-HEAT_MAPS = "ganlib-heat-maps.txt"  # in a folder of ganlib's own pictures, which are no images
+HEAT_MAPS = "ganlib-heat-maps.txt"  # marks a folder of ganlib's own pictures, to be skipped
 GOOD = "good"
-# No names of defects: good images would be taken for anomalies.
+# Not accepted as names of defects: good images would be taken for anomalies.
 NO_KINDS = {"good", "ok", "normal", "all"}
-LAYOUT = "train/good, test/good, test/<kind of defect> and, if there are any, ground_truth/<kind>"
+LAYOUT = "train/good, test/good, test/<kind of defect> and, optionally, ground_truth/<kind>"
 
 
 class Images(NamedTuple):
     """The images in one folder, all of one part and one kind."""
 
-    # train_normal, validation_normal, test_normal, test_anomaly, or normal if nothing is divided
+    # train_normal, validation_normal, test_normal, test_anomaly, or normal for an undivided folder
     part: str
     kind: str  # normal or the name of the kind's folder
     folder: Path
     names: list[str]  # bare names, sorted
-    masks: dict[str, str]  # of some of the names, posix paths relative to the root; or of a folder
+    masks: dict[str, str]  # for some of the names: posix path, from the root, of a file or folder
 
 
 def list_images(folder: Path) -> list[str]:
-    """List the files in a folder that have an image's suffix: bare names, sorted, none hidden."""
+    """List the files in a folder with an image suffix: bare names, sorted, none hidden."""
     return [name for name in _names(folder) if Path(name).suffix.lower() in SUFFIXES]
 
 
 def passed_over(folders: Iterable[Path]) -> tuple[str, ...]:
-    """Say in a sentence, if there are any, which files `list_images` passes over in folders."""
+    """Report in a sentence which files in folders `list_images` skips, if any."""
     files = [folder / name for folder in folders for name in _names(folder)]
     files = [path for path in files if path.suffix.lower() not in SUFFIXES and not path.is_dir()]
     files = [path for path in files if path.name.lower() not in NO_FILES]
@@ -61,11 +61,11 @@ def passed_over(folders: Iterable[Path]) -> tuple[str, ...]:
         return ()
     kinds = Counter(shown(path.suffix.lower() or "without suffix") for path in files)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-    return (f"Not read, for want of an image's suffix: {listed}; first {shown(files[0])}.",)
+    return (f"Skipped files without an image suffix: {listed}; first {shown(files[0])}.",)
 
 
 def folders_below(folder: Path) -> Iterator[Path]:
-    """Yield a folder and all below it, each once; links too, unless they lead back up."""
+    """Yield a folder and all below it, each once; follow links unless they lead back up."""
     top, seen, waiting = folder.resolve(), set(), [folder]
     while waiting:
         real = (place := waiting.pop()).resolve()
@@ -76,21 +76,21 @@ def folders_below(folder: Path) -> Iterator[Path]:
 
 
 def images_in(folder: Path, remedy: str) -> list[str]:
-    """List images as `list_images` does, or refuse a folder without any."""
+    """List images as `list_images` does; raise an error if there are none."""
     if names := list_images(folder):
         return names
-    raise GanlibError(f"{shown(folder)} holds no image ({', '.join(sorted(SUFFIXES))}). {remedy}")
+    raise GanlibError(f"{shown(folder)} has no images ({', '.join(sorted(SUFFIXES))}). {remedy}")
 
 
 def list_folders(folder: Path) -> list[str]:
-    """List the folders with a person's files in a folder: bare names, sorted, none hidden."""
+    """List the subfolders with a user's own files: bare names, sorted, none hidden."""
     names = [name for name in _names(folder) if os.path.isdir(folder / name)]  # noqa: PTH112
     own = (name for name in names if name.casefold() not in NO_FOLDERS)
     return [name for name in own if not (folder / name / HEAT_MAPS).exists()]
 
 
 def _names(folder: Path) -> list[str]:
-    try:  # not by Path, which is silent about folders that it may not read
+    try:  # not Path, which silently skips unreadable folders
         return sorted(name for name in os.listdir(folder) if name[0] != ".")  # noqa: PTH208
     except OSError as error:
         found = f"{shown(folder)} cannot be listed: {error.strerror}"
@@ -98,25 +98,25 @@ def _names(folder: Path) -> list[str]:
 
 
 def is_folder(name: str | Path) -> bool:
-    """Tell whether a data set is a folder: the path exists or has a separator in it."""
+    """Return whether a data set is a folder: the path exists or contains a separator."""
     text = str(name)
     return "/" in text or "\\" in text or (text not in ("", *ARCHIVES) and Path(text).exists())
 
 
 def folder_of(name: str | Path) -> Path:
-    """Return the folder of this name as an absolute path, or refuse it."""
+    """Return the absolute path of a folder; raise an error if it is not one."""
     folder = Path(str(name)).expanduser()
     if not folder.is_dir():
-        found = f"{shown(folder)} is {'a file' if folder.exists() else 'not there'}, not a folder"
+        found = f"{shown(folder)} {'is not a folder' if folder.exists() else 'does not exist'}"
         names = ", ".join(ARCHIVES)
         raise GanlibError(f"{found}. Give {names}, a folder of good images or one with {LAYOUT}.")
     return folder.resolve()
 
 
 def name_of(root: Path) -> str:
-    """Name a folder's data set so that files can have this name, and no archive has it."""
+    """Name a folder's data set: safe for file names, and different from every archive's name."""
     digest = hashlib.sha256(root.name.encode(errors="replace")).hexdigest()[:6]
-    name = slug(root.name) or f"folder-{digest}"  # of other letters than ASCII's
+    name = slug(root.name) or f"folder-{digest}"  # no ASCII letters or digits
     return f"{name}-folder" if name in ARCHIVES else name
 
 
@@ -126,34 +126,34 @@ def called(name: str | Path) -> str:
 
 
 def can_be_compared(name: str | Path) -> bool:
-    """Tell whether methods can be compared on a data set: it has test images of both kinds."""
+    """Return whether methods can be compared on a data set: it needs good and bad test images."""
     return str(name) in ARCHIVES or {"test_normal", "test_anomaly"} <= {
         images.part for images in list_folder(folder_of(name))[0]
     }
 
 
 def list_folder(root: Path) -> tuple[list[Images], tuple[str, ...]]:
-    """List a folder's images by part and kind, none empty, with notes on what it lacks."""
+    """List a folder's images by part and kind (none empty), with notes on what is missing."""
     folders = list_folders(root)
     if {"train", "test"} & set(folders):
         images, ignored = _layout(root, folders)
     else:
         ignored = [folder for folder in folders if list_images(root / folder)]
         named_good = next((shown(each) for each in ignored if each.casefold() in NO_KINDS), None)
-        hint = "Images are in folders of it. " * bool(ignored)  # which may show defects
-        hint = f"Images are in its folder {named_good}. " if named_good else hint
+        hint = "Images are in subfolders. " * bool(ignored)  # they may show defects
+        hint = f"Images are in the subfolder {named_good}. " if named_good else hint
         names = images_in(root, f"{hint}Expected: good images, or {LAYOUT}.")
         images = [Images("normal", "normal", root, names, {})]
     listed = ", ".join(shown(folder) if folder else "the folder itself" for folder in ignored)
-    left = f"Images that were not read, because they are not where images go: in {listed}."
+    left = f"Images outside the expected folders were ignored: in {listed}."
     notes = [left] * bool(ignored) + [*passed_over(each.folder for each in images)]
     if all(each.part != "test_anomaly" for each in images):
-        notes += ["There are no test anomalies: how many defects a detector finds is not known."]
+        notes += ["There are no test anomalies: the share of defects a detector finds is unknown."]
     return images, tuple(notes)
 
 
 def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
-    """Read the layout of MVTec AD; return the folders ignored, too."""
+    """Read the layout of MVTec AD; return also the ignored folders."""
     trained = list_folders(root / "train") if "train" in folders else []
     if GOOD not in trained:
         found = f"{shown(root)} has a folder test but no folder train"
@@ -161,7 +161,7 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
             others = ", ".join(map(shown, trained)) or f"{len(list_images(root / 'train'))} images"
             found = f"{shown(root / 'train')} has no folder {GOOD}, but {others}"
         good = shown(root / "train" / GOOD)
-        raise GanlibError(f"{found}: put good images to train on into {good}. Expected: {LAYOUT}.")
+        raise GanlibError(f"{found}: put good training images into {good}. Expected: {LAYOUT}.")
     ignored = [folder for folder in ("", "train") if list_images(root / folder)]
     ignored += [f"train/{folder}" for folder in trained if folder != GOOD]
     kinds = _kinds(root / "test") if "test" in folders else []
@@ -180,7 +180,7 @@ def _layout(root: Path, folders: list[str]) -> tuple[list[Images], list[str]]:
 def _kinds(test: Path) -> list[str]:
     kinds = sorted(list_folders(test), key=lambda kind: kind != GOOD)
     if (loose := list_images(test)) or not kinds:
-        first = f"holds {len(loose)} images itself, the first is {shown(loose[0])}" if loose else ""
+        first = f"has {len(loose)} images directly in it, first {shown(loose[0])}" if loose else ""
         raise GanlibError(
             f"{shown(test)} {first or 'is empty'}. Put good images into {shown(test / GOOD)}, "
             "others into folders named after their defects, or remove it."
@@ -188,12 +188,12 @@ def _kinds(test: Path) -> list[str]:
     for kind in kinds:
         if kind != GOOD and kind.casefold() in NO_KINDS:
             found = f"{shown(test / kind)} is not named after a defect"
-            raise GanlibError(f"{found}. Call good images {GOOD}, others by their defect.")
+            raise GanlibError(f"{found}. Name good images {GOOD}, others after their defect.")
     return kinds
 
 
 def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
-    """Find the image of every mask; return per kind the masks by the images' names."""
+    """Match every mask to its image; return the masks by kind and image name."""
     masks = {}
     for kind in list_folders(root / "ground_truth"):
         folder, masks[kind], images = root / "ground_truth" / kind, {}, defaultdict(list)
@@ -206,7 +206,7 @@ def _masks(root: Path, kinds: list[str]) -> dict[str, dict[str, str]]:
             if stem not in images:
                 image = shown(root / "test" / kind / stem)
                 found = f"{shown(folder / mask)} is a mask without an image"
-                raise GanlibError(f"{found}: expected {image} with an image's suffix.")
+                raise GanlibError(f"{found}: expected {image} with an image suffix.")
             name, *others = images[stem]
             if others or name in masks[kind]:
                 what = "images" if others else "masks"

@@ -29,14 +29,14 @@ from ganlib.data.images import (
 from ganlib.errors import GanlibError
 from ganlib.files import shown, write_safely
 
-AHEAD = 256  # images decoded but not yet taken, which bounds the memory
-SAMPLE = 32  # images for `channels_of`
+AHEAD = 256  # maximum number of images decoded but not yet used, to limit memory
+SAMPLE = 32  # images for `channels_of` and `picture_size`
 
 
 def load_images(
     dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
 ) -> np.memmap:
-    """Decode all images of a data set to squares of 1 (grey) or 3 channels (RGB); cached on disk.
+    """Decode all images of a data set to squares of 1 (gray) or 3 channels (RGB); cached on disk.
 
     Return a read-only uint8 array `(n, image_size, image_size, channels)`, 0..255, in the order of
     `dataset.files`. If images cannot be read, a GanlibError names the first and counts the others.
@@ -68,7 +68,7 @@ def load_images(
 
 def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
     failed: list[GanlibError] = []
-    # Written in order, not through a memory map: on a full disk that would kill the process.
+    # Written in order, not through a memory map, which would kill the process on a full disk.
     about = (*shape[2:], dataset.resize, dataset.white)
     images = _decoded(dataset.root, dataset.files["file"], *about)
     with path.open("wb") as out, contextlib.closing(images):
@@ -77,7 +77,7 @@ def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
         for pixels in images:
             if isinstance(pixels, GanlibError):
                 failed.append(pixels)
-            elif not failed:  # else the rest is only tried, to count the broken ones
+            elif not failed:  # the rest is decoded only to count the broken ones
                 out.write(pixels.tobytes())
     if failed:
         others = f" {len(failed) - 1} more of {shape[0]} images have the same problem."
@@ -86,12 +86,12 @@ def _decode_all(path: Path, shape: tuple[int, ...], dataset: Dataset) -> None:
 
 def _decoded(root: Path, files: pd.Series, *shape) -> Iterator[np.ndarray | GanlibError]:
     images = in_parallel(lambda file: try_decode(root / file, *shape), files)
-    with warnings.catch_warnings(action="ignore"):  # Pillow's, on files that can be read
+    with warnings.catch_warnings(action="ignore"):  # Pillow's, about readable files
         yield from tqdm(images, "decoding", len(files), unit="image", disable=None)
 
 
 def in_parallel(read: Callable, files: Iterable) -> Iterator:
-    """Yield what `read` returns of every file, while the next ones are read."""
+    """Yield the result of `read` for every file, while the next files are read."""
     pool, waiting = ThreadPoolExecutor(os.cpu_count()), deque()
     try:
         for file in files:
@@ -105,7 +105,7 @@ def in_parallel(read: Callable, files: Iterable) -> Iterator:
 
 
 def unreadable(dataset: Dataset) -> list[str]:
-    """Say for every file why it cannot be decoded, or an empty string; cached on disk."""
+    """Return for every file why it cannot be decoded, or an empty string; cached on disk."""
     root, files = dataset.root, dataset.files
     digest = digest_of(part_digests(dataset, skip=True))
     name = f"{dataset.name}-{digest[:12]}-unreadable-v{VERSION}.json"
@@ -119,15 +119,15 @@ def unreadable(dataset: Dataset) -> list[str]:
         for answer in answers:
             bad = isinstance(answer, GanlibError)
             if bad and (answer.__cause__ is None or isinstance(answer.__cause__, MemoryError)):
-                raise answer  # too little memory says nothing about the file
+                raise answer  # a lack of memory says nothing about the file
             reasons.append(reason(answer.__cause__) if bad else "")
-    with contextlib.suppress(OSError):  # it only saves time
+    with contextlib.suppress(OSError):  # the record only saves time
         write_safely(record, lambda path: path.write_text(json.dumps(reasons)))
     return reasons
 
 
 def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """Tell which rows `(n,)` are normal or have a mask, bool `(n,)`; none if none has a mask."""
+    """Return which rows `(n,)` are normal or have a mask, bool `(n,)`; none if none has a mask."""
     files = dataset.files.iloc[np.asarray(rows)]
     if "mask" not in files or not (files["mask"] != "").any():
         return np.zeros(len(files), bool)
@@ -135,7 +135,7 @@ def outlined(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
 
 
 def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarray:
-    """Read where the defects of rows `(n,)` are, bool `(n, image_size, image_size)`."""
+    """Load the masks of the defects of rows `(n,)`, bool `(n, image_size, image_size)`."""
     files = dataset.files.iloc[np.asarray(rows)]
     masks = np.zeros((len(files), image_size, image_size), bool)
     for mask, row in zip(masks, files.to_dict("records"), strict=True):
@@ -143,17 +143,17 @@ def load_masks(dataset: Dataset, rows: np.ndarray, image_size: int) -> np.ndarra
             mask[:] = decode_mask(dataset.root / name, image_size, dataset.resize)
         elif row["label"]:
             file = shown(dataset.root / row["file"])
-            raise GanlibError(f"{file} shows a defect and has no mask: leave it out (`outlined`).")
+            raise GanlibError(f"{file} shows a defect but has no mask: leave it out (`outlined`).")
     return masks
 
 
 def picture_size(dataset: Dataset) -> int:
-    """Return the longer side of the median picture among some, in pixels of the files."""
+    """Return the median of the longer side of a sample of pictures, in pixels of the files."""
     return int(np.median([max(size_of(file)) for file in _some(dataset, SAMPLE)]))
 
 
 def shapes_of(dataset: Dataset, rows: np.ndarray) -> dict[str, list[float]]:
-    """Return the least and greatest `aspect`, width / height, and `longest` side of pictures."""
+    """Return the minimum and maximum `aspect` (width / height) and `longest` side of pictures."""
     sizes = [size_of(dataset.root / file) for file in dataset.files["file"].iloc[rows]]
     width, height = np.array(sizes, float).T
     values = {"aspect": width / height, "longest": np.maximum(width, height)}
@@ -166,10 +166,10 @@ def _some(dataset: Dataset, most: int) -> list[Path]:
 
 
 def channels_of(dataset: str | Path | Dataset) -> int | None:
-    """Tell how many channels a folder's images need; None for an archive, as the profile knows.
+    """Return how many channels a folder's images need; None for an archive: see its profile.
 
-    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64 pixels,
-    which averages what a JPEG does to color, no channels differ by more than 8 grey levels.
+    It is 1 if a sample of good images is gray, whatever the files' modes: reduced to 64 pixels,
+    which averages out color artifacts of JPEG, no channels differ by more than 8 levels.
     """
     if isinstance(dataset, Dataset):
         dataset = dataset.root if dataset.source == "folder" else dataset.name
@@ -184,9 +184,9 @@ def channels_of(dataset: str | Path | Dataset) -> int | None:
 
 
 def remarks_on(dataset: Dataset, channels: int) -> list[str]:
-    """Say what images of so many channels do not show of some pictures, see `images.decode`."""
+    """Report what a sample of pictures loses with this number of channels; see `images.decode`."""
     remarks, files = [], _some(dataset, 256)
     shape = (1, channels, "squeeze", dataset.white)
     deque(in_parallel(lambda file: try_decode(file, *shape, remarks=remarks), files), maxlen=0)
     found = Counter(remarks).items()
-    return [f"{count} of {len(files)} images looked at have {what}." for what, count in found]
+    return [f"{count} of {len(files)} sampled images have {what}." for what, count in found]

@@ -1,4 +1,4 @@
-"""Open a data set: find its images, fetch them if absent, list and check them."""
+"""Open a data set: find its images, fetch them if missing, list and check them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,17 +28,17 @@ def open_dataset(
     fetch: bool = True,
     resize: str = "letterbox",
 ) -> Dataset:
-    """Open a data set, fetching or generating its images if they are absent.
+    """Open a data set; download or generate its images if they are missing.
 
     Args:
-        name: `'casting'`, `'cloud'` or a folder, see `ganlib.data.folder`, as `'./casting'`.
+        name: `'casting'`, `'cloud'` or a folder such as `'./casting'`, see `ganlib.data.folder`.
         data: Which images of an archive. `'auto'`: the real ones in `data_dir` or the folder that
             GANLIB_DATA (a variable) names, else generated ones in `data_dir`, else downloaded
             ones, else newly generated ones. `'kaggle'`: real ones there, else downloaded ones.
             `'generated'`: generated ones. Or a folder, the archive's own or one that holds it.
-        data_dir: The folder for downloads, generated images and the cache; made if absent.
-        on_message: Called with the line that says which images were taken and why.
-        on_error: `'skip'` leaves out images that cannot be read; with `'raise'` they are an error.
+        data_dir: The folder for downloads, generated images and the cache; created if missing.
+        on_message: Called with each line of progress, such as which images are used and why.
+        on_error: `'skip'` leaves out images that cannot be read; `'raise'` raises an error.
         fetch: False never downloads or generates: a GanlibError says what is missing.
         resize: How a folder's images become square, see `ganlib.data.images.decode`.
     """
@@ -63,24 +63,24 @@ def open_dataset(
 
 
 def locate(name: str, data: str | Path = "auto", data_dir: str | Path = "data") -> Path | None:
-    """Find the root that `open_dataset` would take now; None if it had to be fetched or drawn."""
+    """Return the root that `open_dataset` would use now; None if images are not there yet."""
     if is_folder(name):
         return folder_of(name)
     return archives.find_archive(archives.archive_of(name), data, Path(data_dir))[0]
 
 
 def _fetch(archive: Archive, data: str, data_dir: Path, on_message: Callable) -> tuple[Path, str]:
-    why = "generated images asked for"
+    why = "generated images requested"
     if data != "generated":
-        on_message(f"{archive.name}: no images in {data_dir}, asking Kaggle for {archive.kaggle}.")
-        remedy = f"{archive.url} may hold another version than ganlib knows."
+        on_message(f"{archive.name}: no images in {data_dir}, downloading {archive.kaggle}.")
+        remedy = f"{archive.url} may have a different version than ganlib expects."
         check = partial(_list_archive, archive, remedy=remedy)
         try:
             return download(archive, data_dir, check), "downloaded from Kaggle"
         except GanlibError as error:
             if data == "kaggle":
                 raise
-            why = str(error).splitlines()[0].rstrip(".")  # the rest tells how to log in
+            why = str(error).splitlines()[0].rstrip(".")  # the rest explains how to log in
     root = data_dir / "generated" / archive.folder
     write_dataset(archive.name, root)
     return root, f"newly generated, {why}"
@@ -88,8 +88,8 @@ def _fetch(archive: Archive, data: str, data_dir: Path, on_message: Callable) ->
 
 def _open_archive(archive: Archive, root: Path, data_dir: Path, on_error: str) -> Dataset:
     generated = (root / archives.MARKER).is_file()
-    again = f"Unzip the archive of {archive.url} again, to an empty folder."
-    remedy = f"Delete {root} to have it generated again." if generated else again
+    again = f"Unzip the archive from {archive.url} again, into an empty folder."
+    remedy = f"Delete {root} to generate it again." if generated else again
     files, kinds = _list_archive(archive, root, remedy, generated), archives.read_kinds(root)
     bad = files.loc[files["label"] == 1, "file"].str.rpartition("/")[2]
     files.loc[bad.index, "kind"] = [kinds.get(name, "anomaly") for name in bad]
@@ -111,14 +111,14 @@ def _open_folder(root: Path, data_dir: Path, on_error: str, resize: str) -> Data
         return "folder", f"{name}: {good} good{test} {images} in a folder", notes
 
     white = white_of(root / file for file in files["file"].iloc[:: -(-len(files) // 64)])
-    used = f"16-bit images use {white.bit_length()} bits: level {white} is read as white, 255."
+    used = f"16-bit images use {white.bit_length()} bits: level {white} is read as white (255)."
     notes += (used,) if white < WHITE else ()
     draft = Dataset(name, "folder", root, files, {}, notes, data_dir, resize=resize, white=white)
     return _sift(draft, on_error, describe)
 
 
 def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
-    """Leave out what cannot be read; `describe` takes all images' counts and the rest's digests."""
+    """Leave out unreadable images; `describe` gets all images' counts and the rest's digests."""
     name, root, nested = draft.name, draft.root, draft.source == "folder"
     counts = draft.files["part"].value_counts(sort=False).to_dict()
     tried = draft.files.assign(reason=unreadable(draft) if on_error == "skip" else "")
@@ -131,7 +131,7 @@ def _sift(draft: Dataset, on_error: str, describe: Callable) -> Dataset:
             file, _, why = skipped[skipped["part"] == part].iloc[0]
             raise GanlibError(
                 f"Too few images of {name} can be read: {left} of {part} in {shown(root)}. The "
-                f"first of {len(skipped)} that cannot is {shown(file)}: {why}. Replace them."
+                f"first of {len(skipped)} unreadable ones is {shown(file)}: {why}. Replace them."
             )
     if nested:
         _check_masks(root, files)
@@ -151,15 +151,15 @@ def _list_archive(archive: Archive, root: Path, remedy: str, exact: bool = False
         if folder is None:
             wanted = " or ".join(archive.folders[part])
             raise GanlibError(f"{root} lacks the {part} images: expected {wanted} there. {remedy}")
-        names = images_in(folder, f"Expected are {expected}. {remedy}")
+        names = images_in(folder, f"Expected {expected}. {remedy}")
         kind = "anomaly" if is_anomaly(part) else "normal"
         listed.append(Images(part, kind, folder, names, {}))
     counts = {each.part: len(each.names) for each in listed}
-    # A folder that is named like an image may be one too many.
+    # A folder named like an image may make the count too high.
     opened = {each.part: sum((each.folder / n).is_file() for n in each.names) for each in listed}
-    exact = exact or "normal" not in archive.counts  # of what Kaggle has split, nothing may lack
+    exact = exact or "normal" not in archive.counts  # Kaggle's split must be complete
     if archive.counts not in (counts, opened) and (exact or counts["normal"] <= archives.HELD_OUT):
-        least = "" if exact else f", or at least more than {archives.HELD_OUT} normal ones"
+        least = "" if exact else f", or more than {archives.HELD_OUT} normal ones"
         raise GanlibError(
             f"{root} holds {plus(counts.values())} images of {archive.name} "
             f"({' + '.join(counts)}), expected {plus(archive.counts.values())}{least}. {remedy}"
@@ -181,4 +181,4 @@ def _check_masks(root: Path, files: pd.DataFrame) -> None:
             (w, h), (width, height) = size_of(path), size_of(root / file)
             if (w, h) != (width, height):
                 found = f"{shown(path)} has {w}x{h} pixels, but its image {shown(file)} has"
-                raise GanlibError(f"{found} {width}x{height}: draw it again, or remove it.")
+                raise GanlibError(f"{found} {width}x{height}: redraw or remove it.")

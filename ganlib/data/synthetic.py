@@ -1,8 +1,8 @@
-"""Draw stand-ins for the two data sets, for use where the real images cannot be had.
+"""Generate stand-ins for the two data sets if the real images are not available.
 
-Each casting is one of `PARTS` sound parts, turned, slanted, mirrored and brightened: as in the real
+Each casting is one of `PARTS` good parts, rotated, slanted, mirrored and brightened: as in the real
 set, the paper's split has copies of each part on both sides. Anomalies show other parts. Satellite
-tiles show clear ground, or the same ground under clouds or haze.
+tiles show clear ground, or such ground under clouds or haze.
 """
 
 import zlib
@@ -22,12 +22,12 @@ from ganlib.data.archives import ARCHIVES, DRAWN, MARKER, is_anomaly
 from ganlib.errors import GanlibError
 from ganlib.files import unfinished, write_csv
 
-VERSION = 2  # raise it whenever a seed gives other pictures than before
+VERSION = 2  # increment it whenever a seed gives different pictures than before
 CASTING_KINDS = ("normal", "dent", "burr", "blow_hole", "scratch")
 CLOUD_KINDS = ("normal", "cloudy", "partly_cloudy", "haze")
-PARTS, DEFECTIVE_PARTS = 18, 10  # sound parts; parts with each kind of defect
-CANVAS, EXTENT = 288, 1.5  # a part's drawing: side in pixels, half a side in radii of the disc
-# Red, green, blue; the first ones are seen more often.
+PARTS, DEFECTIVE_PARTS = 18, 10  # good parts; parts with each kind of defect
+CANVAS, EXTENT = 288, 1.5  # a part's drawing: side in pixels, half a side in disc radii
+# Red, green, blue; the first ones appear more often.
 FORESTS = [(30, 48, 38), (34, 52, 50), (44, 48, 48), (48, 68, 46), (84, 90, 62), (62, 50, 26)]
 SOILS = [(146, 124, 102), (158, 138, 118), (166, 142, 124), (118, 100, 78)]
 MEADOWS = [(92, 106, 70), (84, 98, 60), (110, 112, 82)]
@@ -40,13 +40,13 @@ def write_dataset(
 ) -> Path:
     """Draw "casting" or "cloud" as PNG files in the folders of Kaggle's archive.
 
-    `root` is either complete or absent. Beside the folders lie `GENERATED.txt` and
-    `<name>_kinds.csv` with the kind of every anomaly. `counts` replaces some of `Archive.counts`.
+    `root` is made completely or not at all. It also gets `GENERATED.txt` and
+    `<name>_kinds.csv`, with the kind of every anomaly. `counts` replaces some of `Archive.counts`.
     """
     if name not in SETS:
         raise GanlibError(f"data set is {name!r}; expected one of {', '.join(SETS)}")
     archive, (draw, anomalies, *prefixes) = ARCHIVES[name], SETS[name]
-    draw([], seed, image_size)  # validates seed and size before a folder is made
+    draw([], seed, image_size)  # validates seed and size before a folder is created
     root, counts = Path(root).resolve(), {**archive.counts, **(counts or {})}
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise GanlibError(f"{root} already exists; expected a new or an empty folder")
@@ -78,7 +78,7 @@ def write_dataset(
 def casting_images(kinds: Sequence, seed: int, image_size: int = 128, start: int = 0) -> np.ndarray:
     """Draw one casting per kind, uint8 `(n, image_size, image_size, 1)`, 0..255.
 
-    Picture i depends on `(seed, start + i, kinds[i])` alone.
+    Picture i depends only on `(seed, start + i, kinds[i])`.
     """
     return _series(_casting, CASTING_KINDS, 1, kinds, seed, image_size, start)
 
@@ -88,7 +88,7 @@ def cloud_images(kinds: Sequence, seed: int, image_size: int = 128, start: int =
     return _series(_tile, CLOUD_KINDS, 3, kinds, seed, image_size, start)
 
 
-# Function, kinds of anomalies in turn, prefixes of normal files and of anomalies
+# Function, kinds of anomalies to cycle through, prefixes of normal and of anomalous files
 SETS = {
     "casting": (casting_images, CASTING_KINDS[1:], "cast_ok_0_", "cast_def_0_"),
     "cloud": (cloud_images, CLOUD_KINDS[1:3] * 2 + CLOUD_KINDS[3:], "train_", "train_"),
@@ -99,14 +99,14 @@ def _series(draw, known, channels, kinds, seed, size, start):
     if isinstance(kinds, str) or not set(kinds) <= set(known):
         raise GanlibError(f"kinds is {kinds!r}; expected a list of {', '.join(known)}")
     if size < 16 or seed < 0 or start < 0:
-        raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected 16, 0, 0 or more")
+        raise GanlibError(f"image_size={size}, {seed=}, {start=}; expected at least 16, 0 and 0")
     images = np.empty((len(kinds), size, size, channels), np.uint8)
     for number, (image, kind) in enumerate(zip(images, kinds, strict=True), start):
         image[:] = draw(seed, number, kind, size).round().clip(0, 255).reshape(image.shape)
     return images
 
 
-def _stream(seed, purpose, number):  # not `hash`, which differs from process to process
+def _stream(seed, purpose, number):  # not `hash`, which differs between processes
     return np.random.Generator(np.random.PCG64([seed, zlib.crc32(purpose.encode()), number]))
 
 
@@ -120,7 +120,7 @@ def _noise(rng, size, *cells):
 
 
 def _ring(rng, angle, knots):
-    """Draw noise over one turn, -1..1, and read it at these angles."""
+    """Draw noise over a full circle, -1..1, and sample it at these angles."""
     places = np.linspace(-np.pi, np.pi, knots, endpoint=False)
     return np.interp(angle, places, rng.uniform(-1, 1, knots), period=2 * np.pi)
 
@@ -138,10 +138,10 @@ def _mix(under, over, cover):
 
 
 def _casting(seed, number, kind, size):
-    """Turn, slant, mirror and brighten one of the kind's parts; `(size, size)`."""
+    """Draw one of the kind's parts rotated, slanted, mirrored and brightened; `(size, size)`."""
     rng, which = _stream(seed, f"casting {kind}", number), CASTING_KINDS.index(kind)
     part = 100 * which + int(rng.integers(DEFECTIVE_PARTS if which else PARTS))
-    # The real bad parts were photographed more askew than the good ones.
+    # Real bad parts were photographed at more of an angle than good ones.
     radius = rng.uniform(*((0.4, 0.44) if which else (0.41, 0.43)))
     slant = rng.uniform(*((0.01, 0.06) if which else (0, 0.04)))
     (c, s), (d, t) = ((np.cos(turn), np.sin(turn)) for turn in rng.uniform(-np.pi, np.pi, 2))
@@ -155,7 +155,7 @@ def _casting(seed, number, kind, size):
 
 @lru_cache(maxsize=64)
 def _part(seed, number, kind, size):
-    """Draw one part from the table up, in radii of the disc, for pictures of this size."""
+    """Draw one part, starting with the table, in disc radii, for pictures of this size."""
     rng = _stream(seed, "part", number)
     axis = ((np.arange(CANVAS) + 0.5) / CANVAS * 2 - 1) * EXTENT
     place = axis + 1j * axis[:, None]
@@ -165,7 +165,7 @@ def _part(seed, number, kind, size):
     shadow = np.clip(1 - (np.abs(place + 0.08 * light) - 1) / rng.uniform(0.18, 0.3), 0, 1) ** 2
     table = rng.uniform(150, 180) - 8 * (kind != "normal") + (place * rng.uniform(-10, 10)).real
     image = table * (1 - rng.uniform(0.45, 0.75) * shadow)
-    # The machined disc mirrors the lamp in opposite sectors; a dark one ends sharply.
+    # The machined disc reflects the lamp in opposite sectors; a dark sector ends sharply.
     shine = 1.03 - 1.25 * (r - 0.83) ** 2 + 0.08 * _bump(r - 0.665, 0.03)
     for spread, strength in ((4, 0.26), (30, 0.18), (260, 0.07)):
         for side in lamp + rng.uniform(-0.5, 0.5) + np.array([0, np.pi]):
@@ -177,7 +177,7 @@ def _part(seed, number, kind, size):
     shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
     blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
     blades = 1 + 1.2 * blades**6 * _bump(r - 0.42, 0.13)
-    # Radius, how much nearer than the disc, grey level, change towards the lamp, texture
+    # Radius, how much closer than the disc, gray level, change toward the lamp, texture
     layers = (
         (1.0, 0.0, 178, 0.0, shine),
         (0.625, 0.0, 34, 0.0, 1),  # groove
@@ -197,7 +197,7 @@ def _part(seed, number, kind, size):
 
 
 def _defect(rng, kind, image, place):
-    """Add a dark defect with a bright edge: a nick in rim or groove, torn flash, pits, or lines."""
+    """Add a dark defect with a bright edge: a nick in rim or groove, torn flash, pits or lines."""
     r, angle, where = np.abs(place), np.angle(place), np.exp(1j * rng.uniform(-np.pi, np.pi))
     level, cover = rng.uniform(35, 65), 0 * image
     if kind == "dent":
@@ -244,7 +244,7 @@ def _tile(seed, number, kind, size):
             axis = np.arange(size) / size - rng.uniform(0.3, 0.7)
             u, v = np.array([axis, axis]) * rng.uniform(-1, 1, (2, 1))
             line = u + v[:, None] + bend * _noise(rng, size, 3, 7)[..., 0]
-            # Without the slope, the line would be thin where it is steep.
+            # Without dividing by the slope, the line would be thin where it is steep.
             away = np.abs(line) / np.maximum(size * np.hypot(*np.gradient(line)), 0.3)
             image = _mix(image, _colour(rng, colours), _inside(away - half, 0.015)[..., None])
     veil = rng.uniform(*((0, 0.1) if rng.random() < 0.8 else (0.2, 0.5)))  # blue, often thin
@@ -263,14 +263,14 @@ def _sky(rng, kind, image, size):
     if kind == "haze":
         thick = rng.uniform(0.5, 0.8) + 0.08 * _noise(rng, size, 2, 4)
         return _mix(image, _colour(rng, AIR) * rng.uniform(0.7, 1.05), thick)
-    if kind == "cloudy":  # an even cover, in one tile of three with billows
+    if kind == "cloudy":  # an even cover; one tile in three has billows
         cover, soft = _colour(rng, AIR) * rng.uniform(0.8, 1.3), _noise(rng, size, 2, 4, 8)
         if rng.random() < 2 / 3:
             return _mix(image, cover * (1 + rng.uniform(0.01, 0.05) * soft), rng.uniform(0.93, 1))
         billows = soft + 0.6 * _noise(rng, size, 6, 12, 24, 48)
         cover = cover * (1 + rng.uniform(0.1, 0.25) * billows)
         return _mix(image, cover, np.clip(0.95 + 0.4 * billows, 0.3, 1))
-    margin = size // 4  # a cloud beyond the tile's edge throws its shadow into it
+    margin = size // 4  # a cloud beyond the tile's edge casts its shadow into it
     sky = _noise(rng, size + margin, 3, 6, 12, 24, 48)
     above = sky - np.quantile(sky, 0.97 - 0.4 * rng.random() ** 1.6)
     body = np.clip(above / rng.uniform(0.4, 1), 0, 1)

@@ -204,7 +204,7 @@ READ: dict[str, Odd] = {
     "case.png": Odd(saved(GREY, "PNG"), rgb(GREY)),
 }  # fmt: skip
 
-NONE, CUT = "it holds no BMP, GIF, JPEG, PNG, TIFF or WebP", "[Tt]runcated|it holds no"
+NONE, CUT = "it is not a BMP, GIF, JPEG, PNG, TIFF or WebP", "[Tt]runcated|it is not a"
 REFUSED: dict[str, Odd] = {
     **{
         f"cut at {n}0 percent.{suffix}": Odd(content[: len(content) * n // 10], CUT)
@@ -233,7 +233,7 @@ REFUSED: dict[str, Odd] = {
     **{
         # Pillow compares 8-bit levels with the transparent one as stored in the file.
         f"clear level of {depth} bit.png": Odd(
-            png(rows, depth=depth, colour=colour, before=chunk(b"tRNS", clear)), "clear level"
+            png(rows, depth=depth, colour=colour, before=chunk(b"tRNS", clear)), "transparent level"
         )
         for depth, colour, rows, clear in (
             (1, 0, bits(GREY > 99, 1), b"\0\1"),

@@ -99,7 +99,7 @@ def test_what_gives_no_batches_and_a_file_that_was_cut_off_are_refused(images):
     for rows, message in (
         ([], "at least one"),
         ([True, False], "type bool"),
-        ([3, 50], "from 3 to 50: expected .* of 50"),
+        ([3, 50], "from 3 to 50: expected .* below 50"),
         ([-1, 4], "from -1 to 4"),
     ):
         refused(message, Batches, images, rows)

@@ -84,7 +84,7 @@ def refused(data_dir, silence=download_module.SILENCE_SECONDS):
 def test_a_download_takes_no_login_and_no_second_time(kaggle, data_dir):
     lines = []
     fetch(data_dir, lines.append)
-    assert "asking Kaggle for " + CASTING.kaggle in lines[0]
+    assert "downloading " + CASTING.kaggle in lines[0]
     assert lines[1].endswith("downloaded from Kaggle.")
     assert kaggle.logins == []
     paths = [address.rpartition("/")[2] for address in kaggle.asked]
@@ -104,8 +104,8 @@ def test_a_refusal_says_what_to_do(kaggle, data_dir):
 
 def test_the_last_line_of_the_client_is_told_in_our_words():
     for said, why in (
-        ("Unauthenticated", "answers 401: it wants a login"),
-        ("    Save the token to ~/.kaggle/access_token\n", "answers 401: it wants a login"),
+        ("Unauthenticated", "answers 401: it requires a login"),
+        ("    Save the token to ~/.kaggle/access_token\n", "answers 401: it requires a login"),
         ("Permission 'datasets.get' was denied", f"answers 403: sign in at {CASTING.url}"),
         ("You must accept the terms of this dataset.", "answers 403"),
         ("Dataset not found", f"answers 404: there is no such data set; open {CASTING.url}"),
@@ -113,10 +113,10 @@ def test_the_last_line_of_the_client_is_told_in_our_words():
         ("Internal server error", "server has failed"),
         ("403 Client Error: Forbidden for url: https://api.kaggle.com/not found/401", "403: sign"),
         ("504 Server Error: Gateway Timeout for url: https://a/accept", "server has failed"),
-        ("RuntimeError: An unexpected error occurred: File 'a' is encrypted", "not a whole zip"),
+        ("RuntimeError: An unexpected error occurred: File 'a' is encrypted", "not a complete zip"),
         ("error occurred: [Errno 28] No space left", "files: No space left on device"),
         ("[Errno 13] Permission denied: '/data/.x/packed/x.zip'", "files: Permission denied"),
-        ("ConnectionPool: [Errno 111] Connection refused", "Kaggle is out of reach"),
+        ("ConnectionPool: [Errno 111] Connection refused", "Kaggle is unreachable"),
     ):
         told = download_module._reason(CASTING, f"Authentication required\nTraceback\n{said}")
         assert why in told
@@ -125,12 +125,12 @@ def test_the_last_line_of_the_client_is_told_in_our_words():
 def test_a_wrong_login_and_an_answer_that_nobody_knows(kaggle, data_dir, monkeypatch):
     kaggle.status, kaggle.message = 418, "I am a teapot"
     command = f"python -m kaggle datasets download {CASTING.kaggle}."
-    assert refused(data_dir) == f"Kaggle's client failed; to read what it says, run {command}"
+    assert refused(data_dir) == f"Kaggle's client failed; to see its output, run {command}"
     kaggle.heal()
     kaggle.login = "me:right"
     monkeypatch.setenv("KAGGLE_USERNAME", "me")
     monkeypatch.setenv("KAGGLE_KEY", "wrong")
-    assert refused(data_dir).startswith("Kaggle answers 401: it wants a login")
+    assert refused(data_dir).startswith("Kaggle answers 401: it requires a login")
     assert kaggle.logins
 
 
@@ -185,14 +185,14 @@ def flipped():
 
 
 BAD = {
-    "page": (lambda: b"<!DOCTYPE html>" + b" " * 999, "is not a whole zip file"),
-    "half": (lambda: zipped()[: len(zipped()) // 2], "is not a whole zip file"),
-    "wrong checksum": (flipped, "is not a whole zip file"),
+    "page": (lambda: b"<!DOCTYPE html>" + b" " * 999, "is not a complete zip file"),
+    "half": (lambda: zipped()[: len(zipped()) // 2], "is not a complete zip file"),
+    "wrong checksum": (flipped, "is not a complete zip file"),
     "file as folder": (lambda: zipped(IMAGES | {f"{min(IMAGES)}/a": b"x"}), "cannot write"),
     "an image missing": (
         lambda: zipped(dict(list(IMAGES.items())[1:])),
         "the zip file holds 2 + 2 + 2 images of casting (train_normal + test_normal + "
-        f"test_anomaly), expected 3 + 2 + 2. {CASTING.url} may hold another version",
+        f"test_anomaly), expected 3 + 2 + 2. {CASTING.url} may have a different version",
     ),
     "no images": (lambda: zipped({}), "the zip file lacks the train_normal"),
 }
@@ -228,7 +228,7 @@ def test_nothing_is_fetched_where_that_is_forbidden_or_a_folder_is_in_the_way(ka
     mine = data_dir / CASTING.folder / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
-    with pytest.raises(GanlibError, match="is in the way"):
+    with pytest.raises(GanlibError, match="already exists and has none"):
         fetch(data_dir)
     assert mine.read_text() == "mine"
     assert kaggle.asked == []

@@ -27,8 +27,8 @@ def test_a_name_is_an_archives_then_a_folders(tmp_path, monkeypatch):
     assert data.locate("~/parts") == tmp_path / "parts"
     for name, message in (
         ("nowhere", r"no data set 'nowhere'.*or give a folder\."),
-        ("no/where", r"^no/where is not there, not a folder\. Give casting"),
-        ("a.png", r"^a\.png is a file, not a folder"),
+        ("no/where", r"^no/where does not exist\. Give casting"),
+        ("a.png", r"^a\.png is not a folder\. Give"),
     ):
         for function in (open_dataset, data.locate):
             refused(message, function, name)
@@ -153,16 +153,16 @@ STEPS = {
     "?": lambda path: write(path).write_text("rubbish"),
 }
 REFUSED = {
-    "-train -test": r"x holds no image \(\.bmp, .*train/good, test/good",
-    "-train -test +crack +ok": r"x holds no image.*Images are in its folder ok\.",
-    "-train -test +color +crack": r"x holds no image.*Images are in folders of it\.",
+    "-train -test": r"x has no images \(\.bmp, .*train/good, test/good",
+    "-train -test +crack +ok": r"x has no images.*Images are in the subfolder ok\.",
+    "-train -test +color +crack": r"x has no images.*Images are in subfolders\.",
     "-train": r"a folder test but no folder train: put .*x/train/good",
     "-train/good +train/ok": r"x/train has no folder good, but ok: put",
-    "=train/good": r"x/train/good holds no image",
+    "=train/good": r"x/train/good has no images",
     "=test": r"x/test is empty",
-    "=test/crack": r"x/test/crack holds no image .*remove it",
-    "+test/dent/deeper": r"x/test/dent holds no image",
-    ">test/000.png >test/001.png": r"x/test holds 2 images itself, the first is 000\.png",
+    "=test/crack": r"x/test/crack has no images .*remove it",
+    "+test/dent/deeper": r"x/test/dent has no images",
+    ">test/000.png >test/001.png": r"x/test has 2 images directly in it, first 000\.png",
     "+test/OK": r"x/test/OK is not named after a defect",
     ">ground_truth/crack/007_mask.png": (
         r"crack/007_mask\.png is a mask without an image: expected .*test/crack/007 with"

@@ -169,7 +169,7 @@ def test_castings_may_lack_the_bad_ones_but_no_others(casting, tmp_path):
         "casting: 5 + 3 + 4 images in Kaggle's layout, digest is not Kaggle's, "
         "1 unreadable left out"
     )
-    assert "of train_normal are not those on record" in dataset.notes[0]
+    assert "of train_normal differ from those on record" in dataset.notes[0]
     assert load_images(dataset, 4, 1)[:, 0, 0, 0].tolist()[:4] == [0, 1, 2, 4]
     bad.unlink()
     refused(r"holds 4 \+ 3 \+ 4 images.*expected 5 \+ 3 \+ 4", skipping, casting, tmp_path)

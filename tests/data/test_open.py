@@ -107,7 +107,7 @@ def test_only_the_known_digests_are_kaggle(tiny, monkeypatch, tmp_path):
     assert dataset.source == "unverified"
     assert dataset.caption == "casting: 5 + 3 + 4 images in Kaggle's layout, digest is not Kaggle's"
     (note,) = dataset.notes
-    assert "of test_anomaly are not" in note
+    assert "of test_anomaly differ" in note
 
 
 def test_a_folder_is_the_archive_or_holds_it_and_has_to_exist(tiny, monkeypatch, tmp_path):
@@ -115,7 +115,7 @@ def test_a_folder_is_the_archive_or_holds_it_and_has_to_exist(tiny, monkeypatch,
         refused(r"'clouds'.*casting, cloud", function, "clouds")
         with pytest.raises(GanlibError, match=r"no/where is not a folder.* generated"):
             function("casting", "no/where", data_dir=tmp_path)
-        with pytest.raises(GanlibError, match=r"does not hold the casting images.*train/ok_front"):
+        with pytest.raises(GanlibError, match=r"does not contain the casting images.*train/ok_front"):
             function("casting", tmp_path, data_dir=tmp_path)
     monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "typo"))
     refused(r"typo is not a folder.*GANLIB_DATA", locate, "casting", data_dir=tmp_path)
@@ -128,7 +128,7 @@ def test_missing_and_empty_parts_and_other_counts_are_refused(tiny, tmp_path):
     folder = make_casting(tmp_path) / "casting_data/casting_data/test/def_front"
     for file in folder.iterdir():
         file.unlink()
-    refused(r"test/def_front holds no image.*Expected are 4", opened, "casting", tmp_path, tmp_path)
+    refused(r"test/def_front has no images.*Expected 4", opened, "casting", tmp_path, tmp_path)
     folder.rmdir()
     refused(r"lacks the test_anomaly images.*test/def_front", opened, "casting", tmp_path, tmp_path)
     for n in (2, 4):

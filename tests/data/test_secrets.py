@@ -78,7 +78,7 @@ def test_a_server_that_repeats_keys_is_not_repeated(kaggle, tmp_path, capfd, ech
 
 def test_a_password_in_the_address_of_a_proxy_is_not_repeated(kaggle, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("http_proxy", f"http://me:{SECRETS['proxy']}@127.0.0.1:9")
-    with pytest.raises(GanlibError, match="out of reach") as error:
+    with pytest.raises(GanlibError, match="unreachable") as error:
         data.open_dataset("casting", "kaggle", tmp_path / "data")
     assert leaks(str(error.value), *capfd.readouterr()) == []
 

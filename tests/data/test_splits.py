@@ -55,7 +55,7 @@ def test_a_split_depends_on_the_seed_and_a_limit_only_takes_away():
         map(np.array_equal, data.paper_split(dataset), data.paper_split(dataset, limit=1000))
     )
     for seed, limit in ((-1, None), (0, 0)):
-        refused("limit is at least 1", data.paper_split, dataset, seed, limit)
+        refused("limit at least 1", data.paper_split, dataset, seed, limit)
 
 
 def test_a_folder_without_both_kinds_gives_no_comparison():
@@ -237,7 +237,7 @@ def test_held_out_images_have_no_copy_in_training_and_giants_train(groups):
     assert not set(of_rows[split.train]) & set(of_rows[split.calibration])
     assert [*split.test_normal, *split.test_anomaly] == list(range(300, 350))
     assert "60 of 300 good images" in note
-    assert "no near-copy of them is trained on (the good images are 60 pictures)" in note
+    assert "no near-copies of them are in training (60 distinct pictures in all)" in note
     other = data.held_out_split(dataset, seed=4)[0]
     assert split.calibration.tolist() != other.calibration.tolist()
     assert 100 < split.calibration.mean() < 200  # from everywhere
@@ -263,7 +263,7 @@ def test_under_a_fixed_camera_or_of_many_they_are_drawn_one_by_one(groups, monke
         assert 30 < split.calibration.mean() < 70
     groups(np.maximum(row - 48, 0))  # a giant of 49: more than half can be told
     split, note = data.held_out_split(bare(normal=100))
-    assert "no near-copy" in note
+    assert "no near-copies" in note
     assert set(range(49)) <= set(split.train)
     monkeypatch.setattr(splits, "groups_of", lambda _: pytest.fail("compares"))
     split, note = data.held_out_split(bare(normal=4000, test_anomaly=1001))
@@ -281,5 +281,5 @@ def test_as_many_are_held_out_as_a_threshold_needs_if_there_are_enough(groups):
     with pytest.raises(GanlibError, match=r"x has 9 good images .* at least 10"):
         data.held_out_split(bare("folder", "x", normal=9))
     for share, seed in ((0.0, 0), (0.6, 0), (0.2, -1)):
-        with pytest.raises(GanlibError, match=r"share is above 0 and at most 0\.5"):
+        with pytest.raises(GanlibError, match=r"share above 0 and at most 0\.5"):
             data.held_out_split(bare(normal=50), share, seed)
