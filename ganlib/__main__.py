@@ -18,10 +18,10 @@ from ganlib import import_keras
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
-warnings.filterwarnings("ignore", module="PIL")  # about files that can be read
+warnings.filterwarnings("ignore", module="PIL")  # about readable files
 
 EPILOG = """
-A whole session:
+Example:
 
   python -m ganlib train parts/ --output parts.keras --minutes 5
 
@@ -29,8 +29,7 @@ A whole session:
 
   python -m ganlib export parts.keras parts.onnx
 
-Exit status: 0 success (with --fail-on-anomaly: and all images are normal), 1 anomalies were found
-with --fail-on-anomaly, 2 an error, 130 interrupted.
+Exit status: 0 success, 1 anomalies found (only with --fail-on-anomaly), 2 error, 130 interrupted.
 """
 _say = functools.partial(typer.echo, err=True)
 
@@ -45,12 +44,12 @@ class _Commands(typer.core.TyperGroup):
             what = error.strerror or type(error).__name__
             _say(f"Error: {shown(error.filename or 'A file')}: {what}.")
         except KeyboardInterrupt:
-            _say("\nInterrupted. The same command continues.")
+            _say("\nInterrupted. Run the same command again to continue.")
             raise typer.Exit(130) from None
         raise typer.Exit(2)
 
 
-HELP = "Find defects in images, with a model that has seen good images only."
+HELP = "Find defects in images with a model trained on good images only."
 PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 app = typer.Typer(cls=_Commands, help=HELP, epilog=EPILOG, no_args_is_help=True, **PLAIN)
 
@@ -66,34 +65,35 @@ def _file(suffix: str, help: str, *names: str):
 
 SHOWN = ("images", "method", "backbone", "weights", "image_size", "trained_on", "train_seconds")
 SHOWN += ("calibrated_on", "held_out_pictures", "lowest_rate", "false_alarm_rate", "made")
-FOLDER = "Good images; or train/good with test/good, test/<kind> and ground_truth/<kind>."
+FOLDER = "Good images, or a data set: train/good, test/good, test/<kind>, ground_truth/<kind>."
 RATE = {"min": 0.0001, "max": 0.9999, "help": "Share of good images that may be flagged."}
-FILE = "Weights of MobileNetV2, from ImageNet.  [default: Keras downloads them]"
-SIZE = "32, 64, 128 or 256 pixels.  [default: what suits the method]"
-RESIZE = "How images become square: with bars, cut, or squeezed."
-DETECTOR = typer.Argument(help="A file from `train`.", metavar="DETECTOR")
-ON_ERROR = typer.Option("raise", help="At an image that cannot be read: stop, or leave it out.")
+FILE = "MobileNetV2 weights pretrained on ImageNet.  [default: downloaded by Keras]"
+SIZE = "32, 64, 128 or 256 pixels.  [default: depends on the method]"
+RESIZE = "How to make images square: add black bars, crop, or squeeze."
+DETECTOR = typer.Argument(help="A file written by `train`.", metavar="DETECTOR")
+ON_ERROR = typer.Option("raise", help="Stop at an unreadable image, or skip it.")
+FAIL = "Exit with status 1 if any image is flagged."
 
 
 @app.command()
 def train(
     folder: Path = typer.Argument(help=FOLDER),
     output: Path | None = _file(".keras", "[default: FOLDER.keras]", "--output", "-o"),
-    method: str = typer.Option("auto", help="The best of several, or a name: GANomaly, ..."),
+    method: str = typer.Option("auto", help="auto (the best of several) or a name: GANomaly, ..."),
     minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for training, in minutes."),
     steps: int | None = typer.Option(None, min=1, help="Training steps."),
     image_size: int | None = typer.Option(None, help=SIZE),
-    channels: int | None = typer.Option(None, help="1 (grey) or 3.  [default: as the images]"),
+    channels: int | None = typer.Option(None, help="1 (gray) or 3.  [default: as the images]"),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
     false_alarm_rate: float = typer.Option(0.05, **RATE),
-    seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    seed: int = typer.Option(0, help="Seed for weights, order and held-out images."),
     weights: Path | None = typer.Option(None, dir_okay=False, envvar="GANLIB_WEIGHTS", help=FILE),
     on_error: Literal["raise", "skip"] = ON_ERROR,
 ) -> None:
     """Train a detector on good images.
 
-    A fifth is held out to choose the threshold. The same command continues an interrupted one.
+    A fifth is held out to choose the threshold. To continue an interrupted run, repeat the command.
     """
     _import_keras()
     from ganlib import data
@@ -115,7 +115,7 @@ def train(
             about = (dataset, split, chosen, work / "training" / "checkpoint.npz", minutes, seed)
             about += (false_alarm_rate, (note,), method, image_size, weights)
             detector, _ = train_detector(*about)
-            write_safely(output, detector.save)  # whatever comes of the test
+            write_safely(output, detector.save)  # before the test, which may fail
             detector.card = {**detector.card, "test": judge(detector, dataset, split)}
             write_safely(output, detector.save)
         finally:
@@ -130,12 +130,12 @@ def train(
 @app.command()
 def sets(
     folders: list[Path] = typer.Argument(help=FOLDER),
-    methods: str = typer.Option("", help="Names, as auto,GANomaly.  [default: all]"),
-    minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for each training."),
-    seed: int = typer.Option(0, help="Of weights, order and what is held out."),
+    methods: str = typer.Option("", help="Names, such as auto,GANomaly.  [default: all]"),
+    minutes: float = typer.Option(5.0, min=0.0001, help="Time limit per training, in minutes."),
+    seed: int = typer.Option(0, help="Seed for weights, order and held-out images."),
     output: Path = typer.Option("runs/sets", file_okay=False, help="Folder to write to."),
 ) -> None:
-    """Compare methods on folders with test images. The same command continues, by runs/sets/."""
+    """Compare methods on folders with test images. Run it again to continue from runs/sets/."""
     _import_keras()
     from ganlib.sets import RUNS, compare
 
@@ -144,18 +144,18 @@ def sets(
         table = compare(folders, names, minutes, seed, output, _say)
     print(output / "results.csv", output / "sets.png", sep="\n")
     if failed := table["error"].count():
-        raise GanlibError(f"{failed} of {len(table)} failed, see the column error of results.csv.")
+        raise GanlibError(f"{failed} of {len(table)} failed: see column error in results.csv.")
 
 
 def _import_keras() -> None:
     try:
         import_keras()
     except (ImportError, ValueError) as error:
-        asked = "the environment variable KERAS_BACKEND, and keras.json in ~/.keras or KERAS_HOME"
-        raise GanlibError(f"Keras cannot start: {error}. See {asked}.") from error
+        asked = "the environment variable KERAS_BACKEND and keras.json in ~/.keras or KERAS_HOME"
+        raise GanlibError(f"Keras cannot start: {error}. Check {asked}.") from error
     import keras
 
-    keras.config.set_image_data_format("channels_last")  # whatever keras.json has for others
+    keras.config.set_image_data_format("channels_last")  # override keras.json
     keras.config.set_floatx("float32")
 
 
@@ -165,25 +165,25 @@ def _load(path: Path):
     model = load_model(path)
     if not isinstance(model, Detector):
         name = type(model).__name__
-        raise GanlibError(f"{path} holds {name}, expected a detector: see python -m ganlib train.")
+        raise GanlibError(f"{path} holds {name}, not a detector: see python -m ganlib train.")
     return model
 
 
 @app.command()
 def score(
     detector: Path = DETECTOR,
-    images: list[Path] = typer.Argument(help="Image files, and folders of them."),
-    csv: Path | None = _file(".csv", "Write a table."),
-    report: Path | None = _file(".html", "Write a page with pictures."),
-    heatmaps: Path | None = typer.Option(None, file_okay=False, help="Write heat maps there."),
+    images: list[Path] = typer.Argument(help="Image files and folders of images."),
+    csv: Path | None = _file(".csv", "Write a table of scores."),
+    report: Path | None = _file(".html", "Write an HTML page with pictures."),
+    heatmaps: Path | None = typer.Option(None, file_okay=False, help="Folder for heat maps."),
     false_alarm_rate: float | None = typer.Option(None, **RATE),
     on_error: Literal["raise", "skip"] = ON_ERROR,
-    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help="Then exit with 1."),
+    fail_on_anomaly: bool = typer.Option(False, "--fail-on-anomaly", help=FAIL),
 ) -> None:
     """Score images.
 
-    Without --csv, --report or --heatmaps, print a line per image: verdict, score, file. With them,
-    the same command continues an interrupted one.
+    Without --csv, --report or --heatmaps, print one line per image: verdict, score, file. With any
+    of them, an interrupted run continues if you repeat the command.
     """
     from tqdm import tqdm
 
@@ -221,7 +221,7 @@ def score(
     for path in filter(None, outputs):
         print(path)
     if not counts.scored:
-        raise GanlibError(f"None of {counts.unreadable} images could be read: nothing was judged.")
+        raise GanlibError(f"None of {counts.unreadable} images could be read: nothing was scored.")
     if fail_on_anomaly and counts.anomalies:
         raise typer.Exit(1)
 
@@ -229,12 +229,12 @@ def score(
 @app.command()
 def export(
     detector: Path = DETECTOR,
-    output: Path = typer.Argument(help="The file, with the suffix of the format."),
+    output: Path = typer.Argument(help="Output path, with the suffix of the format."),
     format: Literal["onnx", "litert", "saved_model", "openvino"] = typer.Option(
-        "onnx", help=".onnx, .tflite, a folder, .xml."
+        "onnx", help="Suffix: .onnx, .tflite, none (a folder), .xml."
     ),
 ) -> None:
-    """Write a detector, and what is to be known of it as JSON, for programs without Keras."""
+    """Export a detector and a JSON file for programs without Keras."""
     _import_keras()
     from ganlib.detector.export import export as write
 
@@ -245,9 +245,9 @@ def export(
 @app.command()
 def inspect(
     detector: Path = DETECTOR,
-    as_json: bool = typer.Option(False, "--json", help="Print all of it as JSON."),
+    as_json: bool = typer.Option(False, "--json", help="Print the whole card as JSON."),
 ) -> None:
-    """Print a detector's card: its images, its training, its threshold, its test."""
+    """Print a detector's card: images, training, threshold, tests."""
     _import_keras()
     from ganlib.detector.report import findings
 
@@ -265,8 +265,8 @@ def inspect(
 
 def main() -> None:
     """Run from the command line."""
-    os.environ.setdefault("MPLBACKEND", "agg")  # opens no window
-    for stream in (sys.stdout, sys.stderr):  # whose encoding may lack letters of a file's name
+    os.environ.setdefault("MPLBACKEND", "agg")  # open no window
+    for stream in (sys.stdout, sys.stderr):  # may lack characters of file names
         stream.reconfigure(errors="backslashreplace")
     app()
 

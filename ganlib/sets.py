@@ -1,4 +1,4 @@
-"""Compare methods on any number of folders: a table and a figure, and nothing is done twice."""
+"""Compare methods on folders, in a table and a figure; finished runs are not repeated."""
 
 import json
 import timeit
@@ -21,7 +21,7 @@ from ganlib.models import METHODS
 from ganlib.settings import settings
 
 RUNS = Path("runs/sets")
-TIMED = 64  # images that are scored to measure the time for one
+TIMED = 64  # images scored to measure the time per image
 COLUMNS = """set method model family n_train n_calibration n_normal n_anomaly
 auroc auroc_low auroc_high detection_rate detection_low detection_high asked false_alarm_rate
 false_alarm_low false_alarm_high pixel_auroc pro masks train_seconds ms_per_image megabytes
@@ -31,17 +31,17 @@ image_size seed minutes backend processor ganlib commit error""".split()  # noqa
 def compare(
     folders: list[Path], methods: list[str], minutes: float, seed: int, output: Path, say=print
 ) -> pd.DataFrame:
-    """Train methods (none: all) on folders, judge them on the test images, and draw that.
+    """Train methods (default: all) on folders, test them, and write a table and a figure.
 
-    What `RUNS` holds is not done again unless images, masks, arguments, backend or the version of
-    ganlib differ. What fails has an `error`, and the others go on. No image goes to `output`.
+    Results in `RUNS` are reused unless images, masks, arguments, backend or version of ganlib have
+    changed. A failure is recorded in `error`; the others continue. `output` gets no input images.
 
-    Return `COLUMNS` for each folder and method, NaN where there is nothing to say: `model` is what
-    "auto" took, `asked` the rate of false alarms that the threshold is for.
+    Return `COLUMNS` for each folder and method, NaN where there is no value: `model` is the method
+    that "auto" chose, `asked` the false-alarm rate that the threshold is set for.
     """
     names, rows = [name_of(folder.resolve()) for folder in folders], []
     if twice := {name for name in names if names.count(name) > 1}:
-        raise GanlibError(f"Several folders are called {min(twice)}: rename one, or name it once.")
+        raise GanlibError(f"Several folders are named {min(twice)}: rename one, or list it once.")
     remove_unfinished(RUNS)
     for folder, name in zip(folders, names, strict=True):
         for method in methods or ["auto", *METHODS]:
@@ -50,21 +50,21 @@ def compare(
             try:
                 row |= _result(folder, RUNS / name / slug(method), method, minutes, seed)
                 say("  AUROC {auroc:.3f}, {detection_rate:.1%} found".format_map(row))
-            except Exception as error:  # whatever it is, the others are none the worse for it
+            except Exception as error:  # of any kind: it must not stop the others
                 row["error"] = f"{type(error).__name__}: {error}"
                 say(f"  {row['error']}")
             rows.append(row)
     table = pd.DataFrame(rows)
-    write_csv(output / "results.csv", table.convert_dtypes())  # whole numbers stay whole
-    about = f"Seed {seed}, {minutes:g} minutes of training at most. Thresholds: by held-out good "
-    about += "images. Lines: 95 % intervals. No symbol: it failed, or there are no such images. "
+    write_csv(output / "results.csv", table.convert_dtypes())  # keep integers
+    about = f"Seed {seed}, at most {minutes:g} minutes of training. Thresholds: from held-out good "
+    about += "images. Lines: 95 % intervals. No symbol: failed, or no such images. "
     about += "; ".join(table["processor"].dropna().unique())
     save(forest.methods_on_sets(table, "Which method finds the defects?", about), output / "sets")
     return table
 
 
 def _result(folder: Path, run: Path, method: str, minutes: float, seed: int) -> dict:
-    """Read a row from the file in which it was written, or train, judge and write it."""
+    """Read a finished row from its file, or train, test and write it."""
     dataset = data.open_dataset(f"{folder}/", data_dir=RUNS, on_message=lambda _: None)
     masks = [dataset.root / mask for mask in dataset.files["mask"] if mask]
     masks = [file.relative_to(dataset.root).as_posix() for m in masks for file in masks_in(m)]

@@ -1,4 +1,4 @@
-"""Choose among trained models without a single anomaly: by defects forged into good images."""
+"""Choose among trained models without real anomalies, by synthetic defects in good images."""
 
 import itertools
 import math
@@ -12,22 +12,22 @@ from ganlib.models.base import AnomalyModel
 from ganlib.models.experts import Experts
 from ganlib.models.segmentator import Segmentator
 
-FORGED = 100  # images with forged defects, at least
-LEAD = 0.02  # of AUROC, by which others must beat what has never seen a forged defect, together
+FORGED = 100  # images with synthetic defects, at least
+LEAD = 0.02  # of AUROC, required to beat the combined models that are not trained on such defects
 
 
 def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
-    """Choose the model that best tells good images from the same with a forged defect.
+    """Choose the model that best separates good images from copies with a synthetic defect.
 
-    The defects are of kinds that no model has trained on. Several models together are tried too,
-    see `Experts`. All together but a `Segmentator`, which has practised, win unless others `LEAD`.
+    The defects are of kinds that no model was trained on. Combinations, see `Experts`, are tried
+    too. The one of all but `Segmentator`s, which train on defects, wins unless others `LEAD`.
 
     Args:
-        models: name to a trained model; the largest image size is a multiple of the others.
-        images: good images of the largest size that none of them was trained on, uint8.
+        models: trained models by name; the largest image size is a multiple of the others.
+        images: good images of the largest size, uint8, that no model was trained on.
 
     Returns:
-        The model or the experts, and a row for each, best first: `method`, `auroc`, `ms_per_image`.
+        The model or `Experts`, and a row for each, best first: `method`, `auroc`, `ms_per_image`.
     """
     random = np.random.default_rng([seed, 15])
     rounds = math.ceil(FORGED / len(images))
@@ -36,7 +36,7 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
     normal, scores, ms = {}, {}, {}
     for name, model in models.items():
         normal[name] = model.detect(at_size(images, model))
-        began = time.perf_counter()  # the call before has compiled
+        began = time.perf_counter()  # already compiled by the call above
         found = model.detect(at_size(forged, model)).scores
         ms[name] = 1000 * (time.perf_counter() - began) / len(forged)
         scores[name] = np.concatenate([normal[name].scores, found])
@@ -52,14 +52,14 @@ def choose(models: dict[str, AnomalyModel], images: np.ndarray, seed: int = 0):
             auroc = round(evaluation.evaluate(labels, np.asarray(mean))["auroc"], 4)
             cost = round(sum(ms[name] for name in names), 1)
             rows.append({"method": " + ".join(names), "auroc": auroc, "ms_per_image": cost})
-    # And keep the order of equal ones.
+    # The sort is stable: ties keep their order.
     rows.sort(key=lambda row: LEAD * (row["method"] != " + ".join(usual)) - row["auroc"])
     names = rows[0]["method"].split(" + ")
     return models[names[0]] if len(names) == 1 else together(names), rows
 
 
 def at_size(images: np.ndarray, model: AnomalyModel) -> np.ndarray:
-    """Reduce images to the size of a model: a pixel is the mean of those that it covers."""
+    """Reduce images to the size of a model: each pixel is the mean of those it covers."""
     size = model.image_size
     factor = images.shape[1] // size
     parts = images.reshape(len(images), size, factor, size, factor, -1)

@@ -1,4 +1,4 @@
-"""A trained model with all that turns its scores into verdicts, in one file."""
+"""A trained model, and everything that turns its scores into verdicts, in one file."""
 
 import functools
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from ganlib.evaluation import count_odd, quantile_threshold
 from ganlib.models.base import AnomalyModel, along_both, gaussian, predict, scale
 from ganlib.models.detection import HALF_RANGE, Detection
 
-SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, in sides of the image
+SMOOTHING = 1 / 32  # sigma of the Gaussian that smooths residuals, relative to the image size
 
 
 class Detector(AnomalyModel):
-    """A trained model, its threshold, and what is normal at every place of an image.
+    """A trained model, its threshold, and what is normal at each pixel.
 
-    The score is the "heat" of the hottest place, see `heat_maps`, so that an image is an anomaly
-    exactly if its heat map shows why; or the model's "own"; None leaves that to the model.
-    The card, values that JSON can hold, says where the detector comes from. `normal_scores` and
-    `normal_peaks`, of the maps before they have a unit, are those of held-out normal pictures.
+    `score` is "heat", the maximum of the heat map (see `heat_maps`), so an image is flagged exactly
+    if its heat map shows why; "own", the model's score; or None, the default of the model.
+    The card records the detector's origin as JSON-compatible values. `normal_scores` and
+    `normal_peaks`, of the maps before scaling, are those of held-out normal pictures.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Detector(AnomalyModel):
     ):
         super().__init__(model.image_size, model.channels, **kwargs)
         if (score := score or model.scored_by) not in ("heat", "own"):
-            raise GanlibError(f"score is {score!r}: choose heat | own.")
+            raise GanlibError(f"score is {score!r}: choose heat or own.")
         self.model = model
         self.by_heat = score == "heat"
         self.card = dict(card or {})
         self.normal_scores = np.sort(np.asarray(normal_scores or [], "float32"))
         self.normal_peaks = np.sort(np.asarray(normal_peaks or [], "float32"))
-        # Of the smoothed residuals of training images, and the deviations of a heat of 1.
+        # Of smoothed training residuals; `heat_unit` is the number of deviations at a heat of 1.
         shape = (self.image_size, self.image_size)
         add = functools.partial(self.add_weight, trainable=False)
         self.residual_mean = add(shape, "zeros", name="residual_mean")
@@ -52,7 +52,7 @@ class Detector(AnomalyModel):
 
     @property
     def resize(self) -> str:
-        """How images become square, see `ganlib.data.images.decode`."""
+        """How images are made square, see `ganlib.data.images.decode`."""
         return self.card.get("resize", "squeeze")
 
     @property
@@ -62,17 +62,17 @@ class Detector(AnomalyModel):
 
     @property
     def threshold(self) -> float | None:
-        """Images with this score or a higher one are anomalies; None before calibration."""
+        """The lowest score that is flagged as an anomaly; None before calibration."""
         return (self.thresholds or {}).get("quantile")
 
     @functools.cached_property
     def own_map(self) -> bool:
-        """Whether the model itself says where an image is not normal, see `Trainable.forward`."""
+        """Whether the model returns its own map of anomalies, see `Trainable.forward`."""
         shape = (None, self.image_size, self.image_size, self.channels)
         return "residual" in self.model.compute_output_spec(keras.KerasTensor(shape, "uint8"))
 
     def call(self, images, training=None):
-        """Compute all answers at once, for `export`; the model must answer in one pass."""
+        """Compute all outputs in one pass, for `export`; the model must support this."""
         outputs = self.model(images, training=False)
         images = scale(images)
         residuals = ops.abs(images - outputs["reconstruction"]) * HALF_RANGE
@@ -104,11 +104,11 @@ class Detector(AnomalyModel):
         return detection, heat
 
     def heat_maps(self, residuals: np.ndarray) -> np.ndarray:
-        """Compute where residuals, of a `Detection`, are higher than those of normal images.
+        """Compute where the residuals of a `Detection` exceed those of normal images.
 
-        They are compared place by place: an edge that is never rebuilt well is not hot. The model's
-        own maps stay as they are. The heat is `(n, image_size, image_size)`, 0 and up; of normal
-        images, the false-alarm rate in force reaches 1 anywhere.
+        They are compared pixel by pixel: an edge that is never reconstructed well is not hot. The
+        model's own maps are only scaled. The heat is `(n, image_size, image_size)`, 0 and up; the
+        share of normal images that reach 1 anywhere is the current false-alarm rate.
         """
         return predict(self._heat, residuals)
 
@@ -119,13 +119,13 @@ class Detector(AnomalyModel):
         training: Detection | None = None,
         pictures: Sequence | None = None,
     ) -> None:
-        """Choose threshold and unit of the heat maps by normal images that were not trained on.
+        """Choose the threshold and the heat unit from normal images that were not trained on.
 
-        `normal` is what `model` detects in them, as in new ones; `training`, in images that were
-        trained on, is what is usual at every place: without it, and for a model that has its own
-        maps, all places are alike. Of equal `pictures`, `(n,)` names, the highest score counts. The
-        card says what they promise: if they are few, the lowest possible rate is used; odd ones do
-        not set the threshold.
+        `normal` holds the model's detections on these images, computed as on new ones. `training`
+        holds those on training images and gives the usual residual at each pixel; without it, or
+        with the model's own maps, all pixels are treated alike. Of equal `pictures`, `(n,)` names,
+        the highest score counts. The card records the promised rate: with few pictures it is the
+        lowest possible one. Outliers do not set the threshold.
         """
         if training is not None and not self.own_map:
             maps = predict(lambda part: _smooth(part, self.image_size), training.residuals)
@@ -143,19 +143,19 @@ class Detector(AnomalyModel):
             names, (below, above) = table.index[n:], table["scores"].iloc[[n - 1, n]]
             most = 100 * ((n + 1) * rate + odd) / (n + odd + 1)
             notes.append(
-                f"{', '.join(map(str, names))} would set the threshold, {above / below:.3g} times "
-                "as anomalous as the next, and was left out. Look at it: if it is not good, remove "
-                f"it and train again; if it is, only a rate of {most:.3g} % is promised."
+                f"{', '.join(map(str, names))} would set the threshold, at {above / below:.3g} "
+                "times the next-highest score, and was excluded. Check it: if it is not good, "
+                f"remove it and train again; if it is, only a rate of {most:.3g} % is promised."
             )
         if rate > false_alarm_rate:
             few = f"{n} held-out good pictures are too few for a rate of {false_alarm_rate:g}"
-            notes.append(f"{few}: the threshold is for {lowest:.3g}.")
+            notes.append(f"{few}: the threshold is set for {lowest:.3g}.")
         self.card = {**self.card, "held_out_pictures": n, "lowest_rate": lowest, "notes": notes}
         self.normal_scores, self.normal_peaks = np.sort(usual.to_numpy("float32").T)
         self.set_rate(rate)
 
     def set_rate(self, false_alarm_rate: float) -> None:
-        """Choose threshold and unit of the heat maps for a share of normal pictures, 0..1."""
+        """Choose the threshold and the heat unit for a share of normal pictures, 0..1."""
         unit = quantile_threshold(self.normal_peaks, false_alarm_rate)
         if self.by_heat:
             self.normal_scores = self.normal_peaks / np.float32(unit)
@@ -179,5 +179,5 @@ def _smooth(residuals, image_size: int):
 
 
 def _floored(deviations: np.ndarray) -> np.ndarray:
-    """Raise deviations of pixels at which the few normal images happen to agree."""
+    """Raise the deviations of pixels where the few normal images happen to agree."""
     return np.maximum(deviations, max(np.median(deviations), 1.0))

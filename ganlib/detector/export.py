@@ -1,7 +1,7 @@
 """Export a detector for programs that have neither ganlib nor Keras.
 
-The exported model takes raw pixels. A JSON file beside it says how an image is brought to its size,
-what it returns, the threshold and the card. This is such a program, with ONNX:
+The exported model takes raw pixels. The JSON file next to it describes how to resize images, the
+outputs, the threshold and the card. A complete program with ONNX:
 
     import json
 
@@ -16,7 +16,7 @@ what it returns, the threshold and the card. This is such a program, with ONNX:
         levels = np.minimum(np.asarray(image), about["white"])
         image = Image.fromarray((levels / about["white"] * 255).astype("float32"))
     else:
-        black = Image.new("RGBA", image.size, "black")  # where the image is clear
+        black = Image.new("RGBA", image.size, "black")  # under transparent pixels
         image = Image.alpha_composite(black, image.convert("RGBA")).convert(about["mode"])
     if about["resize"] != "squeeze":
         side = (max if about["resize"] == "letterbox" else min)(image.size)
@@ -46,24 +46,24 @@ from ganlib.models.base import AnomalyModel
 from ganlib.models.fast import plain_convolutions
 
 SUFFIXES = {"onnx": ".onnx", "litert": ".tflite", "saved_model": "", "openvino": ".xml"}
-FORMATS = {"saved_model": "tf_saved_model"}  # Keras's names, where they are others
+FORMATS = {"saved_model": "tf_saved_model"}  # Keras's names, where they differ
 PACKAGES = {"onnx": "tf2onnx", "openvino": "openvino"}
 
 OUTPUTS = {
     "score": "(n,) float32: an anomaly if at or above the threshold",
     "reconstruction": "(n, image_size, image_size, channels) float32, 0..255",
-    "residual": "the same, |image - reconstruction|, 0..255; or one channel, the model's own map",
-    "heat_map": "(n, image_size, image_size) float32, false_alarm_rate of normals reach 1 anywhere",
+    "residual": "same shape, |image - reconstruction|, 0..255; or one channel, the model's own map",
+    "heat_map": "(n, image_size, image_size) float32; false_alarm_rate of normal images reach 1",
 }
 PRECISION = "float32; OpenVINO uses bfloat16 where it can, unless INFERENCE_PRECISION_HINT is f32"
 
 
 def export(detector: Detector, path: str | Path, format: str = "onnx") -> list[Path]:
-    """Write a calibrated detector, whose model answers in one pass, for other programs.
+    """Export a calibrated detector, whose model scores in one pass, for other programs.
 
     The input is `images`, uint8 `(n, image_size, image_size, channels)`, the outputs are those of
-    `Detector.call`. The name of `path` ends as `SUFFIXES` says. Return the paths written, last the
-    `<path>.json`. A GanlibError says what is wrong with detector or name, or what is missing.
+    `Detector.call`. `path` must have its format's suffix, see `SUFFIXES`. Return the written paths,
+    `<path>.json` last. A GanlibError names an unsuitable detector or path, or a missing package.
     """
     path = Path(path)
     _check(detector, path, format)
@@ -89,25 +89,25 @@ def _check(detector: Detector, path: Path, format: str) -> None:
         raise GanlibError(f"format is {format!r}: choose one of {', '.join(SUFFIXES)}.")
     name = type(detector).__name__
     if not isinstance(detector, Detector) or detector.threshold is None:
-        raise GanlibError(f"This {name} is no calibrated detector: see Detector.calibrate_on.")
+        raise GanlibError(f"This {name} is not a calibrated detector: see Detector.calibrate_on.")
     name, backend = type(detector.model).__name__, keras.backend.backend()
     if type(detector.model).detect is not AnomalyModel.detect:
-        raise GanlibError(f"{name} searches for each image: export another method's detector.")
+        raise GanlibError(f"{name} searches for each image: export a detector of another method.")
     suffix = SUFFIXES[format]
     if path.suffix != suffix and (suffix or path.suffix in SUFFIXES.values()):
-        ending = f"a file that ends in {suffix}" if suffix else "a folder without such an ending"
-        raise GanlibError(f"path is {shown(path)}: a model of {format} is {ending}.")
+        ending = f"a file name ending in {suffix}" if suffix else f"a folder, not {path.suffix}"
+        raise GanlibError(f"path is {shown(path)}: {format} requires {ending}.")
     if path.is_dir() if suffix else path.exists() and not (path / "saved_model.pb").is_file():
-        raise GanlibError(f"{shown(path)} exists and is not such a model: choose another name.")
+        raise GanlibError(f"{shown(path)} exists and is not in this format: choose another name.")
     if backend != "tensorflow":
         raise GanlibError(f"Keras runs on {backend}: export with KERAS_BACKEND=tensorflow.")
     if format == "openvino":
-        # Otherwise it reports to its makers that it was imported and what it converts.
+        # Otherwise OpenVINO sends telemetry on imports and conversions.
         sys.modules.setdefault("openvino_telemetry", None)
     try:
         importlib.import_module(PACKAGES.get(format, "tensorflow"))
     except ImportError as error:
-        raise GanlibError(f"{format}: {error}; pip install 'ganlib[export]'.") from error
+        raise GanlibError(f"{format}: {error}. Run pip install 'ganlib[export]'.") from error
 
 
 def _about(detector: Detector, name: str, format: str) -> dict:
@@ -119,7 +119,7 @@ def _about(detector: Detector, name: str, format: str) -> dict:
         "mode": "L" if channels == 1 else "RGB",
         "resize": detector.resize,
         "white": detector.white,
-        "filter": "box: a pixel is the mean of those that it covers",
+        "filter": "box: each pixel is the mean of the pixels it covers",
         "threshold": detector.threshold,
         "input": {"name": "images", "type": "uint8", "shape": [None, size, size, channels]},
         "outputs": OUTPUTS,

@@ -10,21 +10,21 @@ from scipy import ndimage
 from ganlib.data.dataset import WHITE
 from ganlib.data.images import read_picture, shown_box
 
-BEGINS, FULL = 0.5, 2.0  # the heat at which color begins and is full; 1 is the threshold
-OPAQUE = 0.75  # of the hottest places, so that the defect is still visible
-LARGEST = 2048  # pixels: memory is in proportion to what is drawn
-HOTTEST = 0.8  # of the highest heat: what is outlined where nothing reaches the threshold
+BEGINS, FULL = 0.5, 2.0  # the heat where color begins and is full; 1 is the threshold
+OPAQUE = 0.75  # of the hottest pixels; the defect stays visible
+LARGEST = 2048  # pixels; memory grows with the size of the drawing
+HOTTEST = 0.8  # of the highest heat: outlined if nothing reaches the threshold
 COOL, HOT, LINE = np.array([255, 225, 0]), np.array([225, 0, 30]), np.array([0, 60, 255])
 
 
 def overlay(image: np.ndarray, heat_map: np.ndarray, flagged: bool = False) -> np.ndarray:
     """Draw a heat map `(h, w)`, outlined at 1, over an image `(h, w, 1 or 3)`; uint8, RGB.
 
-    An image may be flagged for what all its places are together: its hottest place is outlined.
+    In an image that is flagged as a whole, the hottest region is outlined.
     """
     strength = np.clip((heat_map - BEGINS) / (FULL - BEGINS), 0, 1)[..., np.newaxis]
     color = COOL + strength * (HOT - COOL)
-    cover = OPAQUE * np.sqrt(strength)  # a place that is just hot enough is visible, too
+    cover = OPAQUE * np.sqrt(strength)  # the root keeps faint heat visible
     colors = np.repeat(image, 4 - image.shape[-1], axis=-1)[..., :3]
     drawn = np.rint(colors + cover * (color - colors)).astype("uint8")
     line_at = min(1.0, HOTTEST * heat_map.max()) if flagged and heat_map.any() else 1.0
@@ -34,7 +34,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, flagged: bool = False) -> n
 
 
 def at_own_size(heat_map: np.ndarray, width: int, height: int, resize: str) -> np.ndarray:
-    """Scale the heat map of a square to the picture that `resize` made it of; elsewhere it is 0."""
+    """Scale a square's heat map back to the picture before `resize`; 0 outside the square."""
     left, top, right, bottom = shown_box(width, height, resize)
     square = Image.fromarray(np.asarray(heat_map, "float32"))
     across, down = square.width / (right - left), square.height / (bottom - top)
@@ -51,7 +51,7 @@ def draw_heat(
     flagged: bool = False,
     white: int = WHITE,
 ) -> Image.Image:
-    """Draw an image file, 240 to 2048 pixels wide, under its heat map and over a caption."""
+    """Draw an image file, 240 to 2048 pixels wide, with its heat map on top and a caption below."""
     picture = read_picture(path, white)
     picture.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
     image, (width, height) = np.asarray(picture), picture.size

@@ -1,6 +1,6 @@
 """Load a saved model without running, unpickling or deserializing anything from the file.
 
-Its description is plain JSON: the name of a class of this process, and plain arguments.
+Models are described in plain JSON: the name of a class known to this process, and its arguments.
 """
 
 import io
@@ -21,25 +21,25 @@ MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
 
 
 def load_model(path: str | Path) -> Trainable:
-    """Load a detector or a model that `save` has written; it is not compiled.
+    """Load a detector or model written by `save`; it is not compiled.
 
-    Your own model can be loaded once its module is imported, or its file is named in GANLIB_MODELS.
-    A GanlibError says that the file is missing, or holds anything but a whole, registered model.
+    To load your own model, import its module first or name its file in GANLIB_MODELS. Raise a
+    GanlibError if the file is missing or is not a complete, registered model.
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file() or not zipfile.is_zipfile(path):
         found = "is not a .keras file" if path.exists() else "does not exist"
-        raise GanlibError(f"{shown(path)} {found}: expected one that `save` has written, whole.")
+        raise GanlibError(f"{shown(path)} {found}: expected a complete file written by `save`.")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive)
             description = json.loads(archive.read("config.json"))
             _check_weights(archive.read("model.weights.h5"))
         model = construct(description["registered_name"], description["config"])
-        with warnings.catch_warnings(action="error"):  # of weights that Keras does not find
+        with warnings.catch_warnings(action="error"):  # about weights that Keras does not find
             model.load_weights(path)
     except GanlibError as error:
-        raise GanlibError(f"{shown(path)} was refused: {error}") from error
+        raise GanlibError(f"{shown(path)} cannot be loaded: {error}") from error
     except Exception as error:  # a damaged file, or wrong arguments, may raise anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300].rstrip(".: ")
         found = f"is damaged, or its weights do not fit the model ({reason})"
@@ -52,15 +52,15 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     if names != MEMBERS:
         raise GanlibError(f"it holds {', '.join(names)[:200]}; expected {', '.join(MEMBERS)}.")
     for member in archive.infolist():
-        # Keras compresses nothing; a compressed member may have any size.
+        # Keras does not compress; a compressed member may expand to any size.
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise GanlibError(f"{member.filename} is compressed, which `save` never does.")
     if broken := archive.testzip():
-        raise GanlibError(f"the checksum of {broken} is wrong, copy it again.")
+        raise GanlibError(f"the checksum of {broken} is wrong: copy the file again.")
 
 
 def _check_weights(content: bytes) -> None:
-    """Refuse links to other files, and arrays that are larger than the file."""
+    """Reject links to other files, and arrays larger than the file."""
     links, size = [], 0
     with h5py.File(io.BytesIO(content), "r") as file:
         file.visititems_links(lambda name, link: links.append((name, link)))
@@ -68,7 +68,7 @@ def _check_weights(content: bytes) -> None:
             item = file[name] if isinstance(link, h5py.HardLink) else None
             is_array = isinstance(item, h5py.Dataset)
             if item is None or (is_array and (item.external or item.is_virtual)):
-                raise GanlibError(f"its weights {name!r} are a link to another place.")
+                raise GanlibError(f"its weights {name!r} are a link to another location.")
             size += item.nbytes if is_array else 0
     if size > len(content):
         raise GanlibError(f"its weights claim {size} bytes, but there are {len(content)}.")

@@ -1,4 +1,4 @@
-"""Write a report of scored images: one HTML file that needs no network and no other file."""
+"""Write a report on scored images: one HTML file that needs no network or other files."""
 
 import base64
 import hashlib
@@ -26,9 +26,9 @@ GAP = 4  # pixels between the parts of a strip
 SENTENCES = {
     "auroc": "AUROC on the test images {auroc:.3f} [{auroc_low:.3f}, {auroc_high:.3f}].",
     "detection_rate": "{detection_rate:.1%} of {n_anomaly} test anomalies were found"
-    " at {asked:.1%} false alarms asked for.",
+    " at a requested false-alarm rate of {asked:.1%}.",
     "false_alarm_rate": "{false_alarm_rate:.1%} of {n_normal} good test images were flagged.",
-    "pixel_auroc": "Heat maps against the masks: pixel AUROC {pixel_auroc:.3f}, PRO {pro:.3f}.",
+    "pixel_auroc": "Heat maps versus masks: pixel AUROC {pixel_auroc:.3f}, PRO {pro:.3f}.",
     "masks": "{masks}",
 }
 
@@ -42,12 +42,12 @@ class Entry(NamedTuple):
     is_anomaly: bool | None = None
     error: str = ""
     picture: bytes = b""  # see `strip`
-    remarks: tuple[str, ...] = ()  # on what of the file the image does not show
-    heat_map: str = ""  # the file it was drawn to
+    remarks: tuple[str, ...] = ()  # on parts of the file that the image does not show
+    heat_map: str = ""  # path of the drawn heat map
 
 
 def headline(anomalies: int, scored: int, rate: float | None) -> str:
-    """Say how many images are flagged, and how many would be if all were good."""
+    """Report how many images are flagged, and how many would be if all were good."""
     found = f"{anomalies:,} of {scored:,} images flagged"
     if not scored or rate is None:
         return f"{found}."
@@ -56,19 +56,19 @@ def headline(anomalies: int, scored: int, rate: float | None) -> str:
 
 
 def chosen_from(card: dict) -> list[str]:
-    """Say what a detector's method was chosen from, and why."""
+    """Report which candidates a detector's method was chosen from, and why."""
     if not (rows := card.get("chosen")):
         return []
     names = ("method", "auroc", "train_seconds", "ms_per_image")
     table = pd.DataFrame(rows)[list(names)].to_string(index=False)
-    why = "was chosen by the AUROC on held-out good images with defects forged into them."
-    rule = "All but GRDNet, which has practised on such, are taken together unless others lead by"
+    why = "was chosen by AUROC: held-out good images against copies with synthetic defects."
+    rule = "All but GRDNet, which trains on such defects, are combined unless others lead by"
     rule = [f"{rule} {LEAD:g}."] * (len(rows) > 1)
     return [*table.splitlines(), f"{card['method']} {why}", *rule]
 
 
 def findings(card: dict) -> list[str]:
-    """Say what a detector's test images have shown, with a warning if that is little."""
+    """Summarize a detector's test results, with a warning if it finds few defects."""
     test = {"asked": card.get("false_alarm_rate"), **(card.get("test") or {})}
     lines = [text.format(**test) for name, text in SENTENCES.items() if name in test]
     if "detection_rate" not in test:
@@ -79,23 +79,23 @@ def findings(card: dict) -> list[str]:
 
 
 def strip(*squares: np.ndarray, size: int = 96) -> bytes:
-    """Draw squares, uint8 `(h, h, 1 or 3)`, side by side and `size` high: a WebP file."""
+    """Draw squares, uint8 `(h, h, 1 or 3)`, side by side at height `size`, as a WebP file."""
     picture = Image.new("RGBA", (len(squares) * (size + GAP) - GAP, size))
     for place, square in enumerate(squares):
         drawn = Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square)
         drawn = drawn.convert("RGBA").resize((size, size), Image.Resampling.BILINEAR)
         picture.paste(drawn, (place * (size + GAP), 0))
     file = io.BytesIO()
-    picture.save(file, "WEBP", quality=75, method=2)  # 4, the default, takes half as long again
+    picture.save(file, "WEBP", quality=75, method=2)  # the default, 4, takes 50 % longer
     return file.getvalue()
 
 
 def write_report(
     path: str | Path, entries: Iterable[Entry], detector: Detector, name: str, scored: str
 ) -> Path:
-    """Write a report on what was scored, by a detector of this name, whole or not at all.
+    """Write a report on the places `scored` by the detector `name`, completely or not at all.
 
-    The entries may be more than fit into memory.
+    The entries need not fit into memory.
     """
     options = {"autoescape": True, "trim_blocks": True, "undefined": StrictUndefined}
     page = Environment(loader=PackageLoader("ganlib.detector", "."), **options)
@@ -117,7 +117,7 @@ def write_report(
     )
 
     def write(unfinished: Path) -> None:
-        # File names that are not UTF-8 have half characters, which become references.
+        # File names that are not UTF-8 have lone surrogates, which become references.
         with unfinished.open("w", encoding="utf-8", errors="xmlcharrefreplace") as file:
             file.writelines(pieces)
 
@@ -136,7 +136,7 @@ def _data(entries: Iterable[Entry], scores: array, verdicts: Counter) -> Iterato
 def _chart(normal: np.ndarray, scores: np.ndarray, threshold: float) -> str:
     groups = {"held-out good pictures": normal, "scored images": scores}
     most = CLIP * max(threshold, *normal)
-    caption = f"Scores above {most:.4g} are drawn there." if (scores > most).any() else ""
+    caption = f"Scores above {most:.4g} are drawn at {most:.4g}." if (scores > most).any() else ""
     groups = {name: np.minimum(values, most) for name, values in groups.items() if len(values)}
     figure, file = figures.score_histogram(groups, threshold, "", caption), io.BytesIO()
     figure.savefig(file, format="png")

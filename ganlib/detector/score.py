@@ -1,4 +1,4 @@
-"""Score thousands of image files: an interrupted run goes on, and memory stays flat."""
+"""Score thousands of image files: interrupted runs continue, and memory stays flat."""
 
 import csv
 import functools
@@ -27,14 +27,14 @@ from ganlib.detector.report import Entry, strip, write_report
 from ganlib.errors import GanlibError
 from ganlib.files import only_one, remove_unfinished, shown, write_safely
 
-CHUNK = 128  # images that are scored at a time
-UNLIKE = "another shape or size than all pictures that were trained on"
+CHUNK = 128  # images scored at a time
+UNLIKE = "a shape or size unlike any training image"
 
-Counts = namedtuple("Counts", "scored anomalies unreadable remarks")  # of images; and a Counter
+Counts = namedtuple("Counts", "scored anomalies unreadable remarks")  # of images; remarks: Counter
 
 
 class Outputs(NamedTuple):
-    """A table, an HTML page, and a folder for a picture per image; None is not written."""
+    """Paths of a table, an HTML page, and a folder of one picture per image; None skips one."""
 
     csv: Path | None = None
     report: Path | None = None
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
 
     file: str
     error: str = ""
-    remarks: tuple[str, ...] = ()  # on what of the file the image does not show
+    remarks: tuple[str, ...] = ()  # on parts of the file that the image does not show
     score: np.float32 | None = None
     image: np.ndarray | None = None
     reconstruction: np.ndarray | None = None
@@ -54,25 +54,25 @@ class Scored(NamedTuple):
 
 
 def find_images(places: Iterable[str | Path]) -> list[str]:
-    """List, each once, files with any suffix, and the images in folders and the folders in them."""
+    """List files (with any suffix) and the images in folders, recursively, each once."""
     found: list[str] = []
     for place in map(Path, places):
         inside = [str(place)]
         if place.is_dir():
             inside = [str(below / n) for below in folders_below(place) for n in list_images(below)]
-        # A broken link is an image that cannot be read.
+        # A broken link counts as an unreadable image.
         if not inside or not (place.exists() or place.is_symlink()):
-            what = "has no image" if place.exists() else "does not exist"
+            what = "has no images" if place.exists() else "does not exist"
             known = ", ".join(sorted(SUFFIXES))
-            raise GanlibError(f"{shown(place)} {what}: give images or folders of them ({known}).")
+            raise GanlibError(f"{shown(place)} {what}: give images or folders of images ({known}).")
         found += inside
     return list(dict.fromkeys(found))
 
 
 def score_images(detector: Detector, files: Sequence[str], on_error="raise") -> Iterator[Scored]:
-    """Score image files; the next ones are decoded meanwhile.
+    """Score image files while decoding the next ones.
 
-    At an image that cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
+    If an image cannot be read, "raise" a `GanlibError`, or "skip" it and yield the reason.
     """
     with closing(in_parallel(functools.partial(_read, detector), files)) as decoded:
         while images := list(itertools.islice(decoded, CHUNK)):
@@ -115,13 +115,13 @@ def score_files(
     on_error: str = "raise",
     on_scored: Callable[[Entry], object] = lambda entry: None,
 ) -> Counts:
-    """Score image files, each once, and write the outputs, whole or not at all.
+    """Score each image file once, and write each output completely or not at all.
 
-    A journal beside the first output keeps all answers, so the same call continues an interrupted
-    one. Files that have changed since are scored again, and all are with another detector.
+    A journal next to the first output keeps all results, so the same call continues an interrupted
+    one. Files that have changed since are scored again; with another detector, all files are.
 
-    `places` are those that the files were found in: heat maps are named by the paths below them.
-    `detector_name` is for the report; `on_scored` gets all answers, old ones first.
+    `places` are where the files were found: heat maps are named by the paths below them.
+    `detector_name` is for the report; `on_scored` gets all entries, stored ones first.
     """
     if detector.threshold is None:
         raise GanlibError("This detector has no threshold yet: call calibrate_on.")
@@ -154,12 +154,12 @@ def score_files(
 
 
 def _prepare(heat_maps: Path) -> None:
-    """Mark a folder of heat maps, so that they are never taken for images to be scored."""
+    """Mark a folder of heat maps, so they are never scored as images."""
     if not (mark := heat_maps / HEAT_MAPS).exists():
         if heat_maps.is_dir() and (others := list_images(heat_maps)):
             found = f"{shown(heat_maps)} holds other images, such as {shown(others[0])}"
-            raise GanlibError(f"{found}: give a new or an empty folder for heat maps.")
-        about = "Heat maps drawn by ganlib, which does not take them for images.\n"
+            raise GanlibError(f"{found}: give a new or empty folder for heat maps.")
+        about = "Heat maps drawn by ganlib, which never scores them as images.\n"
         write_safely(mark, lambda path: path.write_text(about))
     remove_unfinished(heat_maps)
 
@@ -214,18 +214,18 @@ def _below(file: str, places: Sequence[str | Path]) -> str:
 
 
 def _picture_names(files: Sequence[str], places: Sequence[str | Path]) -> dict[str, str]:
-    """Choose a different name for the heat map of every file, from its path below its place."""
+    """Give the heat map of each file a unique name, from its path below its place."""
     names = {file: re.sub(r"[^\w.-]+", "_", _below(file, places)).encode() for file in files}
     names = {file: name[-100:].decode(errors="ignore") for file, name in names.items()}
     shared = Counter(name.casefold() for name in names.values())
-    for file, name in names.items():  # the same one for a file, whichever others there are
+    for file, name in names.items():  # by a hash that does not depend on others
         if shared[name.casefold()] > 1:
             names[file] = f"{name}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}"
     return {file: f"{name}.png" for file, name in names.items()}
 
 
 def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
-    # With the mark by which Excel knows UTF-8.
+    # With the byte order mark by which Excel recognizes UTF-8.
     with path.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         table = csv.writer(file, lineterminator="\n")
         columns = ["file", "score", "above_normals", "is_anomaly", "error", "remarks", "heat_map"]
@@ -237,12 +237,12 @@ def _write_csv(path: Path, entries: Iterable[Entry]) -> None:
 
 
 def _harmless(path: str) -> str:
-    """Keep a spreadsheet from computing a name; it remains the path of the same file."""
+    """Keep a spreadsheet from evaluating a name; it remains a path to the same file."""
     return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
 
 
 def _stamp(file: str) -> str | None:
-    """Return what changes when a file is written; None if it cannot be opened."""
+    """Return the size and modification time of a file; None if they cannot be read."""
     with suppress(OSError):
         status = Path(file).stat()
         return f"{status.st_size} {status.st_mtime_ns}"
@@ -258,7 +258,7 @@ def _digest(detector: Detector, outputs: Outputs) -> str:
 
 
 class _Journal:
-    """Answers on disk by the name of the file, with what `_stamp` said of it."""
+    """Entries on disk by file name, each with the `_stamp` of its file."""
 
     def __init__(self, path: str | Path):
         self.database = sqlite3.connect(path)
@@ -266,11 +266,11 @@ class _Journal:
         self.database.execute(f"CREATE TABLE IF NOT EXISTS entries ({columns})")
 
     def has(self, file: str, stamp: str | None) -> bool:
-        query = "SELECT 1 FROM entries WHERE file = ? AND stamp = ?"  # which no None equals
+        query = "SELECT 1 FROM entries WHERE file = ? AND stamp = ?"  # None never matches
         return bool(self.database.execute(query, [os.fsencode(file), stamp]).fetchone())
 
     def add(self, entry: Entry, stamp: str | None) -> None:
-        # An error is tried again: rights to read may change, which leaves no trace.
+        # Errors are retried: permissions may change, which does not change the stamp.
         stamp, answer = None if entry.error else stamp, json.dumps(entry._replace(picture=None))
         row = [os.fsencode(entry.file), stamp, answer, entry.picture]
         self.database.execute("REPLACE INTO entries VALUES (?, ?, ?, ?)", row)

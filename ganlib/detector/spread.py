@@ -1,8 +1,8 @@
 """Score a large folder on several processes or machines with Dask (`pip install ganlib[spread]`).
 
-Start one worker per GPU, or on processors a few with one thread each that share the cores: set
-`TF_NUM_INTRAOP_THREADS` (TensorFlow) or `XLA_FLAGS` (JAX), and `OMP_NUM_THREADS`, of the workers to
-cores / workers; a `LocalCluster` takes them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
+Start one worker per GPU. On CPUs, start a few workers with one thread each, and share the cores:
+set the workers' `TF_NUM_INTRAOP_THREADS` (TensorFlow) or `XLA_FLAGS` (JAX), and `OMP_NUM_THREADS`,
+to cores / workers. A `LocalCluster` accepts them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
 """
 
 import functools
@@ -22,20 +22,20 @@ from ganlib.files import write_csv
 def score_folder(
     detector: str | Path, folder: str | Path, csv_path: str | Path, client, chunk_size: int = 128
 ) -> pd.DataFrame:
-    """Score every image of a folder, and of the folders in it; write and return one table.
+    """Score all images in a folder, recursively; write and return one table.
 
-    Its columns are `file`, relative to the folder, `score`, and `is_anomaly` if it is calibrated.
-    Detector (or model) and folder need the same path on every worker of the `distributed.Client`;
-    if one is killed, another repeats its chunks, of `chunk_size` images.
+    Its columns are `file` (relative to the folder), `score`, and `is_anomaly` if calibrated. The
+    detector (or model) and the folder must have the same path on every worker of the
+    `distributed.Client`. If a worker is killed, another repeats its chunks of `chunk_size` images.
     """
     from distributed import KilledWorker
 
     folder, detector = Path(folder).resolve(), Path(detector).resolve()
     files = find_images([folder])
     if not detector.is_file():
-        raise GanlibError(f"There is no detector {detector}.")
+        raise GanlibError(f"Detector {detector} does not exist.")
     chunks = [files[start : start + chunk_size] for start in range(0, len(files), chunk_size)]
-    changed = detector.stat().st_mtime_ns  # a worker may remember another detector of this name
+    changed = detector.stat().st_mtime_ns  # a worker may have cached an older detector of this name
     # Not pure: files may have changed since an earlier call with the same arguments.
     tasks = client.map(_score, chunks, detector=detector, changed=changed, pure=False)
     try:

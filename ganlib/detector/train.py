@@ -19,18 +19,18 @@ from ganlib.models import devices
 from ganlib.models.base import METHODS, AnomalyModel, Trainable
 from ganlib.models.environment import environment
 
-# What "auto" chooses from. The network is the last: it takes the time that the others leave.
+# What "auto" chooses from. The GAN comes last: it uses the time that the others leave.
 CANDIDATES = ("PatchCore", "Gaussian", "GRDNet")
-SPARE = 0.85  # of the time limit is for training; the rest is for choosing and for the threshold
+SPARE = 0.85  # of the time limit is for training; the rest is for choosing and calibrating
 
 
 def sizes_for(
     method: str, dataset: data.Dataset, settings: training.Settings, image_size: int | None = None
 ) -> dict[str, int]:
-    """Return the size of images for each method that training for `method` tries.
+    """Return the image size for each method that training for `method` tries.
 
-    Without an `image_size` it is what suits the method, but pictures are hardly enlarged: that
-    adds nothing to see, and takes texture away from the scale at which networks know it.
+    The default is the method's own, but pictures are hardly enlarged: that adds no detail, and
+    moves texture away from the scale that networks know.
     """
     names = CANDIDATES if method == "auto" else [method]
     most = 2 ** max(6, round(math.log2(data.picture_size(dataset))))
@@ -42,7 +42,7 @@ def sizes_for(
 
 
 class Trained(NamedTuple):
-    """A trained model, what its training took, and the losses of every epoch."""
+    """A trained model, its training time and steps, and the losses of every epoch."""
 
     model: AnomalyModel
     seconds: float
@@ -63,22 +63,22 @@ def train_detector(
     image_size: int | None = None,
     weights: str | Path | None = None,
 ) -> tuple[Detector, dict[str, list[float]]]:
-    """Train a model on good images and calibrate it on others.
+    """Train a model on good images and calibrate it on held-out ones.
 
     Args:
         split: from `ganlib.data.held_out_split`; its test images are not used.
-        checkpoint: file `.npz`, beside which an interrupted training keeps its state.
+        checkpoint: `.npz` file, next to which an interrupted training keeps its state.
         minutes: time limit for all networks together.
         false_alarm_rate: share of good pictures that may be flagged, see `Detector.calibrate_on`.
-        method: a name of `ganlib.models.base.METHODS`, or "auto": the best of `CANDIDATES`, or
-            several of them together, as `ganlib.detector.choose` finds.
-        image_size: None: what suits the method, or else that of the settings.
+        method: a name in `ganlib.models.base.METHODS`, or "auto": the best of `CANDIDATES`, alone
+            or combined, as chosen by `ganlib.detector.choose`.
+        image_size: by default, the method's own, or else that of the settings.
         weights: see `ganlib.models.features.load_imagenet`.
 
-    Return the calibrated detector, and name of a loss to its value after each epoch.
+    Return the calibrated detector, and the value of each loss, by name, after each epoch.
     """
     if method not in ("auto", *METHODS):
-        raise GanlibError(f"There is no method {method!r}: choose auto, {', '.join(METHODS)}.")
+        raise GanlibError(f"Unknown method {method!r}: choose auto, {', '.join(METHODS)}.")
     began = time.perf_counter()
     notes = [*dataset.notes, *data.remarks_on(dataset, settings.channels), *notes]
     notes += data.tested_copies(dataset, split)
@@ -89,16 +89,16 @@ def train_detector(
         about = (dataset, split, chosen, checkpoint, left, seed, weights)
         try:
             trained[name] = _train(name, *about)
-        except GanlibError as error:  # there may be no way to pretrained weights
+        except GanlibError as error:  # pretrained weights may be unavailable
             if name in (method, CANDIDATES[-1]):
                 raise
-            notes.append(f"{name} was left out. {error}")
+            notes.append(f"{name} was skipped. {error}")
     models = {name: each.model for name, each in trained.items()}
     size = max(model.image_size for model in models.values())
     images, held_out = data.load_images(dataset, size, settings.channels), split.calibration
     model, table = models.get(method), []
     if method == "auto":
-        # The first is the one whose reconstruction is shown.
+        # The reconstruction of the first is shown.
         ordered = {name: models[name] for name in reversed(CANDIDATES) if name in models}
         model, table = choose(ordered, images[held_out], seed)
         method = table[0]["method"]
@@ -121,7 +121,7 @@ def train_detector(
     card |= {"train_seconds": round(sum(each.seconds for each in trained.values()), 1)}
     card |= {"made": time.strftime("%Y-%m-%d"), "ganlib": __version__, **environment()}
     detector = Detector(model, card)
-    few = split.train[:: -(-len(split.train) // 256)]  # evenly, at most so many
+    few = split.train[:: -(-len(split.train) // 256)]  # at most 256, evenly spaced
     usual = None if detector.own_map else model.detect(images[few])
     names = dataset.files["file"].iloc[held_out]
     names = names.groupby(data.pictures_of(dataset, split)).transform("first")
@@ -159,16 +159,16 @@ def _train(method: str, dataset, split, settings, checkpoint, minutes, seed, wei
         model = METHODS[method].train(fit, **sizes)
     compiled = [network for network in networks if network.compiled]
     steps = sum(int(network.optimizer.iterations) for network in compiled)
-    alone = type(model).from_config(model.get_config())  # without what the optimizer remembers
+    alone = type(model).from_config(model.get_config())  # without the optimizer's state
     alone.set_weights(model.get_weights())
     return Trained(alone, seconds, steps, history)
 
 
 def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
-    """Measure a detector on test images, after all is trained and chosen; {} without any.
+    """Measure a detector on test images, once everything is chosen; {} if there are none.
 
-    AUROC, with an interval, needs both kinds; pixel AUROC and PRO of the heat maps need masks.
-    Under "masks" is a sentence on those that show nothing, or cannot be read.
+    AUROC and its interval require both kinds, pixel AUROC and PRO of the heat maps require masks.
+    "masks" is a sentence about masks that are empty or unreadable.
     """
     rows = np.concatenate([split.test_normal, split.test_anomaly])
     if not len(rows):
@@ -187,10 +187,10 @@ def judge(detector: Detector, dataset: data.Dataset, split: data.Split) -> dict:
     try:
         masks = data.load_masks(dataset, rows[outlined], detector.image_size)
     except GanlibError as error:
-        return metrics | {"masks": f"The heat maps were not judged: {error}"}
+        return metrics | {"masks": f"The heat maps were not evaluated: {error}"}
     shows = masks.any(axis=(1, 2)) | (labels[outlined] == 0)
     if not shows.all():
-        metrics["masks"] = f"{(~shows).sum()} masks show no defect and were left out."
+        metrics["masks"] = f"{(~shows).sum()} masks show no defect and were skipped."
     if masks.any():
         metrics["pixel_auroc"] = evaluation.pixel_auroc(masks[shows], heat[outlined][shows])
         metrics["pro"] = evaluation.pro(masks[shows], heat[outlined][shows])

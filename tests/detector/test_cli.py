@@ -194,8 +194,8 @@ def test_what_the_squares_do_not_show_is_said(detector, tmp_path):
     (new / "z.heic").write_bytes(b"")
     result = run("score", detector, new, "--csv", tmp_path / "s.csv")
     remarks = [(row["remarks"].split() or [""])[0] for row in rows(tmp_path / "s.csv")]
-    assert remarks == ["", "colors,", "another", "another", "several"]
-    assert "2 of 5 images have another shape or size than" in result.stderr
+    assert remarks == ["", "colors,", "a", "a", "several"]
+    assert "2 of 5 images have a shape or size unlike any" in result.stderr
     assert "want of an image's suffix: 1 .heic" in result.stderr
 
 
@@ -341,7 +341,7 @@ def test_test_images_are_measured_with_masks_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "said"), [("black", "4 masks show no defect"), ("cut", "maps were not judged: ")]
+    ("spoiled", "said"), [("black", "4 masks show no defect"), ("cut", "maps were not evaluated: ")]
 )
 def test_no_training_is_lost_to_a_mask_and_copies_are_named(spoiled, said, tmp_path):
     folder = draw(tmp_path / "set" / "train" / "good", ["normal"] * 24, 0, 32).parents[1]

@@ -170,7 +170,7 @@ def test_mistakes_are_refused(ganomaly):
     made, normal = Detector(ganomaly), ganomaly.detect(GOOD[:10])
     made.calibrate_on(normal, 0.05, normal)
     assert made.card["notes"][0].endswith(
-        "too few for a rate of 0.05: the threshold is for 0.0909."
+        "too few for a rate of 0.05: the threshold is set for 0.0909."
     )
     refused("19 normal images", made.set_rate, 0.05)
     refused("choose heat", Detector, ganomaly, score="l1")

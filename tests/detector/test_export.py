@@ -195,9 +195,9 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(detector, tmp_path
     before = sorted(tmp_path.rglob("*"))
     for name, format, message in (
         ("part.onnx", "tflite", "format is 'tflite': choose one of onnx, litert"),
-        ("part.keras", "onnx", r"part\.keras: a model of onnx is a file that ends in \.onnx"),
-        ("part.onnx", "saved_model", "is a folder without such an ending"),
-        ("there", "saved_model", "exists and is not such a model"),
+        ("part.keras", "onnx", r"part\.keras: onnx requires a file name ending in \.onnx"),
+        ("part.onnx", "saved_model", r"requires a folder, not \.onnx"),
+        ("there", "saved_model", "exists and is not in this format"),
         ("there.onnx", "onnx", r"there\.onnx exists"),
         ("file/part.onnx", "onnx", "cannot be written"),
     ):
@@ -212,8 +212,8 @@ def test_what_cannot_be_exported_is_refused(ganomaly, detector, tmp_path, monkey
         refused(message, export, what, tmp_path / "part.onnx")
         assert not list(tmp_path.iterdir())
 
-    refuses(ganomaly, "This GANomaly is no calibrated detector")
-    refuses(Detector(ganomaly), "no calibrated detector")
+    refuses(ganomaly, "This GANomaly is not a calibrated detector")
+    refuses(Detector(ganomaly), "not a calibrated detector")
     refuses(searching, "AnoGAN searches for each image")
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "tf2onnx", None)

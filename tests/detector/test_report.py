@@ -147,7 +147,7 @@ def test_an_entry_is_its_numbers_and_what_a_test_did_not_find_is_said_first(tmp_
     test = {"n_normal": 57, "n_anomaly": 29, "asked": 0.05}
     test |= {"detection_rate": 0.0, "false_alarm_rate": 0.0, "false_alarm_high": 0.063}
     words = written(tmp_path, judged(1, 1), test=test).texts["p"][0]
-    assert words.startswith("0.0% of 29 test anomalies were found at 5.0% false alarms")
+    assert words.startswith("0.0% of 29 test anomalies were found at a requested false-alarm rate")
     assert "Warning" in words and "Warning" not in "".join(
         findings({"test": {**test, "detection_rate": 0.1}})
     )
@@ -157,7 +157,7 @@ def test_an_entry_is_its_numbers_and_what_a_test_did_not_find_is_said_first(tmp_
     )
     for highest in (3.9, 4.1):
         _chart(NORMAL_SCORES, np.array([0.5, highest]), 0.9)
-    assert captions == ["", "Scores above 4 are drawn there."]
+    assert captions == ["", "Scores above 4 are drawn at 4."]
 
 
 def test_nothing_but_its_own_script_and_style_may_work(tmp_path):
@@ -285,7 +285,7 @@ def test_filtering(shown):
     assert set(files(shown)) == expected
     choose(shown, words="*")
     assert files(shown) == []
-    assert texts(shown, "#shown") == ["No such image."]
+    assert texts(shown, "#shown") == ["No matching images."]
     choose(shown, "", words="")
     assert texts(shown, "#shown") == ["1 to 48 of 120 images"]
 

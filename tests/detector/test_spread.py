@@ -74,7 +74,7 @@ def test_mistakes_are_named_and_nothing_is_written(detector, folder, client, tmp
     before = sorted(tmp_path.iterdir())
     for name, where, message in (
         ("detector.keras", tmp_path / "none", "no image"),
-        ("missing.keras", folder, "no detector"),
+        ("missing.keras", folder, "does not exist"),
         ("detector.keras", tmp_path / "images", r"2\.png cannot be read"),
     ):
         refused(message, spread.score_folder, tmp_path / name, where, tmp_path / "a.csv", client)
