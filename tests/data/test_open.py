@@ -115,7 +115,9 @@ def test_a_folder_is_the_archive_or_holds_it_and_has_to_exist(tiny, monkeypatch,
         refused(r"'clouds'.*casting, cloud", function, "clouds")
         with pytest.raises(GanlibError, match=r"no/where is not a folder.* generated"):
             function("casting", "no/where", data_dir=tmp_path)
-        with pytest.raises(GanlibError, match=r"does not contain the casting images.*train/ok_front"):
+        with pytest.raises(
+            GanlibError, match=r"does not contain the casting images.*train/ok_front"
+        ):
             function("casting", tmp_path, data_dir=tmp_path)
     monkeypatch.setenv("GANLIB_DATA", str(tmp_path / "typo"))
     refused(r"typo is not a folder.*GANLIB_DATA", locate, "casting", data_dir=tmp_path)
