@@ -217,7 +217,8 @@ def quantile_threshold(normal_scores: np.ndarray, false_alarm_rate: float = 0.05
 def count_odd(normal_scores: np.ndarray, false_alarm_rate: float = 0.05) -> int:
     """Count the scores (at most a tenth) that would set the threshold but are far above the rest.
 
-    If log scores are normally distributed, fewer than 1 % of all sets have any such scores.
+    A rate of 0 counts all that are. If log scores are normally distributed, fewer than 1 % of all
+    sets have any such scores.
     Reference: Grubbs' test from outside inward, as in Rosner 1983, with the others' deviation.
     """
     scores = np.sort(np.log(np.maximum(_check_scores(normal_scores), 1e-6)))

@@ -61,7 +61,7 @@ def passed_over(folders: Iterable[Path]) -> tuple[str, ...]:
         return ()
     kinds = Counter(shown(path.suffix.lower() or "without suffix") for path in files)
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-    return (f"Skipped files without an image suffix: {listed}; first {shown(files[0])}.",)
+    return (f"Files without an image suffix were not read: {listed}; first {shown(files[0])}.",)
 
 
 def folders_below(folder: Path) -> Iterator[Path]:

@@ -23,7 +23,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # Parts of a file that its square does not show.
 PAGES = "several pages, of which only the first is read"
-COLORS = "colors, which are reduced to gray levels"
+COLORS = "colors, which are reduced to grey levels"
 BEYOND = "16-bit levels above those in training, which are read as white"
 
 

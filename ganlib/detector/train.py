@@ -14,9 +14,10 @@ from ganlib import __version__, data, evaluation, training
 from ganlib.detector.choose import choose
 from ganlib.detector.detector import Detector
 from ganlib.errors import GanlibError
-from ganlib.files import slug
+from ganlib.files import shown, slug
 from ganlib.models import devices
 from ganlib.models.base import METHODS, AnomalyModel, Trainable
+from ganlib.models.baselines import image_statistics
 from ganlib.models.environment import environment
 
 # What "auto" chooses from. The GAN comes last: it uses the time that the others leave.
@@ -96,6 +97,8 @@ def train_detector(
     models = {name: each.model for name, each in trained.items()}
     size = max(model.image_size for model in models.values())
     images, held_out = data.load_images(dataset, size, settings.channels), split.calibration
+    good = np.sort(np.concatenate([split.train, held_out]))
+    notes += _unlike_others(images[good], dataset.files["file"].iloc[good])
     model, table = models.get(method), []
     if method == "auto":
         # The reconstruction of the first is shown.
@@ -129,6 +132,18 @@ def train_detector(
     for path in Path(checkpoint).parent.glob(f"{Path(checkpoint).stem}-*.npz"):
         path.unlink()
     return detector, history
+
+
+def _unlike_others(images: np.ndarray, files) -> list[str]:
+    """Name good images that are outliers in brightness, contrast or texture, whatever the model."""
+    step = -(-images.shape[1] // 64)
+    small = images[:, ::step, ::step]
+    scores = image_statistics(small, small).scores
+    odd = np.argsort(-scores)[: evaluation.count_odd(scores, 0.0)]
+    named = ", ".join(shown(files.iloc[row]) for row in odd[:3])
+    named += f" and {len(odd) - 3} more" * (len(odd) > 3)
+    found = f"Unlike all other good images in brightness or texture, so worth a look: {named}."
+    return [found] if len(odd) else []
 
 
 def _train(method: str, dataset, split, settings, checkpoint, minutes, seed, weights) -> Trained:

@@ -365,6 +365,7 @@ def test_one_blank_frame_among_the_good_images_is_named(tmp_path):
     Image.new("L", (32, 32), 255).save(folder / name)
     said = run("train", folder, "-o", path, *SMALL).stderr
     assert f"{name} would set the threshold" in said
+    assert f"brightness or texture, so worth a look: {name}.\n" in said
     assert f"{name} would set the threshold" in run("inspect", path).stdout
 
 
