@@ -83,7 +83,7 @@ def train(
     minutes: float = typer.Option(5.0, min=0.0001, help="Time limit for training, in minutes."),
     steps: int | None = typer.Option(None, min=1, help="Training steps."),
     image_size: int | None = typer.Option(None, help=SIZE),
-    channels: int | None = typer.Option(None, help="1 (gray) or 3.  [default: as the images]"),
+    channels: int | None = typer.Option(None, help="1 (grey) or 3.  [default: as the images]"),
     filters: int = typer.Option(16, help="Width of the networks."),
     resize: Literal["letterbox", "crop", "squeeze"] = typer.Option("letterbox", help=RESIZE),
     false_alarm_rate: float = typer.Option(0.05, **RATE),

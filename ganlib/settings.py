@@ -14,7 +14,7 @@ class Settings:
     """Sizes, training lengths and Adam's rates of a run. A step is one batch; epochs are whole."""
 
     image_size: int  # height and width of the images the networks see, pixels
-    channels: int  # 1 (gray) or 3 (RGB)
+    channels: int  # 1 (grey) or 3 (RGB)
     latent_dim: int = 100  # length of z
     filters: int = 64  # width of the networks, see `ganlib.models.networks`
     batch_size: int = 32  # images per training step

@@ -19,7 +19,7 @@ def some_images(n=12, channels=1, seed=0, size=32):
 
 
 def save_images(folder, images):
-    """Save images, gray or `(n, h, w, 1)`, as 00.png, 01.png, ...; return the folder."""
+    """Save images, grey or `(n, h, w, 1)`, as 00.png, 01.png, ...; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(images):
         Image.fromarray(image.squeeze()).save(folder / f"{number:02}.png")
@@ -94,7 +94,7 @@ def gradients(loss, variables):
 
 
 def assert_answers_as_a_detector(detection, images):
-    """Check shapes and types, and that the residual is |image - reconstruction| in gray levels."""
+    """Check shapes and types, and that the residual is |image - reconstruction| in grey levels."""
     scores, reconstructions, residuals = detection
     assert scores.shape == (len(images),)
     assert scores.dtype == residuals.dtype == np.float32

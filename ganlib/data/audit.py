@@ -15,13 +15,13 @@ from ganlib.files import shown
 class Audit(NamedTuple):
     """Tables of copies and brightness in the sets of a split, such as "train".
 
-    `copies` counts, for each pair of sets, the images in `of` that share their file, their gray
+    `copies` counts, for each pair of sets, the images in `of` that share their file, their grey
     pixels at 128x128, or their group of copies (`near`) with another image in `within`.
     """
 
     copies: pd.DataFrame
     groups: pd.DataFrame  # images of each group of normal images in each set, largest group first
-    brightness: pd.DataFrame  # mean and standard deviation (contrast) of gray levels, 0..255
+    brightness: pd.DataFrame  # mean and standard deviation (contrast) of grey levels, 0..255
     nearest: pd.DataFrame  # training image of each normal test image; distance 1 - correlation
 
 

@@ -11,7 +11,7 @@ from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
 RESIZES = ("squeeze", "letterbox", "crop")  # how images become square, see `images.decode`
-WHITE = 65535  # the 16-bit gray level that is read as 255, unless a data set uses fewer bits
+WHITE = 65535  # the 16-bit grey level that is read as 255, unless a data set uses fewer bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Dataset:
         default_factory=lambda: pd.DataFrame(columns=["file", "part", "reason"])
     )
     resize: str = "squeeze"  # one of RESIZES
-    white: int = WHITE  # the 16-bit gray level that is read as 255
+    white: int = WHITE  # the 16-bit grey level that is read as 255
     description: str = ""  # which images these are; the start of `caption`
 
     @property

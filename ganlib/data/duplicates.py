@@ -100,7 +100,7 @@ def groups_of(dataset: Dataset, threshold: float = THRESHOLD) -> np.ndarray:
 
 
 def images_to_compare(dataset: Dataset) -> np.ndarray:
-    """Load images in gray, 128x128, squeezed: letterbox bars would make all images alike."""
+    """Load images in grey, 128x128, squeezed: letterbox bars would make all images alike."""
     return load_images(replace(dataset, resize="squeeze"), SIZE, 1)
 
 
@@ -146,7 +146,7 @@ def _pose(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         radius = np.sqrt(np.maximum(radius, 0)) / OUTER
         window = np.clip((1.05 - radius) / 0.1, 0, 1) * disc  # with a soft edge
         mean = (grey * window).sum(1) / window.sum(1)
-        # One gray level is added so that a flat image has a pose too: that of the window.
+        # One grey level is added so that a flat image has a pose too: that of the window.
         weight = (np.square(grey - mean[:, None]) + 1) * window
         moments = weight @ powers / weight.sum(1)[:, None]
         centre, covariance = moments[:, :2], moments[:, [2, 3, 3, 4]].reshape(-1, 2, 2)

@@ -14,7 +14,7 @@ from ganlib.data.dataset import RESIZES, WHITE
 from ganlib.errors import GanlibError
 from ganlib.files import open_file, shown
 
-TOLERANCE = 8  # maximum difference in levels between the channels of a gray image
+TOLERANCE = 8  # maximum difference in levels between the channels of a grey image
 VERSION = 1  # in the cache's file name: increment it when the result of `decode` changes
 LONGEST = 1000  # maximum ratio of the sides of a picture in a letterbox
 # Pillow supports forty more; for one of them (EPS) it runs an external program on the file.
@@ -42,9 +42,9 @@ def decode(
     "squeeze" stretches, "letterbox" adds black bars of equal width, "crop" takes the center.
 
     The content counts, not the suffix: BMP, GIF, JPEG, PNG, TIFF or WebP. The first picture is read
-    and rotated by its EXIF orientation. Transparent pixels are composited over black. 16-bit gray
+    and rotated by its EXIF orientation. Transparent pixels are composited over black. 16-bit grey
     levels up to `white` become 0..255; of 16-bit colors the upper byte is kept. CMYK in a JPEG is
-    assumed to be stored inverted, as usual. Color profiles are not applied. Colors become gray as
+    assumed to be stored inverted, as usual. Color profiles are not applied. Colors become grey as
     ITU-R 601-2 luma. `PAGES`, `COLORS` or `BEYOND` is added to `remarks` for parts of the file that
     the square does not show. Files that are missing, damaged, too large or of unknown range
     (floats, 32-bit) raise a GanlibError.
@@ -102,7 +102,7 @@ def _shows(path: str | Path) -> np.ndarray:
 
 
 def white_of(paths: Iterable[Path]) -> int:
-    """Return the highest level of the bit depth (8 to 16) that 16-bit gray pictures really use."""
+    """Return the highest level of the bit depth (8 to 16) that 16-bit grey pictures really use."""
     highest = 0
     for path in paths:
         with contextlib.suppress(Exception), open_file(path) as file:  # reported when decoded
@@ -162,7 +162,7 @@ def reason(error: BaseException) -> str:
 
 
 def _read(path: str | Path, channels: int, white: int, remarks: list[str]) -> Image.Image:
-    """Read a picture at its own size, in mode L, RGB, or F (gray, not yet rounded)."""
+    """Read a picture at its own size, in mode L, RGB, or F (grey, not yet rounded)."""
     with open_file(path) as file:
         image = _open(content := file.read())
     remarks += [PAGES] * _has_pages(content)
@@ -173,7 +173,7 @@ def _read(path: str | Path, channels: int, white: int, remarks: list[str]) -> Im
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    image = image if image.mode == "L" else image.convert("RGB")  # CMYK becomes gray only via RGB
+    image = image if image.mode == "L" else image.convert("RGB")  # CMYK becomes grey only via RGB
     if channels == 1 and image.mode == "RGB" and _has_colors(image):
         remarks.append(COLORS)
     return image.convert("L" if channels == 1 else "RGB")
@@ -205,7 +205,7 @@ def _open(content: bytes) -> Image.Image:
         # Pillow scales these levels to 8 bits, but not the level that stands for transparent.
         if image.tile[0][3] in ("1", "L;2", "L;4", "RGB;16B") and "transparency" in image.info:
             raise ValueError("a transparent level requires 8 bits; save it with 8 bits")
-    # 0xffd9 ends a JPEG and never occurs in its pixels. Without it, the lower part would be gray.
+    # 0xffd9 ends a JPEG and never occurs in its pixels. Without it, the lower part would be grey.
     elif image.format in ("JPEG", "MPO") and content.find(b"\xff\xd9", image.fp.tell()) < 0:
         raise ValueError("it is truncated")
     image.load()
@@ -218,10 +218,10 @@ def _levels(image: Image.Image) -> np.ndarray:
 
 
 def _from_wide(image: Image.Image, white: int) -> Image.Image:
-    """Scale 16-bit gray levels to 0..255; they are rounded after averaging."""
+    """Scale 16-bit grey levels to 0..255; they are rounded after averaging."""
     # Some versions of Pillow open 16-bit PNG files as 32-bit integers.
     if not image.mode.startswith("I;16") and (image.mode, image.format) != ("I", "PNG"):
-        raise ValueError("gray levels above 16 bits have no known range; save it with 8 or 16 bits")
+        raise ValueError("grey levels above 16 bits have no known range; save it with 8 or 16 bits")
     levels = np.asarray(image)
     clear = levels == image.info.get("transparency", -1)
     levels = np.minimum(levels, white) / np.float32(white / 255)

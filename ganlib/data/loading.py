@@ -36,7 +36,7 @@ SAMPLE = 32  # images for `channels_of` and `picture_size`
 def load_images(
     dataset: Dataset, image_size: int, channels: int, cache_dir: str | Path | None = None
 ) -> np.memmap:
-    """Decode all images of a data set to squares of 1 (gray) or 3 channels (RGB); cached on disk.
+    """Decode all images of a data set to squares of 1 (grey) or 3 channels (RGB); cached on disk.
 
     Return a read-only uint8 array `(n, image_size, image_size, channels)`, 0..255, in the order of
     `dataset.files`. If images cannot be read, a GanlibError names the first and counts the others.
@@ -168,7 +168,7 @@ def _some(dataset: Dataset, most: int) -> list[Path]:
 def channels_of(dataset: str | Path | Dataset) -> int | None:
     """Return how many channels a folder's images need; None for an archive: see its profile.
 
-    It is 1 if a sample of good images is gray, whatever the files' modes: reduced to 64 pixels,
+    It is 1 if a sample of good images is grey, whatever the files' modes: reduced to 64 pixels,
     which averages out color artifacts of JPEG, no channels differ by more than 8 levels.
     """
     if isinstance(dataset, Dataset):

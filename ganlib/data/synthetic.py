@@ -177,7 +177,7 @@ def _part(seed, number, kind, size):
     shine -= 0.45 * np.clip(0.7 + _ring(rng, angle, 14), 0, 1) * _bump(r - 0.993, 0.02)
     blades = np.sin(angle * 6 + rng.uniform(10, 14) * r + rng.uniform(0, 6)) / 2 + 0.5
     blades = 1 + 1.2 * blades**6 * _bump(r - 0.42, 0.13)
-    # Radius, how much closer than the disc, gray level, change toward the lamp, texture
+    # Radius, how much closer than the disc, grey level, change toward the lamp, texture
     layers = (
         (1.0, 0.0, 178, 0.0, shine),
         (0.625, 0.0, 34, 0.0, 1),  # groove

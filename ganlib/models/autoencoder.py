@@ -11,7 +11,7 @@ class Autoencoder(AnomalyModel):
     """GANomaly's encoder and decoder, trained only to reconstruct normal images.
 
     Compared with `GANomaly`, it shows what the discriminator and the second encoder add. The score
-    is the mean of |x - x_hat| in gray levels. For the arguments, see `ganlib.models.networks`.
+    is the mean of |x - x_hat| in grey levels. For the arguments, see `ganlib.models.networks`.
     Reference: G_E and G_D of the paper, section 4, with only the contextual loss.
     """
 

@@ -15,7 +15,7 @@ from ganlib.models.detection import Detection, check_images
 
 
 def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score by the absolute difference between the mean gray level and that of normal images.
+    """Score by the absolute difference between the mean grey level and that of normal images.
 
     Only anomalies could show which direction is worse. The reconstruction is the mean image.
     """
@@ -25,7 +25,7 @@ def mean_brightness(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def grey_histogram(train: np.ndarray, images: np.ndarray, bins: int = 64) -> Detection:
-    """Score by the L1 distance, 0..2, of the gray-level histogram to that of normal images.
+    """Score by the L1 distance, 0..2, of the grey-level histogram to that of normal images.
 
     Channels are averaged. The reconstruction is the mean normal image.
     """
@@ -49,7 +49,7 @@ def image_statistics(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
-    """Score by the Euclidean distance, in gray levels, to the nearest training image.
+    """Score by the Euclidean distance, in grey levels, to the nearest training image.
 
     The reconstruction is that training image itself.
     """
@@ -64,7 +64,7 @@ def nearest_neighbour(train: np.ndarray, images: np.ndarray) -> Detection:
 
 
 def pca_reconstruction(train: np.ndarray, images: np.ndarray, n_components: int = 100) -> Detection:
-    """Score by the mean of |x - projection| in gray levels, on the first principal components.
+    """Score by the mean of |x - projection| in grey levels, on the first principal components.
 
     This best linear autoencoder shows what convolutions add. Clipped to 0..255, as with tanh.
     """
@@ -99,7 +99,7 @@ def _beside_the_mean(train: np.ndarray, images: np.ndarray, scores: np.ndarray) 
 
 
 def _histograms(images: np.ndarray, bins: int) -> np.ndarray:
-    """Return gray-level histograms, float64 `(n, channels, bins)`; each row sums to 1."""
+    """Return grey-level histograms, float64 `(n, channels, bins)`; each row sums to 1."""
     counts = [
         [np.histogram(channel, bins, (0, 256))[0] for channel in np.moveaxis(image, 2, 0)]
         for image in images

@@ -27,7 +27,7 @@ class DCGAN(Trainable):
 
     Reference: paper, section 2; Radford et al. 2015. Deviation: the discriminator has no batch
     normalization (with it, D wins and G generates noise) and sees how much a batch varies (or G
-    maps every z to one image). Residuals of held-out castings fell from 34 to 14 gray levels.
+    maps every z to one image). Residuals of held-out castings fell from 34 to 14 grey levels.
     """
 
     def __init__(

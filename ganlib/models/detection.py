@@ -6,7 +6,7 @@ import numpy as np
 
 from ganlib.errors import GanlibError
 
-HALF_RANGE = 127.5  # gray levels 0..255 become -1..1
+HALF_RANGE = 127.5  # grey levels 0..255 become -1..1
 
 
 class Detection(NamedTuple):
@@ -26,7 +26,7 @@ def unscale(values: np.ndarray) -> np.ndarray:
 
 
 def residual(images: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Compute x_R = |x - G(z)| in gray levels (paper, section 3) from uint8 images and -1..1."""
+    """Compute x_R = |x - G(z)| in grey levels (paper, section 3) from uint8 images and -1..1."""
     return np.abs(images.astype("float32") - (values.astype("float32") + 1.0) * HALF_RANGE)
 
 

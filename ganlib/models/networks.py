@@ -5,7 +5,7 @@ authors of GANomaly: 4x4 convolutions with stride 2 and no pooling, no bias, wei
 N(0, 0.02), batch normalization except next to the image, LeakyReLU with slope 0.2 downwards, ReLU
 and a final tanh upwards (Keras's defaults differ). Outputs are float32, even in `mixed_bfloat16`.
 
-All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 gray,
+All builders take `image_size` (height and width in pixels: 32, 64, 128 or 256), `channels` (1 grey,
 3 RGB), `latent_dim` (length of z) and `filters` (channels next to the image; each halving of the
 image doubles them), and raise a GanlibError for other sizes or channels.
 """
@@ -203,7 +203,7 @@ def _check(image_size: int, channels: int) -> None:
             f"{nearest[0]} or {nearest[1]} (possible: {', '.join(map(str, IMAGE_SIZES))})."
         )
     if channels not in (1, 3):
-        raise GanlibError(f"channels is {channels}: choose 1 for gray images or 3 for RGB.")
+        raise GanlibError(f"channels is {channels}: choose 1 for grey images or 3 for RGB.")
 
 
 def read_weights(network: keras.Model) -> list:

@@ -38,7 +38,7 @@ def fill(folder, names, first=0):
 
 
 def make_casting(root, nesting="casting_data/casting_data", counts=COUNTS):
-    """Write a casting archive with decoy folders; gray levels differ between parts."""
+    """Write a casting archive with decoy folders; grey levels differ between parts."""
     for i, (part, end) in enumerate(ENDS.items()):
         fill(root / nesting / end, [f"{part}_{n}.png" for n in range(counts[part])], 10 * i)
     for decoy in (f"{nesting}/train/def_front", "casting_512x512/casting_512x512/ok_front"):
@@ -53,7 +53,7 @@ def make_cloud(root, normal, anomaly):
 
 
 def make_parts(root, good=5):
-    """Write MVTec AD's layout, with gray levels from 0, 40, 80 and 120 upward."""
+    """Write MVTec AD's layout, with grey levels from 0, 40, 80 and 120 upward."""
     fill(root / "train/good", good)
     fill(root / "test/good", 3, 40)
     fill(root / "test/crack", 2, 80)
