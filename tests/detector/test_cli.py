@@ -196,7 +196,7 @@ def test_what_the_squares_do_not_show_is_said(detector, tmp_path):
     remarks = [(row["remarks"].split() or [""])[0] for row in rows(tmp_path / "s.csv")]
     assert remarks == ["", "colors,", "a", "a", "several"]
     assert "2 of 5 images have a shape or size unlike any" in result.stderr
-    assert "want of an image's suffix: 1 .heic" in result.stderr
+    assert "image suffix were not read: 1 .heic" in result.stderr
 
 
 def test_a_second_training_leaves_the_first_alone(parts, tmp_path):
