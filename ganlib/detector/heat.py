@@ -27,7 +27,7 @@ def overlay(image: np.ndarray, heat_map: np.ndarray, flagged: bool = False) -> n
     cover = OPAQUE * np.sqrt(strength)  # the root keeps faint heat visible
     colors = np.repeat(image, 4 - image.shape[-1], axis=-1)[..., :3]
     drawn = np.rint(colors + cover * (color - colors)).astype("uint8")
-    line_at = min(1.0, HOTTEST * heat_map.max()) if flagged and heat_map.any() else 1.0
+    line_at = HOTTEST * most if flagged and 0 < (most := heat_map.max()) < 1 else 1.0
     above, width = heat_map >= line_at, 1 + (min(heat_map.shape) >= 256)
     drawn[above & ~ndimage.binary_erosion(above, iterations=width, border_value=1)] = LINE
     return drawn

@@ -1,8 +1,8 @@
 """Score a large folder on several processes or machines with Dask (`pip install ganlib[spread]`).
 
 Start one worker per GPU. On CPUs, start a few workers with one thread each, and share the cores:
-set the workers' `TF_NUM_INTRAOP_THREADS` (TensorFlow) or `XLA_FLAGS` (JAX), and `OMP_NUM_THREADS`,
-to cores / workers. A `LocalCluster` accepts them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
+set the workers' `OMP_NUM_THREADS`, and for TensorFlow `TF_NUM_INTRAOP_THREADS`, to cores / workers.
+A `LocalCluster` accepts them as `env={"TF_NUM_INTRAOP_THREADS": "2"}`.
 """
 
 import functools

@@ -24,12 +24,13 @@ def test_colour_depends_on_the_heat_alone_from_where_it_begins_to_full_heat():
     assert (full[..., 0].astype(int) > full[..., 1]).all()  # red
 
 
-@pytest.mark.parametrize(("side", "width"), [(64, 1), (256, 2)])
-def test_what_reaches_the_threshold_has_an_outline(side, width):
+@pytest.mark.parametrize(("side", "width", "flagged"), [(64, 1, False), (256, 2, True)])
+def test_what_reaches_the_threshold_has_an_outline(side, width, flagged):
     heat, expected = np.full((side, side), 0.99), np.zeros((side, side), bool)
     heat[10:30, 20:50], expected[10:30, 20:50] = 1.0, True
     expected[10 + width : 30 - width, 20 + width : 50 - width] = False
-    lined = (overlay(np.full((side, side, 1), 90, "uint8"), heat) == LINE).all(axis=-1)
+    image = np.full((side, side, 1), 90, "uint8")
+    lined = (overlay(image, heat, flagged) == LINE).all(axis=-1)
     np.testing.assert_array_equal(lined, expected)
 
 
