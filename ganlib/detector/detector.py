@@ -144,7 +144,7 @@ class Detector(AnomalyModel):
             most = 100 * ((n + 1) * rate + odd) / (n + odd + 1)
             notes.append(
                 f"{', '.join(map(str, names))} would set the threshold, at {above / below:.3g} "
-                "times the next-highest score, and was excluded. Check it: if it is not good, "
+                "times the next-highest score, and was left out. Check it: if it is not good, "
                 f"remove it and train again; if it is, only a rate of {most:.3g} % is promised."
             )
         if rate > false_alarm_rate:
