@@ -38,7 +38,7 @@ def _shape(model) -> str:
 
 
 def read_blocks(model) -> list[Block]:
-    """Return the blocks of a sequential Keras model."""
+    """Return the blocks of a Keras model whose layers form a chain."""
     blocks: list[Block] = []
     enlarged = ""
     for layer in model.layers:
